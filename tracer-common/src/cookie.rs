@@ -1,0 +1,235 @@
+//! What a probe knows about its site, packed into the 64 bits of a BPF attach cookie,
+//! so that one program serves every site and looks nothing up.
+//!
+//! ```text
+//! bits  0..20  site index            bits 44..52  target index
+//! bits 20..24  calling convention    bits 52..54  how `self` is shown
+//! bits 24..44  5 registers x 4 bits  bits 54..56  what the return value is
+//! ```
+
+/// How a C function receives its arguments; the C prototypes are those of
+/// `Include/methodobject.h` and `Include/cpython/methodobject.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Convention {
+    /// `f(self, NULL)`: `METH_NOARGS`.
+    NoArgs = 0,
+    /// `f(self, arg)`: `METH_O`.
+    O = 1,
+    /// `f(self, args_tuple)`: `METH_VARARGS`.
+    VarArgs = 2,
+    /// `f(self, args_tuple, kwargs_dict_or_NULL)`: `METH_VARARGS | METH_KEYWORDS`; also `tp_new`, `tp_init`, `tp_call`.
+    VarArgsKeywords = 3,
+    /// `f(self, args_array, nargs)`: `METH_FASTCALL`.
+    FastCall = 4,
+    /// `f(self, args_array, nargs, kwnames_tuple_or_NULL)`: `METH_FASTCALL | METH_KEYWORDS`.
+    FastCallKeywords = 5,
+    /// `f(self, cls, args_array, nargs, kwnames)`: `METH_METHOD | METH_FASTCALL | METH_KEYWORDS`.
+    Method = 6,
+}
+
+impl Convention {
+    /// All conventions, in numeric order.
+    pub const ALL: [Self; 7] = [
+        Self::NoArgs,
+        Self::O,
+        Self::VarArgs,
+        Self::VarArgsKeywords,
+        Self::FastCall,
+        Self::FastCallKeywords,
+        Self::Method,
+    ];
+
+    /// How many C arguments the snapshot needs, `self` included.
+    pub const fn arguments(self) -> usize {
+        match self {
+            Self::NoArgs => 1,
+            Self::O | Self::VarArgs => 2,
+            Self::VarArgsKeywords | Self::FastCall => 3,
+            Self::FastCallKeywords => 4,
+            Self::Method => 5,
+        }
+    }
+
+    /// The convention with that number.
+    pub const fn from_u8(n: u8) -> Option<Self> {
+        if (n as usize) < Self::ALL.len() {
+            Some(Self::ALL[n as usize])
+        } else {
+            None
+        }
+    }
+}
+
+/// What the first C argument is to the reader of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum SelfKind {
+    /// A module, or `NULL`: not shown.
+    Module = 0,
+    /// The instance the method is bound to, or the class of a classmethod: shown.
+    Bound = 1,
+}
+
+/// What the C function returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum ReturnKind {
+    /// `PyObject *`; `NULL` means an exception is set.
+    Object = 0,
+    /// `int`; negative means an exception is set, the Python-level result is `None`.
+    Status = 1,
+    /// `PyObject *`; `NULL` without an exception means exhausted (`tp_iternext`).
+    Iterator = 2,
+}
+
+/// The general-purpose registers in the order of x86-64's own encoding; 4 bits each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Register {
+    Rax = 0,
+    Rcx = 1,
+    Rdx = 2,
+    Rbx = 3,
+    Rsp = 4,
+    Rbp = 5,
+    Rsi = 6,
+    Rdi = 7,
+    R8 = 8,
+    R9 = 9,
+    R10 = 10,
+    R11 = 11,
+    R12 = 12,
+    R13 = 13,
+    R14 = 14,
+    R15 = 15,
+}
+
+impl Register {
+    /// Integer argument registers of the System V x86-64 ABI, first argument first.
+    pub const ARGUMENTS: [Self; 6] = [Self::Rdi, Self::Rsi, Self::Rdx, Self::Rcx, Self::R8, Self::R9];
+
+    /// The register with that encoding.
+    pub const fn from_u8(n: u8) -> Option<Self> {
+        const ALL: [Register; 16] = [
+            Register::Rax,
+            Register::Rcx,
+            Register::Rdx,
+            Register::Rbx,
+            Register::Rsp,
+            Register::Rbp,
+            Register::Rsi,
+            Register::Rdi,
+            Register::R8,
+            Register::R9,
+            Register::R10,
+            Register::R11,
+            Register::R12,
+            Register::R13,
+            Register::R14,
+            Register::R15,
+        ];
+        if n < 16 { Some(ALL[n as usize]) } else { None }
+    }
+}
+
+/// Registers a cookie has room for: `self` and four more.
+pub const COOKIE_REGISTERS: usize = 5;
+
+/// A site as its cookie tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SiteCookie {
+    /// Index of the site, below [`crate::limits::MAX_SITES`].
+    pub site: u32,
+    /// Index of the traced process in the `TARGETS` map.
+    pub target: u8,
+    /// Where each C argument lives at the probed instruction.
+    pub registers: [Register; COOKIE_REGISTERS],
+    pub convention: Convention,
+    pub self_kind: SelfKind,
+    pub return_kind: ReturnKind,
+}
+
+impl SiteCookie {
+    /// The 64 bits given to `BPF_LINK_CREATE`.
+    pub const fn pack(&self) -> u64 {
+        let mut registers = 0u64;
+        let mut i = 0;
+        while i < COOKIE_REGISTERS {
+            registers |= (self.registers[i] as u64) << (4 * i);
+            i += 1;
+        }
+        (self.site as u64 & 0xf_ffff)
+            | (self.convention as u64) << 20
+            | registers << 24
+            | (self.target as u64) << 44
+            | (self.self_kind as u64) << 52
+            | (self.return_kind as u64) << 54
+    }
+}
+
+/// Field access without building a [`SiteCookie`], for the kernel half.
+#[derive(Clone, Copy)]
+pub struct Packed(pub u64);
+
+impl Packed {
+    #[inline(always)]
+    pub const fn site(self) -> u32 {
+        (self.0 & 0xf_ffff) as u32
+    }
+    #[inline(always)]
+    pub const fn convention(self) -> u8 {
+        (self.0 >> 20 & 0xf) as u8
+    }
+    /// Encoding of the register that holds C argument `i` (`i` < 5).
+    #[inline(always)]
+    pub const fn register(self, i: u32) -> u8 {
+        (self.0 >> (24 + 4 * i) & 0xf) as u8
+    }
+    #[inline(always)]
+    pub const fn target(self) -> u32 {
+        (self.0 >> 44 & 0xff) as u32
+    }
+    #[inline(always)]
+    pub const fn self_kind(self) -> u8 {
+        (self.0 >> 52 & 3) as u8
+    }
+    #[inline(always)]
+    pub const fn return_kind(self) -> u8 {
+        (self.0 >> 54 & 3) as u8
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_survives_packing() {
+        for convention in Convention::ALL {
+            let cookie = SiteCookie {
+                site: 0xf_fffe,
+                target: 0xa5,
+                registers: [
+                    Register::Rdi,
+                    Register::R15,
+                    Register::Rax,
+                    Register::Rcx,
+                    Register::R8,
+                ],
+                convention,
+                self_kind: SelfKind::Bound,
+                return_kind: ReturnKind::Iterator,
+            };
+            let packed = Packed(cookie.pack());
+            assert_eq!(packed.site(), 0xf_fffe);
+            assert_eq!(packed.target(), 0xa5);
+            assert_eq!(packed.convention(), convention as u8);
+            assert_eq!(packed.self_kind(), SelfKind::Bound as u8);
+            assert_eq!(packed.return_kind(), ReturnKind::Iterator as u8);
+            for (i, register) in cookie.registers.iter().enumerate() {
+                assert_eq!(packed.register(i as u32), *register as u8);
+            }
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Per-site counters, kept in the kernel by atomic addition and read by the daemon.
+
+/// One site's counters. After detaching, `hits == delivered + dropped + filtered` for
+/// entries, and the same for returns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct SiteCounters {
+    /// Entry probe ran.
+    pub hits: u64,
+    /// Entry record handed to the ring buffer.
+    pub delivered: u64,
+    /// Entry record lost: ring full or no scratch slot free.
+    pub dropped: u64,
+    /// Entry not recorded on purpose.
+    pub filtered: u64,
+    /// Return probe ran.
+    pub return_hits: u64,
+    pub return_delivered: u64,
+    pub return_dropped: u64,
+    pub return_filtered: u64,
+    /// Records cut by [`crate::limits::RECORD_MAX`] or [`crate::limits::MAX_STEPS`].
+    pub truncated: u64,
+    /// Values that could not be read.
+    pub faults: u64,
+}
+
+const _: () = assert!(size_of::<SiteCounters>() == 80);

@@ -1,0 +1,42 @@
+//! Types and code objects are named by the daemon, later, from the process's memory. By then
+//! the object may be gone and its address reused. So the kernel half mixes a few words of the
+//! object into a fingerprint at the moment of the call, the daemon mixes the same words when it
+//! reads the object, and only equal fingerprints make a name.
+
+/// Starting value for [`mix`].
+pub const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Folds one word into a fingerprint. Not cryptographic: it tells objects apart that
+/// happen to share an address, not objects made to collide.
+#[inline(always)]
+pub const fn mix(fingerprint: u64, word: u64) -> u64 {
+    let x = (fingerprint ^ word).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    x ^ (x >> 32)
+}
+
+/// Fingerprint of a type object: its `tp_name` pointer, the first 16 bytes that points to
+/// (zero filled after the terminating NUL), `tp_flags` without the bits that change during a
+/// type's life, `tp_base` and `tp_basicsize`.
+#[inline(always)]
+pub const fn type_object(tp_name: u64, name: [u64; 2], tp_base: u64, tp_basicsize: u64) -> u64 {
+    mix(
+        mix(mix(mix(mix(SEED, tp_name), name[0]), name[1]), tp_base),
+        tp_basicsize,
+    )
+}
+
+/// Fingerprint of a code object: `co_filename`, `co_qualname`/`co_name` and `co_linetable` pointers,
+/// `co_firstlineno`, and the line table's size and first 16 bytes (whatever lies there).
+#[inline(always)]
+pub const fn code_object(
+    pointers: [u64; 3],
+    first_line: u32,
+    linetable_size: u64,
+    linetable: [u64; 2],
+) -> u64 {
+    let f = mix(mix(mix(SEED, pointers[0]), pointers[1]), pointers[2]);
+    mix(
+        mix(mix(mix(f, first_line as u64), linetable_size), linetable[0]),
+        linetable[1],
+    )
+}

@@ -1,0 +1,19 @@
+//! What the kernel half (`tracer-ebpf`) and the user half (`tracer-user`) agree on.
+//!
+//! `no_std`, no allocation: everything here runs inside the BPF verifier's rules and,
+//! unchanged, in unit tests on the host.
+//!
+//! - [`cookie`]: what a probe knows about its site, in 64 bits.
+//! - [`target`]: one traced process: where its interpreter's objects are and how they look.
+//! - [`wire`]: the records that cross the ring buffer.
+//! - [`counters`]: hits, delivered, dropped … per site.
+//! - [`limits`]: the bounds both sides keep.
+//! - [`fingerprint`]: how a lazily resolved object is recognised as the one that was seen.
+#![no_std]
+
+pub mod cookie;
+pub mod counters;
+pub mod fingerprint;
+pub mod limits;
+pub mod target;
+pub mod wire;

@@ -1,0 +1,197 @@
+//! One traced process as the kernel half sees it: addresses of well-known objects and the
+//! offsets of the fields it reads. Filled by the daemon, one entry per process in the
+//! `TARGETS` array map; every offset is data, so one BPF program serves all CPython versions.
+
+/// An offset that this CPython version does not have.
+pub const ABSENT: u16 = u16::MAX;
+
+/// Declares a struct of `u16` offsets with the C expression each comes from, so that one
+/// list makes the struct, the generator's questions and the loader's names.
+#[macro_export]
+macro_rules! offsets {
+    ($(#[$meta:meta])* pub struct $name:ident { $($(#[doc = $doc:literal])* $field:ident = $key:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(C)]
+        pub struct $name { $($(#[doc = $doc])* #[doc = concat!("\n\nLayout key `", $key, "`.")] pub $field: u16,)+ }
+
+        impl $name {
+            /// Layout keys in field order.
+            pub const KEYS: &'static [&'static str] = &[$($key),+];
+
+            /// Builds the struct from a look-up by layout key; what is not found is `ABSENT`.
+            pub fn from_lookup(mut get: impl FnMut(&str) -> Option<u16>) -> Self {
+                Self { $($field: get($key).unwrap_or($crate::target::ABSENT)),+ }
+            }
+        }
+    };
+}
+
+offsets! {
+    /// Field offsets in bytes that the kernel half needs. Keys are `struct.field` of CPython's
+    /// headers, or a description in the layout generator where no single `offsetof` says it.
+    pub struct Offsets {
+        ob_type = "PyObject.ob_type",
+        ob_size = "PyVarObject.ob_size",
+        tp_name = "PyTypeObject.tp_name",
+        tp_basicsize = "PyTypeObject.tp_basicsize",
+        tp_flags = "PyTypeObject.tp_flags",
+        tp_base = "PyTypeObject.tp_base",
+        /// `lv_tag` (3.12+) or `ob_size` (before).
+        long_size = "PyLongObject.size_or_tag",
+        long_digits = "PyLongObject.ob_digit",
+        ob_fval = "PyFloatObject.ob_fval",
+        cval = "PyComplexObject.cval",
+        unicode_length = "PyASCIIObject.length",
+        unicode_state = "PyASCIIObject.state",
+        /// Data of a compact ASCII string: `sizeof(PyASCIIObject)`.
+        unicode_ascii_data = "sizeof.PyASCIIObject",
+        /// Data of a compact non-ASCII string: `sizeof(PyCompactUnicodeObject)`.
+        unicode_compact_data = "sizeof.PyCompactUnicodeObject",
+        /// Pointer to the data of a non-compact string.
+        unicode_any = "PyUnicodeObject.data",
+        ob_sval = "PyBytesObject.ob_sval",
+        ob_start = "PyByteArrayObject.ob_start",
+        list_ob_item = "PyListObject.ob_item",
+        tuple_ob_item = "PyTupleObject.ob_item",
+        ma_used = "PyDictObject.ma_used",
+        ma_keys = "PyDictObject.ma_keys",
+        ma_values = "PyDictObject.ma_values",
+        /// One byte: log2 of the index table's entries.
+        dk_log2_size = "PyDictKeysObject.dk_log2_size",
+        /// One byte: log2 of the index table's bytes.
+        dk_log2_index_bytes = "PyDictKeysObject.dk_log2_index_bytes",
+        /// One byte: 0 general (24-byte entries), 1 unicode, 2 split (16-byte entries).
+        dk_kind = "PyDictKeysObject.dk_kind",
+        dk_nentries = "PyDictKeysObject.dk_nentries",
+        dk_indices = "PyDictKeysObject.dk_indices",
+        /// First value inside `PyDictValues` (0 before 3.13).
+        dictvalues_values = "PyDictValues.values",
+        set_used = "PySetObject.used",
+        set_mask = "PySetObject.mask",
+        set_table = "PySetObject.table",
+        range_start = "PyRangeObject.start",
+        slice_start = "PySliceObject.start",
+        md_name = "PyModuleObject.md_name",
+        func_module = "PyFunctionObject.func_module",
+        func_qualname = "PyFunctionObject.func_qualname",
+        im_func = "PyMethodObject.im_func",
+        m_ml = "PyCFunctionObject.m_ml",
+        m_self = "PyCFunctionObject.m_self",
+        m_module = "PyCFunctionObject.m_module",
+        exception_args = "PyBaseExceptionObject.args",
+        /// The embedded `Py_buffer`.
+        memoryview_view = "PyMemoryViewObject.view",
+        memoryview_flags = "PyMemoryViewObject.flags",
+        interp_next = "PyInterpreterState.next",
+        interp_threads_head = "PyInterpreterState.threads.head",
+        tstate_next = "PyThreadState.next",
+        tstate_native_thread_id = "PyThreadState.native_thread_id",
+        /// Pointer to `_PyCFrame` (3.11, 3.12); absent after.
+        tstate_cframe = "PyThreadState.cframe",
+        /// `current_frame` in `_PyCFrame` (3.11, 3.12) or in `PyThreadState` (3.13+).
+        current_frame = "current_frame",
+        /// `curexc_type` (up to 3.11); absent after.
+        curexc_type = "PyThreadState.curexc_type",
+        /// `curexc_value` (up to 3.11) or `current_exception` (3.12+).
+        current_exception = "PyThreadState.current_exception",
+        /// `f_code` (to 3.12) or `f_executable` (3.13+).
+        frame_code = "_PyInterpreterFrame.code",
+        /// `prev_instr` (to 3.12) or `instr_ptr` (3.13+).
+        frame_instr = "_PyInterpreterFrame.instr",
+        frame_previous = "_PyInterpreterFrame.previous",
+        frame_owner = "_PyInterpreterFrame.owner",
+        co_code_adaptive = "PyCodeObject.co_code_adaptive",
+        co_firstlineno = "PyCodeObject.co_firstlineno",
+        co_filename = "PyCodeObject.co_filename",
+        co_qualname = "PyCodeObject.co_qualname",
+        co_linetable = "PyCodeObject.co_linetable",
+    }
+}
+
+/// Addresses of objects that are recognised by identity. 0 where unknown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct KnownObjects {
+    pub none: u64,
+    pub true_: u64,
+    pub bool_type: u64,
+    pub float_type: u64,
+    pub complex_type: u64,
+    pub bytearray_type: u64,
+    pub memoryview_type: u64,
+    pub set_type: u64,
+    pub frozenset_type: u64,
+    pub range_type: u64,
+    pub slice_type: u64,
+    pub module_type: u64,
+    pub function_type: u64,
+    pub method_type: u64,
+    pub cfunction_type: u64,
+    /// `PyCMethod_Type`.
+    pub cmethod_type: u64,
+    pub code_type: u64,
+    /// The six exact types that `tp_flags` also tells, to tell subclasses from them.
+    pub long_type: u64,
+    pub unicode_type: u64,
+    pub bytes_type: u64,
+    pub list_type: u64,
+    pub tuple_type: u64,
+    pub dict_type: u64,
+    pub object_type: u64,
+}
+
+/// How much of a value is captured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct CaptureLimits {
+    /// Bytes per string; at most [`crate::limits::MAX_STR`].
+    pub max_str: u32,
+    /// Items per container; at most [`crate::limits::MAX_ITEMS`].
+    pub max_items: u32,
+    /// Container levels; at most [`crate::limits::MAX_DEPTH`].
+    pub max_depth: u32,
+    /// Python frames per record; at most [`crate::limits::MAX_FRAMES`].
+    pub stack: u32,
+}
+
+impl Default for CaptureLimits {
+    fn default() -> Self {
+        Self {
+            max_str: 256,
+            max_items: 16,
+            max_depth: 3,
+            stack: 1,
+        }
+    }
+}
+
+/// `int` has `lv_tag` (3.12+) instead of a signed `ob_size`.
+pub const FEATURE_LONG_TAG: u32 = 1;
+
+/// Everything the kernel half knows of one traced process.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Target {
+    /// Device and inode of the process's pid namespace (`/proc/PID/ns/pid`), for `bpf_get_ns_current_pid_tgid`.
+    pub pidns_dev: u64,
+    pub pidns_ino: u64,
+    /// Address of the pointer to the running thread's state
+    /// (`_PyRuntime.gilstate.tstate_current`, up to 3.11); 0: walk the interpreters' threads.
+    pub tstate_current: u64,
+    /// Address of `_PyRuntime.interpreters.head`.
+    pub interpreters_head: u64,
+    pub known: KnownObjects,
+    pub limits: CaptureLimits,
+    /// `FEATURE_*` bits.
+    pub features: u32,
+    /// Value of `_PyInterpreterFrame.owner` that marks a frame of the C stack (3 in 3.12, 3.13), or 255.
+    pub owner_cstack: u32,
+    pub offsets: Offsets,
+    /// Keeps the size a multiple of 8.
+    pub _padding: [u8; PADDING],
+}
+
+const OFFSETS_SIZE: usize = size_of::<Offsets>();
+const PADDING: usize = (8 - OFFSETS_SIZE % 8) % 8;
+const _: () = assert!(size_of::<Target>() % 8 == 0);

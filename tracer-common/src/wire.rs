@@ -1,0 +1,235 @@
+//! The records that cross the ring buffer, and the recordings that keep them.
+//!
+//! A record is a [`RecordHeader`], then `frames` × [`FrameRecord`], then values.
+//! Everything is little endian and a multiple of 8 bytes, so the kernel half writes whole words.
+//!
+//! A **value** starts with a word: `tag` (bits 0..8), `sub` (8..16), `extra` (16..32) and `n`
+//! (32..64). What follows depends on the tag, see [`Tag`]. Containers list their items until
+//! [`Tag::End`]; a record that was cut ([`FLAG_CUT`]) may end before that, then what is there is
+//! what was captured.
+//!
+//! Entry record: `Self_ value` (bound methods only), `Args … End`, `Kwargs … End` (only where the
+//! convention has keywords and some were given).
+//! Return record: `Result value`, or `Raised type value` where *type* is [`Tag::Type`] or, from
+//! 3.12 on where the value says it all, [`Tag::Null`].
+
+/// The entry probe of a site ran.
+pub const KIND_ENTRY: u8 = 1;
+/// The return probe of a site ran.
+pub const KIND_RETURN: u8 = 2;
+
+/// The record is cut: no room ([`crate::limits::RECORD_MAX`]) or too many items.
+pub const FLAG_CUT: u32 = 1;
+/// The thread state was not found: no frames, no exception.
+pub const FLAG_NO_TSTATE: u32 = 2;
+/// Frames beyond those recorded exist and were readable.
+pub const FLAG_MORE_FRAMES: u32 = 4;
+/// A frame could not be read; the frames before it are good.
+pub const FLAG_FRAME_FAULT: u32 = 8;
+
+/// First part of every record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct RecordHeader {
+    /// `KIND_*`.
+    pub kind: u8,
+    /// [`crate::cookie::Convention`] of the site.
+    pub convention: u8,
+    /// Index of the traced process.
+    pub target: u16,
+    /// Length of the record in bytes, this header included.
+    pub len: u32,
+    /// Index of the site.
+    pub site: u32,
+    /// Thread id in the target's pid namespace.
+    pub tid: u32,
+    /// `CLOCK_MONOTONIC`, nanoseconds.
+    pub time_ns: u64,
+    /// Stack pointer: at the probed instruction for entries, after `ret` for returns.
+    /// `entry.sp + site's sp offset == return.sp - 8` pairs the two.
+    pub sp: u64,
+    /// `FLAG_*`.
+    pub flags: u32,
+    /// How many [`FrameRecord`]s follow.
+    pub frames: u16,
+    pub _reserved: u16,
+}
+
+impl RecordHeader {
+    pub const SIZE: usize = size_of::<Self>();
+}
+const _: () = assert!(RecordHeader::SIZE == 40);
+
+/// One Python frame, innermost first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct FrameRecord {
+    /// Address of the `PyCodeObject`.
+    pub code: u64,
+    /// [`crate::fingerprint::code_object`] at the moment of the call.
+    pub fingerprint: u64,
+    /// Bytes from `co_code_adaptive` to the current instruction (may be negative: before the first).
+    pub instruction: i32,
+    /// `co_firstlineno`.
+    pub first_line: u32,
+}
+
+impl FrameRecord {
+    pub const SIZE: usize = size_of::<Self>();
+}
+const _: () = assert!(FrameRecord::SIZE == 24);
+
+/// What a value is. "data" is padded with zeros to 8 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Tag {
+    /// Closes a container. No payload.
+    End = 0,
+    /// A NULL pointer where an object was expected. No payload.
+    Null = 1,
+    None = 2,
+    True = 3,
+    False = 4,
+    /// i64.
+    Int64 = 5,
+    /// `sub` 1 if negative, `n` captured 30-bit digits (the most significant ones, stored least
+    /// significant first, u32 each, padded); first a u64: digits in all.
+    BigInt = 6,
+    /// f64 bits.
+    Float = 7,
+    /// Two f64 bits.
+    Complex = 8,
+    /// `sub` bytes per character (1, 2, 4; 1 is Latin-1), `n` captured bytes; u64 length in characters; data.
+    Str = 9,
+    /// `n` captured bytes; u64 length; data.
+    Bytes = 10,
+    /// As [`Tag::Bytes`].
+    ByteArray = 11,
+    /// As [`Tag::Bytes`].
+    MemoryView = 12,
+    /// u64 items in all; u64 id; items; End.
+    List = 13,
+    /// As [`Tag::List`].
+    Tuple = 14,
+    /// As [`Tag::List`].
+    Set = 15,
+    /// As [`Tag::List`].
+    FrozenSet = 16,
+    /// u64 pairs in all; u64 id; key, value, …; End.
+    Dict = 17,
+    /// start, stop, step; End.
+    Range = 18,
+    /// start, stop, step; End.
+    Slice = 19,
+    /// [`TypeRef`]: a type object as a value.
+    Type = 20,
+    /// u64 id; name value; End.
+    Module = 21,
+    /// Python function or method: u64 id; `__module__` value; `__qualname__` value; End.
+    Function = 22,
+    /// Builtin function or method: u64 id; `n` bytes of `ml_name`, data; `m_module` value (or Null); type of `m_self` as [`Tag::Type`] (or Null); End.
+    CFunction = 23,
+    /// [`TypeRef`]; u64 id; `args` value; End.
+    Exception = 24,
+    /// [`TypeRef`]; u64 id.
+    Object = 25,
+    /// An instance of a subclass of a type above: [`TypeRef`]; u64 id; then the value as the base type shows it.
+    Subclass = 26,
+    /// u64 address.
+    Unreadable = 27,
+    /// Not captured: depth, items or record size. u64 address.
+    Cut = 28,
+    /// u64 arguments in all; values; End.
+    Args = 29,
+    /// u64 keywords in all; name, value, …; End.
+    Kwargs = 30,
+    /// One value follows.
+    Self_ = 31,
+    /// One value follows.
+    Result = 32,
+    /// Type value, then value.
+    Raised = 33,
+}
+
+impl Tag {
+    /// Number of tags; tags are `0..COUNT`.
+    pub const COUNT: u8 = 34;
+
+    /// The tag with that number.
+    pub const fn from_u8(n: u8) -> Option<Self> {
+        const ALL: [Tag; Tag::COUNT as usize] = [
+            Tag::End,
+            Tag::Null,
+            Tag::None,
+            Tag::True,
+            Tag::False,
+            Tag::Int64,
+            Tag::BigInt,
+            Tag::Float,
+            Tag::Complex,
+            Tag::Str,
+            Tag::Bytes,
+            Tag::ByteArray,
+            Tag::MemoryView,
+            Tag::List,
+            Tag::Tuple,
+            Tag::Set,
+            Tag::FrozenSet,
+            Tag::Dict,
+            Tag::Range,
+            Tag::Slice,
+            Tag::Type,
+            Tag::Module,
+            Tag::Function,
+            Tag::CFunction,
+            Tag::Exception,
+            Tag::Object,
+            Tag::Subclass,
+            Tag::Unreadable,
+            Tag::Cut,
+            Tag::Args,
+            Tag::Kwargs,
+            Tag::Self_,
+            Tag::Result,
+            Tag::Raised,
+        ];
+        if n < Self::COUNT {
+            Some(ALL[n as usize])
+        } else {
+            None
+        }
+    }
+}
+
+/// A type object: u64 address, then u64 [`crate::fingerprint::type_object`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct TypeRef {
+    pub address: u64,
+    pub fingerprint: u64,
+}
+
+/// The first word of a value.
+#[inline(always)]
+pub const fn value_word(tag: Tag, sub: u8, n: u32) -> u64 {
+    tag as u64 | (sub as u64) << 8 | (n as u64) << 32
+}
+
+/// `len` rounded up to a whole number of words.
+#[inline(always)]
+pub const fn padded(len: u32) -> u32 {
+    (len + 7) & !7
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_numbered_as_from_u8_tells() {
+        for n in 0..Tag::COUNT {
+            assert_eq!(Tag::from_u8(n).map(|tag| tag as u8), Some(n));
+        }
+        assert_eq!(Tag::from_u8(Tag::COUNT), None);
+    }
+}

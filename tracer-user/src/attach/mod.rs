@@ -1,0 +1,1 @@
+//! Probes in and out: `uprobe_multi` links and the ring buffer.

@@ -1,0 +1,1 @@
+//! Finds every C function reachable from `sys.modules` of a live process.

@@ -1,0 +1,1 @@
+//! What a CPython process is made of: version, layout, known objects, names of types and code.

@@ -1,0 +1,3 @@
+//! From wire records to values and calls.
+
+pub mod names;

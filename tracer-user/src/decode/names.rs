@@ -1,0 +1,27 @@
+//! Names that are resolved lazily: types and code objects.
+
+use std::sync::Arc;
+
+use tracer_common::wire::{FrameRecord, TypeRef};
+
+/// What is known of a code object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Code {
+    /// `co_qualname` (3.11+).
+    pub function: String,
+    /// `co_filename`.
+    pub file: String,
+    /// `co_firstlineno`.
+    pub first_line: u32,
+    /// `co_linetable`, in the format of PEP 626's successor (`Objects/locations.md`, 3.11+).
+    pub linetable: Vec<u8>,
+}
+
+/// Resolves addresses seen in records. An implementation reads the traced process (verified by
+/// fingerprint, then cached) or a recording. `None`: the object is gone, or it is another one now.
+pub trait Names {
+    /// `module.qualname` of a type, builtins in full (`builtins.OSError`).
+    fn type_name(&mut self, target: u16, of: TypeRef) -> Option<Arc<str>>;
+    /// The code object of a frame.
+    fn code(&mut self, target: u16, frame: &FrameRecord) -> Option<Arc<Code>>;
+}

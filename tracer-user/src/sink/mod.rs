@@ -1,0 +1,1 @@
+//! Where events go: text for people, JSON for programs.

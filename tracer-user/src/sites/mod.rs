@@ -1,0 +1,1 @@
+//! Where to probe a C function, and where its arguments are there.
