@@ -7,12 +7,14 @@
 //! - [`target`]: one traced process: where its interpreter's objects are and how they look.
 //! - [`wire`]: the records that cross the ring buffer.
 //! - [`counters`]: hits, delivered, dropped … per site.
+//! - [`encode`]: copies Python objects into a record.
 //! - [`limits`]: the bounds both sides keep.
 //! - [`fingerprint`]: how a lazily resolved object is recognised as the one that was seen.
 #![no_std]
 
 pub mod cookie;
 pub mod counters;
+pub mod encode;
 pub mod fingerprint;
 pub mod limits;
 pub mod target;

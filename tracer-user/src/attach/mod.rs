@@ -1,1 +1,11 @@
-//! Probes in and out: `uprobe_multi` links and the ring buffer.
+//! Probes in and out: the BPF programs, `uprobe_multi` links and the ring buffer.
+
+mod kernel;
+mod links;
+mod loader;
+
+pub use kernel::{Kernel, KernelError, KernelOptions};
+pub use links::{Link, LinkError, Point, Probe};
+
+/// The compiled `tracer-ebpf`, put here by the build script.
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-ebpf"));

@@ -1,0 +1,171 @@
+//! The object encoder: copies Python objects, as they are at this moment, into a wire record.
+//!
+//! A small machine: [`Slot::stack`] holds cursors (a sequence to go on with, a table of pairs,
+//! Python frames …), [`step`] takes the top one, encodes one item of it, and pushes a cursor for
+//! an item that is a container itself. The kernel half drives [`step`] by `bpf_loop`, tests
+//! drive it by a `for` loop over recorded memory. Nothing recurses, nothing allocates, and every
+//! index is masked, so that the same code passes the BPF verifier and plain safe Rust.
+
+mod frame;
+mod kind;
+mod roots;
+mod slot;
+mod value;
+
+pub use roots::{Outcome, begin_entry, begin_return};
+pub use slot::{Cursor, RECORD_WORDS, STACK_MAX, Slot, WORDS};
+
+use crate::{
+    limits::MAX_DEPTH,
+    target::Target,
+    wire::{FLAG_CUT, Tag, value_word},
+};
+use slot::Op;
+
+/// Reads another process's (or the traced process's own) memory.
+pub trait Memory {
+    /// `N` words at `address`.
+    fn words<const N: usize>(&mut self, address: u64) -> Option<[u64; N]>;
+    /// A 32-bit number at `address`.
+    fn u32(&mut self, address: u64) -> Option<u32>;
+    /// A byte at `address`.
+    fn u8(&mut self, address: u64) -> Option<u8>;
+    /// A C string: at most 15 bytes, zero filled to 16.
+    fn short_str(&mut self, address: u64) -> Option<[u64; 2]>;
+    /// Copies `len` bytes to `words` from index `at` on; false if they cannot be read.
+    fn copy(&mut self, words: &mut [u64; WORDS], at: u32, len: u32, address: u64) -> bool;
+    /// Copies a C string of at most `len` bytes (its NUL included); its length with the NUL, 0 if unreadable.
+    fn copy_str(&mut self, words: &mut [u64; WORDS], at: u32, len: u32, address: u64) -> u32;
+
+    /// The pointer at `address`.
+    #[inline(always)]
+    fn pointer(&mut self, address: u64) -> Option<u64> {
+        let [word] = self.words::<1>(address)?;
+        Some(word)
+    }
+}
+
+/// Whether the machine has more to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    More,
+    Done,
+}
+
+/// Words that any one step may need beyond the captured bytes of a string.
+const STEP_RESERVE: u32 = 64;
+
+/// Encodes one item.
+#[inline(always)]
+pub fn step<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M) -> Progress {
+    if slot.depth == 0 {
+        return Progress::Done;
+    }
+    if slot.len + STEP_RESERVE > RECORD_WORDS as u32 {
+        slot.flags |= FLAG_CUT;
+        return Progress::Done;
+    }
+    let top = slot.depth - 1;
+    let cursor = *slot.cursor(top);
+    if cursor.open != 0 {
+        slot.cursor(top).open = 0;
+        slot.push_word(cursor.open);
+        if cursor.open as u8 == Tag::Args as u8 || cursor.open as u8 == Tag::Kwargs as u8 {
+            slot.push_word(cursor.total);
+        }
+    }
+    if cursor.left == 0 || cursor.limit == 0 {
+        slot.depth = top;
+        if cursor.end != 0 {
+            slot.push_word(value_word(Tag::End, 0, 0));
+        }
+        return Progress::More;
+    }
+    let Some((address, depth)) = next_item(slot, target, memory, &cursor, top) else {
+        return Progress::More;
+    };
+    value::encode(slot, target, memory, address, depth);
+    Progress::More
+}
+
+/// Advances the top cursor; the object to encode and its depth, if there is one this time.
+#[inline(always)]
+fn next_item<M: Memory>(
+    slot: &mut Slot,
+    target: &Target,
+    memory: &mut M,
+    cursor: &Cursor,
+    top: u32,
+) -> Option<(u64, u32)> {
+    let depth = cursor.depth & 0xff;
+    match cursor.op {
+        op if op == Op::Pointers as u32 => {
+            let next = slot.cursor(top);
+            next.left = cursor.left - 1;
+            next.at = cursor.values;
+            Some((cursor.at, depth))
+        }
+        op if op == Op::Sequence as u32 => {
+            let next = slot.cursor(top);
+            next.left = cursor.left - 1;
+            next.at = cursor.at + 8;
+            match memory.pointer(cursor.at) {
+                Some(address) => Some((address, depth)),
+                None => {
+                    slot.unreadable(cursor.at);
+                    None
+                }
+            }
+        }
+        op if op == Op::Pairs as u32 => pair(slot, memory, cursor, top, depth),
+        op if op == Op::Keys as u32 => key(slot, memory, cursor, top, depth),
+        _ => {
+            frame::encode(slot, target, memory, cursor, top);
+            None
+        }
+    }
+}
+
+/// One key of a set's hash table; empty and deleted entries are passed over.
+#[inline(always)]
+fn key<M: Memory>(slot: &mut Slot, memory: &mut M, cursor: &Cursor, top: u32, depth: u32) -> Option<(u64, u32)> {
+    let entry = memory.words::<2>(cursor.at);
+    let next = slot.cursor(top);
+    next.at = cursor.at + 16;
+    next.limit = cursor.limit - 1;
+    let Some([key, hash]) = entry else {
+        next.limit = 0;
+        slot.unreadable(cursor.at);
+        return None;
+    };
+    // `setentry.hash` is -1 for the dummy that marks a deleted entry (Objects/setobject.c).
+    if key == 0 || hash == u64::MAX {
+        return None;
+    }
+    next.left = cursor.left - 1;
+    Some((key, depth))
+}
+
+/// One pair of a dict's entry table, or of keyword names and their values.
+#[inline(always)]
+fn pair<M: Memory>(slot: &mut Slot, memory: &mut M, cursor: &Cursor, top: u32, depth: u32) -> Option<(u64, u32)> {
+    let key = memory.pointer(cursor.at);
+    let value = memory.pointer(cursor.values);
+    let next = slot.cursor(top);
+    next.at = cursor.at + (cursor.strides & 0xff) as u64;
+    next.values = cursor.values + (cursor.strides >> 8 & 0xff) as u64;
+    next.limit = cursor.limit - 1;
+    let (Some(key), Some(value)) = (key, value) else {
+        next.limit = 0;
+        slot.unreadable(cursor.at);
+        return None;
+    };
+    if value == 0 {
+        return None;
+    }
+    next.left = cursor.left - 1;
+    slot.push(Cursor::pointers(value, 0, 1, depth));
+    Some((key, depth))
+}
+
+const _: () = assert!(STACK_MAX as u32 > 3 * MAX_DEPTH + 6);

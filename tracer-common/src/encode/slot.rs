@@ -1,0 +1,226 @@
+//! The encoder's memory: one record being written and the stack of what is left to do.
+
+use crate::{
+    limits::RECORD_MAX,
+    wire::{RecordHeader, Tag, TypeRef, value_word},
+};
+
+/// Words of a record.
+pub const RECORD_WORDS: usize = RECORD_MAX / 8;
+/// Words of the buffer: a copy of the largest size may start at a record's last word.
+pub const WORDS: usize = 2 * RECORD_WORDS;
+/// Cursors at once. A power of two.
+pub const STACK_MAX: usize = 32;
+
+const HEADER_WORDS: u32 = (RecordHeader::SIZE / 8) as u32;
+
+/// What a cursor walks over.
+#[repr(u32)]
+pub enum Op {
+    /// Up to two object pointers: `at`, then `values`.
+    Pointers = 1,
+    /// An array of object pointers at `at`.
+    Sequence = 2,
+    /// Keys at `at` and values at `values`, each with its stride.
+    Pairs = 3,
+    /// A set's entries (key, hash) at `at`.
+    Keys = 4,
+    /// Python frames from `at` outwards.
+    Frames = 5,
+}
+
+/// Something to go on with.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Cursor {
+    pub op: u32,
+    /// Containers around the items.
+    pub depth: u32,
+    /// Address of the next item.
+    pub at: u64,
+    /// Address of the next value.
+    pub values: u64,
+    /// Items still to encode.
+    pub left: u64,
+    /// Entries still to look at.
+    pub limit: u64,
+    /// Bytes from key to key (bits 0..8) and from value to value (8..16).
+    pub strides: u32,
+    /// Not 0: write [`Tag::End`] when done.
+    pub end: u32,
+    /// Word to write before the first item; 0: none.
+    pub open: u64,
+    /// Total to write after an `open` word of [`Tag::Args`] or [`Tag::Kwargs`].
+    pub total: u64,
+}
+
+impl Cursor {
+    /// `count` (1 or 2) objects.
+    #[inline(always)]
+    pub fn pointers(first: u64, second: u64, count: u64, depth: u32) -> Self {
+        Self {
+            op: Op::Pointers as u32,
+            depth,
+            at: first,
+            values: second,
+            left: count,
+            limit: 1,
+            ..Self::default()
+        }
+    }
+
+    /// `count` object pointers at `at`.
+    #[inline(always)]
+    pub fn sequence(at: u64, count: u64, depth: u32) -> Self {
+        Self { op: Op::Sequence as u32, depth, at, left: count, limit: 1, ..Self::default() }
+    }
+
+    /// `count` pairs out of `limit` entries.
+    #[inline(always)]
+    pub fn pairs(keys: u64, key_stride: u32, values: u64, value_stride: u32, count: u64, limit: u64, depth: u32) -> Self {
+        Self {
+            op: Op::Pairs as u32,
+            depth,
+            at: keys,
+            values,
+            left: count,
+            limit,
+            strides: key_stride | value_stride << 8,
+            ..Self::default()
+        }
+    }
+
+    /// `count` keys out of `limit` set entries.
+    #[inline(always)]
+    pub fn keys(at: u64, count: u64, limit: u64, depth: u32) -> Self {
+        Self { op: Op::Keys as u32, depth, at, left: count, limit, ..Self::default() }
+    }
+
+    /// Up to `count` Python frames, innermost first.
+    #[inline(always)]
+    pub fn frames(frame: u64, count: u64) -> Self {
+        Self { op: Op::Frames as u32, at: frame, left: count, limit: 4 * count + 16, ..Self::default() }
+    }
+
+    /// Closes with [`Tag::End`].
+    #[inline(always)]
+    pub fn ended(mut self) -> Self {
+        self.end = 1;
+        self
+    }
+
+    /// Starts with a word for `tag`.
+    #[inline(always)]
+    pub fn opened(mut self, tag: Tag, total: u64) -> Self {
+        self.open = value_word(tag, 0, 0);
+        self.total = total;
+        self
+    }
+}
+
+/// One record in the making. `repr(C)`, all zeros is a valid free slot.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Slot {
+    /// 0: free. Owned by the kernel half.
+    pub busy: u64,
+    /// Words written.
+    pub len: u32,
+    /// Cursors on the stack.
+    pub depth: u32,
+    /// `wire::FLAG_*` so far.
+    pub flags: u32,
+    /// Frames written.
+    pub frames: u32,
+    /// Values that could not be read.
+    pub faults: u32,
+    pub _padding: u32,
+    /// The probed thread's general-purpose registers, by x86-64's own numbers. Owned by the kernel half.
+    pub registers: [u64; 16],
+    pub stack: [Cursor; STACK_MAX],
+    pub words: [u64; WORDS],
+}
+
+impl Slot {
+    /// Makes the slot ready for a record; the header's words are written last.
+    #[inline(always)]
+    pub fn reset(&mut self) {
+        self.len = HEADER_WORDS;
+        self.depth = 0;
+        self.flags = 0;
+        self.frames = 0;
+        self.faults = 0;
+    }
+
+    #[inline(always)]
+    pub(super) fn cursor(&mut self, i: u32) -> &mut Cursor {
+        &mut self.stack[i as usize & (STACK_MAX - 1)]
+    }
+
+    /// Puts a cursor on the stack; false (and the record marked cut) if there is no room.
+    #[inline(always)]
+    pub fn push(&mut self, cursor: Cursor) -> bool {
+        let depth = self.depth;
+        if depth >= STACK_MAX as u32 {
+            self.flags |= crate::wire::FLAG_CUT;
+            return false;
+        }
+        *self.cursor(depth) = cursor;
+        self.depth = depth + 1;
+        true
+    }
+
+    #[inline(always)]
+    pub(super) fn put(&mut self, at: u32, word: u64) {
+        self.words[at as usize & (RECORD_WORDS - 1)] = word;
+    }
+
+    #[inline(always)]
+    pub(super) fn push_word(&mut self, word: u64) {
+        let len = self.len;
+        self.put(len, word);
+        self.len = len + 1;
+    }
+
+    #[inline(always)]
+    pub(super) fn push_tag(&mut self, tag: Tag) {
+        self.push_word(value_word(tag, 0, 0));
+    }
+
+    #[inline(always)]
+    pub(super) fn push_type(&mut self, of: TypeRef) {
+        self.push_word(of.address);
+        self.push_word(of.fingerprint);
+    }
+
+    #[inline(always)]
+    pub(super) fn unreadable(&mut self, address: u64) {
+        self.faults += 1;
+        self.push_tag(Tag::Unreadable);
+        self.push_word(address);
+    }
+
+    /// Words left for captured bytes in this step.
+    #[inline(always)]
+    pub(super) fn room(&self) -> u32 {
+        (RECORD_WORDS as u32).saturating_sub(self.len + super::STEP_RESERVE)
+    }
+
+    /// Writes the header over the first words; the length of the whole record in bytes.
+    #[inline(always)]
+    pub fn finish(&mut self, mut header: RecordHeader) -> u32 {
+        let bytes = self.len * 8;
+        header.len = bytes;
+        header.flags |= self.flags;
+        header.frames = self.frames as u16;
+        self.words[0] = header.kind as u64
+            | (header.convention as u64) << 8
+            | (header.target as u64) << 16
+            | (header.len as u64) << 32;
+        self.words[1] = header.site as u64 | (header.tid as u64) << 32;
+        self.words[2] = header.time_ns;
+        self.words[3] = header.sp;
+        self.words[4] = header.flags as u64 | (header.frames as u64) << 32;
+        bytes
+    }
+}

@@ -1,0 +1,363 @@
+//! One object, kind by kind. Struct layouts: `Include/cpython/*object.h` and
+//! `Include/internal/pycore_dict.h` of CPython 3.11 to 3.13, by way of [`Target::offsets`].
+
+use super::{
+    Cursor, Memory, Slot,
+    kind::{self, Kind},
+};
+use crate::{
+    limits::{MAX_C_NAME, MAX_INT_DIGITS},
+    target::{FEATURE_LONG_TAG, Target},
+    wire::{Tag, padded, value_word},
+};
+
+/// Bits of one `digit` of an int (`PyLong_SHIFT` of every 64-bit build).
+const DIGIT_BITS: u32 = 30;
+/// Keys tables with more index bytes than this are taken for garbage.
+const MAX_LOG2_INDEX_BYTES: u8 = 40;
+/// `_Py_MEMORYVIEW_RELEASED`, `_C`, `_SCALAR` (Include/cpython/memoryobject.h).
+const MEMORYVIEW_RELEASED: u32 = 1;
+const MEMORYVIEW_C: u32 = 2;
+const MEMORYVIEW_SCALAR: u32 = 8;
+/// `DICT_KEYS_GENERAL`, `DICT_KEYS_SPLIT` (pycore_dict.h).
+const DICT_KEYS_GENERAL: u8 = 0;
+
+/// Encodes the object at `address` (0: NULL), which `depth` containers surround.
+#[inline(always)]
+pub fn encode<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, address: u64, depth: u32) {
+    if address == 0 {
+        return slot.push_tag(Tag::Null);
+    }
+    if address == target.known.none {
+        return slot.push_tag(Tag::None);
+    }
+    let Some(ty) = memory.pointer(address + target.offsets.ob_type as u64) else {
+        return slot.unreadable(address);
+    };
+    let mut kind = kind::exact(target, ty);
+    if kind as u32 == Kind::Other as u32 {
+        let Some(derived) = kind::derived(target, memory, ty) else {
+            return slot.unreadable(address);
+        };
+        kind = derived;
+        match kind {
+            Kind::Other | Kind::Exception => return instance(slot, target, memory, address, ty, kind, depth),
+            Kind::Type | Kind::Module => {}
+            _ => {
+                slot.push_tag(Tag::Subclass);
+                slot.push_type(kind::type_ref(target, memory, ty));
+                slot.push_word(address);
+            }
+        }
+    }
+    if by_kind(slot, target, memory, address, kind, depth).is_none() {
+        slot.unreadable(address);
+    }
+}
+
+#[inline(always)]
+fn instance<M: Memory>(
+    slot: &mut Slot,
+    target: &Target,
+    memory: &mut M,
+    address: u64,
+    ty: u64,
+    kind: Kind,
+    depth: u32,
+) {
+    let exception = kind as u32 == Kind::Exception as u32;
+    let args = if exception { memory.pointer(address + target.offsets.exception_args as u64) } else { None };
+    slot.push_tag(if exception { Tag::Exception } else { Tag::Object });
+    slot.push_type(kind::type_ref(target, memory, ty));
+    slot.push_word(address);
+    if exception {
+        slot.push(Cursor::pointers(args.unwrap_or(0), 0, 1, depth).ended());
+    }
+}
+
+#[inline(always)]
+fn by_kind<M: Memory>(
+    slot: &mut Slot,
+    target: &Target,
+    memory: &mut M,
+    address: u64,
+    kind: Kind,
+    depth: u32,
+) -> Option<()> {
+    let o = &target.offsets;
+    match kind {
+        Kind::Long => long(slot, target, memory, address),
+        Kind::Bool => {
+            slot.push_tag(if address == target.known.true_ { Tag::True } else { Tag::False });
+            Some(())
+        }
+        Kind::Float => {
+            let [bits] = memory.words::<1>(address + o.ob_fval as u64)?;
+            slot.push_tag(Tag::Float);
+            slot.push_word(bits);
+            Some(())
+        }
+        Kind::Complex => {
+            let [real, imag] = memory.words::<2>(address + o.cval as u64)?;
+            slot.push_tag(Tag::Complex);
+            slot.push_word(real);
+            slot.push_word(imag);
+            Some(())
+        }
+        Kind::Str | Kind::Bytes | Kind::ByteArray | Kind::MemoryView => {
+            text(slot, target, memory, address, kind)
+        }
+        Kind::List | Kind::Tuple | Kind::Set | Kind::FrozenSet | Kind::Dict => {
+            container(slot, target, memory, address, kind, depth)
+        }
+        Kind::Range | Kind::Slice => {
+            let range = kind as u32 == Kind::Range as u32;
+            let fields = if range { o.range_start } else { o.slice_start };
+            slot.push_tag(if range { Tag::Range } else { Tag::Slice });
+            slot.push(Cursor::sequence(address + fields as u64, 3, depth).ended());
+            Some(())
+        }
+        _ => named(slot, target, memory, address, kind, depth),
+    }
+}
+
+/// Types, modules and functions: things whose value is a name.
+#[inline(always)]
+fn named<M: Memory>(
+    slot: &mut Slot,
+    target: &Target,
+    memory: &mut M,
+    address: u64,
+    kind: Kind,
+    depth: u32,
+) -> Option<()> {
+    let o = &target.offsets;
+    match kind {
+        Kind::Type => {
+            slot.push_tag(Tag::Type);
+            slot.push_type(kind::type_ref(target, memory, address));
+        }
+        Kind::Module => {
+            let name = memory.pointer(address + o.md_name as u64)?;
+            slot.push_tag(Tag::Module);
+            slot.push_word(address);
+            slot.push(Cursor::pointers(name, 0, 1, depth).ended());
+        }
+        Kind::Function | Kind::Method => {
+            let mut function = address;
+            if kind as u32 == Kind::Method as u32 {
+                function = memory.pointer(address + o.im_func as u64)?;
+                if memory.pointer(function + o.ob_type as u64)? != target.known.function_type {
+                    slot.push_tag(Tag::Object);
+                    slot.push_type(kind::type_ref(target, memory, target.known.method_type));
+                    slot.push_word(address);
+                    return Some(());
+                }
+            }
+            let module = memory.pointer(function + o.func_module as u64)?;
+            let qualname = memory.pointer(function + o.func_qualname as u64)?;
+            slot.push_tag(Tag::Function);
+            slot.push_word(address);
+            slot.push(Cursor::pointers(module, qualname, 2, depth).ended());
+        }
+        _ => return c_function(slot, target, memory, address, depth),
+    }
+    Some(())
+}
+
+#[inline(always)]
+fn c_function<M: Memory>(
+    slot: &mut Slot,
+    target: &Target,
+    memory: &mut M,
+    address: u64,
+    depth: u32,
+) -> Option<()> {
+    let o = &target.offsets;
+    let ml = memory.pointer(address + o.m_ml as u64)?;
+    let name = memory.pointer(ml)?;
+    let module = memory.pointer(address + o.m_module as u64)?;
+    let bound = memory.pointer(address + o.m_self as u64)?;
+    let mut owner = 0;
+    if bound != 0 {
+        let ty = memory.pointer(bound + o.ob_type as u64)?;
+        if ty != target.known.module_type {
+            owner = ty;
+        }
+    }
+    let start = slot.len;
+    let len = memory.copy_str(&mut slot.words, start + 2, MAX_C_NAME, name).saturating_sub(1) & (MAX_C_NAME - 1);
+    slot.put(start, value_word(Tag::CFunction, 0, len));
+    slot.put(start + 1, address);
+    slot.len = start + 2 + padded(len) / 8;
+    slot.push(Cursor::pointers(module, owner, 2, depth).ended());
+    Some(())
+}
+
+#[inline(always)]
+fn long<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, address: u64) -> Option<()> {
+    let [size] = memory.words::<1>(address + target.offsets.long_size as u64)?;
+    let digits = address + target.offsets.long_digits as u64;
+    let (count, negative) = if target.features & FEATURE_LONG_TAG != 0 {
+        // `_PyLong_SIGN_MASK` 3, `NON_SIZE_BITS` 3 (Include/internal/pycore_long.h).
+        (size >> 3, size & 3 == 2)
+    } else if (size as i64) < 0 {
+        ((size as i64).wrapping_neg() as u64, true)
+    } else {
+        (size, false)
+    };
+    if count <= 2 {
+        let [pair] = if count == 0 { [0] } else { memory.words::<1>(digits)? };
+        let low = pair & ((1 << DIGIT_BITS) - 1);
+        let high = if count == 2 { pair >> 32 & ((1 << DIGIT_BITS) - 1) } else { 0 };
+        let magnitude = if count == 0 { 0 } else { (low | high << DIGIT_BITS) as i64 };
+        slot.push_tag(Tag::Int64);
+        slot.push_word(if negative { magnitude.wrapping_neg() } else { magnitude } as u64);
+        return Some(());
+    }
+    let captured = if count > MAX_INT_DIGITS as u64 { MAX_INT_DIGITS } else { count as u32 };
+    let from = digits + 4 * (count - captured as u64);
+    let start = slot.len;
+    slot.put(start, value_word(Tag::BigInt, negative as u8, captured));
+    slot.put(start + 1, count);
+    data(slot, memory, start + 2, captured * 4, from)
+}
+
+/// Copies `len` bytes to word `at` and makes them the end of the record.
+#[inline(always)]
+fn data<M: Memory>(slot: &mut Slot, memory: &mut M, at: u32, len: u32, from: u64) -> Option<()> {
+    let words = padded(len) / 8;
+    if words != 0 {
+        // The copy may end inside its last word: no bytes of an earlier record stay behind it.
+        slot.put(at + words - 1, 0);
+        if !memory.copy(&mut slot.words, at, len, from) {
+            return None;
+        }
+    }
+    slot.len = at + words;
+    Some(())
+}
+
+/// Strings of characters or bytes: where they are, how long, and how much of them is taken.
+#[inline(always)]
+fn text<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, address: u64, kind: Kind) -> Option<()> {
+    let o = &target.offsets;
+    let mut width = 1;
+    let (tag, from, length) = match kind {
+        Kind::Str => {
+            let length = memory.pointer(address + o.unicode_length as u64)?;
+            // `interned:2, kind:3, compact:1, ascii:1` (Include/cpython/unicodeobject.h, 3.6 to 3.13).
+            let state = memory.u32(address + o.unicode_state as u64)?;
+            width = state >> 2 & 7;
+            let from = match state >> 5 & 3 {
+                3 => address + o.unicode_ascii_data as u64,
+                1 => address + o.unicode_compact_data as u64,
+                _ => memory.pointer(address + o.unicode_any as u64)?,
+            };
+            (Tag::Str, from, length)
+        }
+        Kind::Bytes => {
+            (Tag::Bytes, address + o.ob_sval as u64, memory.pointer(address + o.ob_size as u64)?)
+        }
+        Kind::ByteArray => (
+            Tag::ByteArray,
+            memory.pointer(address + o.ob_start as u64)?,
+            memory.pointer(address + o.ob_size as u64)?,
+        ),
+        _ => {
+            let flags = memory.u32(address + o.memoryview_flags as u64)?;
+            if flags & MEMORYVIEW_RELEASED != 0 || flags & (MEMORYVIEW_C | MEMORYVIEW_SCALAR) == 0 {
+                slot.push_tag(Tag::Object);
+                slot.push_type(kind::type_ref(target, memory, target.known.memoryview_type));
+                slot.push_word(address);
+                return Some(());
+            }
+            // `Py_buffer`: buf, obj, len (Include/pybuffer.h).
+            let [buf, _, length] = memory.words::<3>(address + o.memoryview_view as u64)?;
+            (Tag::MemoryView, buf, length)
+        }
+    };
+    if width != 1 && width != 2 && width != 4 {
+        return None;
+    }
+    let most = target.limits.max_str.min(slot.room() * 8);
+    let captured = if length > (most / width) as u64 { most / width * width } else { length as u32 * width };
+    let start = slot.len;
+    slot.put(start, value_word(tag, width as u8, captured));
+    slot.put(start + 1, length);
+    data(slot, memory, start + 2, captured, from)
+}
+
+#[inline(always)]
+fn container<M: Memory>(
+    slot: &mut Slot,
+    target: &Target,
+    memory: &mut M,
+    address: u64,
+    kind: Kind,
+    depth: u32,
+) -> Option<()> {
+    let o = &target.offsets;
+    let inside = depth < target.limits.max_depth;
+    let most = target.limits.max_items as u64;
+    let (tag, total, cursor) = match kind {
+        Kind::List => {
+            let total = memory.pointer(address + o.ob_size as u64)?;
+            let items = memory.pointer(address + o.list_ob_item as u64)?;
+            (Tag::List, total, Cursor::sequence(items, total.min(most), depth + 1))
+        }
+        Kind::Tuple => {
+            let total = memory.pointer(address + o.ob_size as u64)?;
+            (Tag::Tuple, total, Cursor::sequence(address + o.tuple_ob_item as u64, total.min(most), depth + 1))
+        }
+        Kind::Dict => {
+            let total = memory.pointer(address + o.ma_used as u64)?;
+            (Tag::Dict, total, dict_cursor(target, memory, address, total.min(most), depth + 1)?)
+        }
+        _ => {
+            let total = memory.pointer(address + o.set_used as u64)?;
+            let mask = memory.pointer(address + o.set_mask as u64)?;
+            let table = memory.pointer(address + o.set_table as u64)?;
+            let tag = if kind as u32 == Kind::Set as u32 { Tag::Set } else { Tag::FrozenSet };
+            (tag, total, Cursor::keys(table, total.min(most), mask.saturating_add(1), depth + 1))
+        }
+    };
+    slot.push_tag(tag);
+    slot.push_word(total);
+    slot.push_word(address);
+    if inside {
+        slot.push(cursor.ended());
+    } else {
+        slot.push_tag(Tag::End);
+    }
+    Some(())
+}
+
+/// A cursor over a dict's entries (combined or split table), in the order of the entry table.
+#[inline(always)]
+pub fn dict_cursor<M: Memory>(
+    target: &Target,
+    memory: &mut M,
+    dict: u64,
+    count: u64,
+    depth: u32,
+) -> Option<Cursor> {
+    let o = &target.offsets;
+    let keys = memory.pointer(dict + o.ma_keys as u64)?;
+    let values = memory.pointer(dict + o.ma_values as u64)?;
+    let log2_index_bytes = memory.u8(keys + o.dk_log2_index_bytes as u64)?;
+    let dk_kind = memory.u8(keys + o.dk_kind as u64)?;
+    let entries_used = memory.pointer(keys + o.dk_nentries as u64)?;
+    if log2_index_bytes > MAX_LOG2_INDEX_BYTES {
+        return None;
+    }
+    let entries = keys + o.dk_indices as u64 + (1u64 << (log2_index_bytes & 63));
+    // `PyDictKeyEntry` is hash, key, value; `PyDictUnicodeEntry` is key, value (pycore_dict.h).
+    Some(if values != 0 {
+        Cursor::pairs(entries, 16, values + o.dictvalues_values as u64, 8, count, entries_used, depth)
+    } else if dk_kind == DICT_KEYS_GENERAL {
+        Cursor::pairs(entries + 8, 24, entries + 16, 24, count, entries_used, depth)
+    } else {
+        Cursor::pairs(entries, 16, entries + 8, 16, count, entries_used, depth)
+    })
+}

@@ -1,0 +1,27 @@
+//! The maps. The daemon sizes `EVENTS`, `SLOTS` and `COUNTERS` before it loads.
+
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, LruHashMap, RingBuf},
+};
+use tracer_common::{counters::SiteCounters, encode::Slot, limits::MAX_TARGETS, target::Target};
+
+/// Records on their way to the daemon.
+#[map]
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(16 << 20, 0);
+
+/// Traced processes, by target index.
+#[map]
+pub static TARGETS: Array<Target> = Array::with_max_entries(MAX_TARGETS, 0);
+
+/// Scratch memory for records in the making.
+#[map]
+pub static SLOTS: Array<Slot> = Array::with_max_entries(16, 0);
+
+/// Counters, by site index.
+#[map]
+pub static COUNTERS: Array<SiteCounters> = Array::with_max_entries(1024, 0);
+
+/// (target << 32 | thread id) -> address of its `PyThreadState`.
+#[map]
+pub static THREADS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(16 * 1024, 0);

@@ -1,0 +1,82 @@
+//! Reading the traced process's memory.
+
+use core::arch::asm;
+
+use aya_ebpf::helpers::generated::{bpf_copy_from_user, bpf_probe_read_user, bpf_probe_read_user_str};
+use tracer_common::{
+    encode::{Memory, RECORD_WORDS, WORDS},
+    limits::RECORD_MAX,
+};
+
+/// The memory of the process whose thread runs the program.
+pub struct User;
+
+/// `value & mask`, done where the compiler cannot see that it changes nothing: the verifier
+/// does not know what the compiler knows.
+#[inline(always)]
+fn masked(value: u32, mask: u32) -> u64 {
+    let mut word = value as u64;
+    // SAFETY: a register operation.
+    unsafe { asm!("{0} &= {1}", inout(reg) word, in(reg) mask as u64) };
+    word
+}
+
+/// Copies from user memory: at once if it is there, else by faulting it in (sleepable programs may).
+#[inline(always)]
+fn copy(to: *mut u8, len: u32, from: u64) -> bool {
+    // SAFETY: callers pass a buffer of at least `len` bytes; user addresses are checked by the helpers.
+    unsafe {
+        bpf_probe_read_user(to.cast(), len, from as *const _) == 0
+            || bpf_copy_from_user(to.cast(), len, from as *const _) == 0
+    }
+}
+
+impl Memory for User {
+    #[inline(always)]
+    fn words<const N: usize>(&mut self, address: u64) -> Option<[u64; N]> {
+        let mut words = [0u64; N];
+        copy(words.as_mut_ptr().cast(), (N * 8) as u32, address).then_some(words)
+    }
+
+    #[inline(always)]
+    fn u32(&mut self, address: u64) -> Option<u32> {
+        let mut value = 0u32;
+        copy((&raw mut value).cast(), 4, address).then_some(value)
+    }
+
+    #[inline(always)]
+    fn u8(&mut self, address: u64) -> Option<u8> {
+        let mut value = 0u8;
+        copy(&raw mut value, 1, address).then_some(value)
+    }
+
+    #[inline(always)]
+    fn short_str(&mut self, address: u64) -> Option<[u64; 2]> {
+        let mut words = [0u64; 2];
+        // SAFETY: the buffer is 16 bytes.
+        let n = unsafe { bpf_probe_read_user_str(words.as_mut_ptr().cast(), 16, address as *const _) };
+        (n > 0).then_some(words)
+    }
+
+    #[inline(always)]
+    fn copy(&mut self, words: &mut [u64; WORDS], at: u32, len: u32, address: u64) -> bool {
+        let at = masked(at, RECORD_WORDS as u32 - 1);
+        let len = masked(len, RECORD_MAX as u32 - 1) as u32;
+        // SAFETY: `at` is below RECORD_WORDS and `len` below RECORD_MAX, and the buffer has
+        // twice RECORD_WORDS words.
+        let to = unsafe { words.as_mut_ptr().add(at as usize) };
+        copy(to.cast(), len, address)
+    }
+
+    #[inline(always)]
+    fn copy_str(&mut self, words: &mut [u64; WORDS], at: u32, len: u32, address: u64) -> u32 {
+        let at = masked(at, RECORD_WORDS as u32 - 1);
+        let len = masked(len, RECORD_MAX as u32 - 1) as u32;
+        // SAFETY: as in `copy`.
+        let n = unsafe {
+            let to = words.as_mut_ptr().add(at as usize);
+            bpf_probe_read_user_str(to.cast(), len, address as *const _)
+        };
+        if n > 0 { n as u32 } else { 0 }
+    }
+}

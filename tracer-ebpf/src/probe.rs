@@ -1,0 +1,176 @@
+//! What the two programs do.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    EbpfContext as _,
+    bindings::pt_regs,
+    helpers::{
+        bpf_ktime_get_ns,
+        generated::{bpf_get_attach_cookie, bpf_loop, bpf_ringbuf_output},
+    },
+    programs::{ProbeContext, RetProbeContext},
+};
+use tracer_common::{
+    cookie::{COOKIE_REGISTERS, Packed},
+    counters::SiteCounters,
+    encode::{Progress, Slot, begin_entry, begin_return, step},
+    limits::{MAX_STEPS, RECORD_MAX},
+    target::Target,
+    wire::{FLAG_CUT, FLAG_NO_TSTATE, KIND_ENTRY, KIND_RETURN, RecordHeader},
+};
+
+use crate::{
+    count,
+    maps::{EVENTS, TARGETS},
+    memory::User,
+    scratch, thread,
+};
+
+/// What both programs find out first.
+struct Hit {
+    cookie: Packed,
+    target: &'static Target,
+    counters: &'static mut SiteCounters,
+    sp: u64,
+}
+
+#[inline(always)]
+fn hit(ctx: *mut c_void, sp: u64) -> Option<Hit> {
+    // SAFETY: the context is the one the kernel gave this program.
+    let cookie = Packed(unsafe { bpf_get_attach_cookie(ctx) });
+    let counters = count::of(cookie.site())?;
+    let target = TARGETS.get(cookie.target())?;
+    Some(Hit { cookie, target, counters, sp })
+}
+
+/// Copies the registers to where they can be indexed: the verifier allows reads of the context
+/// at constant offsets only.
+#[inline(always)]
+fn save_registers(regs: *const pt_regs, to: &mut [u64; 16]) {
+    macro_rules! save {
+        ($($name:ident),*) => {
+            // SAFETY: a uprobe's context is the thread's registers. Volatile, so that the
+            // compiler does not merge the reads into one at a computed address.
+            [$(unsafe { (&raw const (*regs).$name).read_volatile() }),*]
+        };
+    }
+    *to = save!(rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15);
+}
+
+/// The entry program.
+#[inline(always)]
+pub fn entry(ctx: &ProbeContext) {
+    let regs = ctx.as_ptr().cast::<pt_regs>();
+    // SAFETY: a uprobe's context is the thread's registers.
+    let sp = unsafe { (*regs).rsp };
+    let Some(mut hit) = hit(ctx.as_ptr(), sp) else { return };
+    count::one(&mut hit.counters.hits);
+    let Some(slot) = scratch::take() else {
+        count::one(&mut hit.counters.dropped);
+        return;
+    };
+    slot.reset();
+    save_registers(regs, &mut slot.registers);
+    let mut arguments = [0; COOKIE_REGISTERS];
+    for (i, argument) in arguments.iter_mut().enumerate() {
+        *argument = slot.registers[hit.cookie.register(i as u32) as usize & 15];
+    }
+    let tid = thread::id(hit.target);
+    let tstate = thread::state(hit.target, hit.cookie.target(), tid);
+    if tstate == 0 {
+        slot.flags |= FLAG_NO_TSTATE;
+    }
+    let frame = thread::frame(hit.target, tstate);
+    begin_entry(
+        slot,
+        hit.target,
+        &mut User,
+        hit.cookie.convention(),
+        hit.cookie.self_kind(),
+        arguments,
+        frame,
+    );
+    let delivered = record(slot, &mut hit, KIND_ENTRY, tid);
+    scratch::give_back(slot);
+    count::one(if delivered { &mut hit.counters.delivered } else { &mut hit.counters.dropped });
+}
+
+/// The return program.
+#[inline(always)]
+pub fn leave(ctx: &RetProbeContext) {
+    // SAFETY: a uretprobe's context is the thread's registers.
+    let regs = unsafe { &*ctx.as_ptr().cast::<pt_regs>() };
+    let Some(mut hit) = hit(ctx.as_ptr(), regs.rsp) else { return };
+    count::one(&mut hit.counters.return_hits);
+    let Some(slot) = scratch::take() else {
+        count::one(&mut hit.counters.return_dropped);
+        return;
+    };
+    slot.reset();
+    let tid = thread::id(hit.target);
+    let value = regs.rax;
+    let kind = hit.cookie.return_kind();
+    // Only an exception needs the thread state.
+    let tstate =
+        if value == 0 || kind != 0 { thread::state(hit.target, hit.cookie.target(), tid) } else { 0 };
+    begin_return(slot, hit.target, &mut User, kind, value, tstate);
+    let delivered = record(slot, &mut hit, KIND_RETURN, tid);
+    scratch::give_back(slot);
+    count::one(if delivered {
+        &mut hit.counters.return_delivered
+    } else {
+        &mut hit.counters.return_dropped
+    });
+}
+
+/// Runs the encoder and hands the record over; false if the ring buffer is full.
+#[inline(always)]
+fn record(slot: &mut Slot, hit: &mut Hit, kind: u8, tid: u32) -> bool {
+    // SAFETY: the helper has no preconditions.
+    let time_ns = unsafe { bpf_ktime_get_ns() };
+    let mut work = Work { slot, target: hit.target };
+    // SAFETY: `turn` has the signature bpf_loop calls, and the context outlives the loop.
+    unsafe {
+        bpf_loop(MAX_STEPS, turn as *mut c_void, (&raw mut work).cast(), 0);
+    }
+    let slot = work.slot;
+    if slot.depth != 0 {
+        slot.flags |= FLAG_CUT;
+    }
+    let len = slot.finish(RecordHeader {
+        kind,
+        convention: hit.cookie.convention(),
+        target: hit.cookie.target() as u16,
+        site: hit.cookie.site(),
+        tid,
+        time_ns,
+        sp: hit.sp,
+        ..RecordHeader::default()
+    });
+    if slot.flags & FLAG_CUT != 0 {
+        count::one(&mut hit.counters.truncated);
+    }
+    if slot.faults != 0 {
+        count::many(&mut hit.counters.faults, slot.faults as u64);
+    }
+    let len = (len as u64).min(RECORD_MAX as u64);
+    // SAFETY: `len` is at most RECORD_MAX, half of the buffer.
+    unsafe { bpf_ringbuf_output((&raw const EVENTS).cast_mut().cast(), slot.words.as_mut_ptr().cast(), len, 0) == 0 }
+}
+
+struct Work<'a> {
+    slot: &'a mut Slot,
+    target: &'static Target,
+}
+
+/// One step of the encoder; 1 ends the loop.
+#[inline(never)]
+extern "C" fn turn(_: u32, context: *mut c_void) -> i64 {
+    // SAFETY: `record` passes its own state.
+    let work = unsafe { &mut *context.cast::<Work<'_>>() };
+    match step(work.slot, work.target, &mut User) {
+        Progress::More => 0,
+        Progress::Done => 1,
+    }
+}

@@ -1,0 +1,138 @@
+//! Who runs: thread id, `PyThreadState`, innermost Python frame.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::{
+    bpf_get_current_pid_tgid,
+    generated::{bpf_get_ns_current_pid_tgid, bpf_loop},
+};
+use aya_ebpf::bindings::bpf_pidns_info;
+use tracer_common::{
+    encode::Memory,
+    limits::MAX_THREADS,
+    target::{ABSENT, Target},
+};
+
+use crate::{maps::THREADS, memory::User};
+
+/// The current thread's id as its process sees it, 0 if the kernel will not tell.
+#[inline(always)]
+pub fn id(target: &Target) -> u32 {
+    if target.pidns_ino == 0 {
+        return bpf_get_current_pid_tgid() as u32;
+    }
+    let mut info = bpf_pidns_info { pid: 0, tgid: 0 };
+    // SAFETY: the buffer has the size given.
+    let failed = unsafe {
+        bpf_get_ns_current_pid_tgid(
+            target.pidns_dev,
+            target.pidns_ino,
+            &raw mut info,
+            size_of::<bpf_pidns_info>() as u32,
+        )
+    };
+    if failed == 0 { info.pid } else { 0 }
+}
+
+/// The running thread's `PyThreadState`, 0 if there is none.
+///
+/// Up to 3.11 the interpreter keeps a pointer to it (the probed thread holds the GIL); later
+/// versions keep it in thread-local storage, so the interpreters' thread lists are searched once
+/// per thread and the answer is checked on every use.
+#[inline(always)]
+pub fn state(target: &Target, index: u32, tid: u32) -> u64 {
+    if target.tstate_current != 0 {
+        return User.pointer(target.tstate_current).unwrap_or(0);
+    }
+    let key = (index as u64) << 32 | tid as u64;
+    // SAFETY: map values are plain words; a torn read cannot happen on x86-64.
+    if let Some(cached) = unsafe { THREADS.get(&key) } {
+        let tstate = *cached;
+        if native_id(target, tstate) == Some(tid as u64) {
+            return tstate;
+        }
+    }
+    let tstate = search(target, tid);
+    if tstate != 0 {
+        let _ = THREADS.insert(&key, &tstate, 0);
+    }
+    tstate
+}
+
+/// `_PyInterpreterFrame` that runs or called the running C function, 0 if there is none.
+#[inline(always)]
+pub fn frame(target: &Target, tstate: u64) -> u64 {
+    if tstate == 0 {
+        return 0;
+    }
+    let o = &target.offsets;
+    if o.tstate_cframe == ABSENT {
+        return User.pointer(tstate + o.current_frame as u64).unwrap_or(0);
+    }
+    match User.pointer(tstate + o.tstate_cframe as u64) {
+        Some(cframe) if cframe != 0 => User.pointer(cframe + o.current_frame as u64).unwrap_or(0),
+        _ => 0,
+    }
+}
+
+#[inline(always)]
+fn native_id(target: &Target, tstate: u64) -> Option<u64> {
+    User.pointer(tstate + target.offsets.tstate_native_thread_id as u64)
+}
+
+/// State of the walk over all interpreters' threads.
+struct Search<'a> {
+    target: &'a Target,
+    tid: u64,
+    interpreter: u64,
+    tstate: u64,
+    found: u64,
+}
+
+#[inline(always)]
+fn search(target: &Target, tid: u32) -> u64 {
+    let mut search = Search {
+        target,
+        tid: tid as u64,
+        interpreter: User.pointer(target.interpreters_head).unwrap_or(0),
+        tstate: 0,
+        found: 0,
+    };
+    search.tstate = first_thread(target, search.interpreter);
+    // SAFETY: `look` has the signature bpf_loop calls, and the context outlives the loop.
+    unsafe {
+        bpf_loop(MAX_THREADS, look as *mut c_void, (&raw mut search).cast(), 0);
+    }
+    search.found
+}
+
+#[inline(always)]
+fn first_thread(target: &Target, interpreter: u64) -> u64 {
+    if interpreter == 0 {
+        return 0;
+    }
+    User.pointer(interpreter + target.offsets.interp_threads_head as u64).unwrap_or(0)
+}
+
+/// One thread state of the walk; 1 ends the loop.
+#[inline(never)]
+extern "C" fn look(_: u32, context: *mut c_void) -> i64 {
+    // SAFETY: `search` passes its own state.
+    let search = unsafe { &mut *context.cast::<Search<'_>>() };
+    if search.tstate == 0 {
+        if search.interpreter == 0 {
+            return 1;
+        }
+        let next = search.interpreter + search.target.offsets.interp_next as u64;
+        search.interpreter = User.pointer(next).unwrap_or(0);
+        search.tstate = first_thread(search.target, search.interpreter);
+        return 0;
+    }
+    if native_id(search.target, search.tstate) == Some(search.tid) {
+        search.found = search.tstate;
+        return 1;
+    }
+    let next = search.tstate + search.target.offsets.tstate_next as u64;
+    search.tstate = User.pointer(next).unwrap_or(0);
+    0
+}

@@ -1,0 +1,122 @@
+//! The kernel half, loaded: programs, maps, ring buffer, counters.
+
+use std::{
+    collections::HashMap,
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd},
+};
+
+use aya::{
+    Ebpf, EbpfError, EbpfLoader, Pod,
+    maps::{Array, Map, MapData, MapError, RingBuf},
+};
+use thiserror::Error;
+use tracer_common::{counters::SiteCounters, target::Target};
+
+use super::{
+    OBJECT,
+    loader::{LoadError, Programs},
+};
+
+/// How the kernel half is sized.
+#[derive(Clone, Copy, Debug)]
+pub struct KernelOptions {
+    /// Bytes of the ring buffer; a power of two.
+    pub ring_bytes: u32,
+    /// Probe sites at most.
+    pub sites: u32,
+}
+
+/// Why the kernel half could not be loaded or asked.
+#[derive(Debug, Error)]
+pub enum KernelError {
+    #[error("cannot create the BPF maps: {0}; run as root (or with CAP_BPF and CAP_PERFMON)")]
+    Maps(#[from] EbpfError),
+    #[error("{0}")]
+    Load(#[from] LoadError),
+    #[error("BPF map `{0}` is missing from the embedded object")]
+    NoMap(&'static str),
+    #[error("BPF map cannot be used: {0}")]
+    Map(#[from] MapError),
+}
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct PodTarget(Target);
+// SAFETY: plain integers, padding spelt out (`Target::_padding`).
+unsafe impl Pod for PodTarget {}
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct PodCounters(SiteCounters);
+// SAFETY: ten u64.
+unsafe impl Pod for PodCounters {}
+
+/// The loaded programs and their maps.
+pub struct Kernel {
+    entry: OwnedFd,
+    leave: OwnedFd,
+    targets: Array<MapData, PodTarget>,
+    counters: Array<MapData, PodCounters>,
+    ebpf: Ebpf,
+}
+
+impl Kernel {
+    /// Creates the maps and loads the programs; nothing is attached yet.
+    pub fn load(options: KernelOptions) -> Result<Self, KernelError> {
+        let mut ebpf = EbpfLoader::new()
+            .map_max_entries("EVENTS", options.ring_bytes)
+            .map_max_entries("COUNTERS", options.sites.max(1))
+            .load(OBJECT)?;
+        let programs = Programs::link(OBJECT, &map_fds(&ebpf))?;
+        let entry = programs.load("pytrace_entry")?;
+        let leave = programs.load("pytrace_return")?;
+        let mut take = |name| ebpf.take_map(name).ok_or(KernelError::NoMap(name));
+        let targets = Array::try_from(take("TARGETS")?)?;
+        let counters = Array::try_from(take("COUNTERS")?)?;
+        Ok(Self { entry, leave, targets, counters, ebpf })
+    }
+
+    /// The program for entry probes.
+    pub fn entry(&self) -> BorrowedFd<'_> {
+        self.entry.as_fd()
+    }
+
+    /// The program for return probes.
+    pub fn leave(&self) -> BorrowedFd<'_> {
+        self.leave.as_fd()
+    }
+
+    /// Tells the kernel half about a traced process.
+    pub fn set_target(&mut self, index: u32, target: Target) -> Result<(), KernelError> {
+        Ok(self.targets.set(index, PodTarget(target), 0)?)
+    }
+
+    /// The ring buffer; once.
+    pub fn take_events(&mut self) -> Result<RingBuf<MapData>, KernelError> {
+        let map = self.ebpf.take_map("EVENTS").ok_or(KernelError::NoMap("EVENTS"))?;
+        Ok(RingBuf::try_from(map)?)
+    }
+
+    /// A site's counters.
+    pub fn counters(&self, site: u32) -> Result<SiteCounters, KernelError> {
+        Ok(self.counters.get(&site, 0)?.0)
+    }
+
+    /// What aya-log needs.
+    pub fn ebpf_mut(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
+    }
+}
+
+fn map_fds(ebpf: &Ebpf) -> HashMap<String, RawFd> {
+    ebpf.maps().filter_map(|(name, map)| Some((name.to_owned(), map_fd(map)?))).collect()
+}
+
+fn map_fd(map: &Map) -> Option<RawFd> {
+    match map {
+        Map::Array(data) | Map::RingBuf(data) | Map::LruHashMap(data) | Map::PerCpuArray(data) => {
+            Some(data.fd().as_fd().as_raw_fd())
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,88 @@
+//! `uprobe_multi` links: many probes in one file by one system call; closing the descriptor
+//! takes them out again, whatever way the tracer ends.
+
+use std::{
+    ffi::CString,
+    io,
+    os::{
+        fd::{AsRawFd as _, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::{Path, PathBuf},
+};
+
+use aya_obj::generated::{BPF_F_UPROBE_MULTI_RETURN, bpf_attach_type, bpf_attr, bpf_cmd};
+use thiserror::Error;
+
+use super::loader::sys_bpf;
+
+/// Entry or return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    Entry,
+    Return,
+}
+
+/// One place to probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Point {
+    /// Offset in the file.
+    pub offset: u64,
+    /// [`tracer_common::cookie::SiteCookie::pack`].
+    pub cookie: u64,
+}
+
+/// Why probes could not be put in.
+#[derive(Debug, Error)]
+pub enum LinkError {
+    #[error("{path}: not a path the kernel can take")]
+    Path { path: PathBuf },
+    #[error("cannot probe {path} ({points} sites): {error}{}", hint(.error))]
+    Refused { path: PathBuf, points: usize, error: io::Error },
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EINVAL) => "; uprobe_multi links need Linux 6.6 or newer",
+        Some(libc::ESRCH) => "; the process ended",
+        Some(libc::EPERM) => "; run as root, or with CAP_BPF and CAP_PERFMON",
+        _ => "",
+    }
+}
+
+/// Probes that are in. Dropping it takes them out.
+#[derive(Debug)]
+pub struct Link {
+    _fd: OwnedFd,
+}
+
+impl Link {
+    /// Puts `program` at every point of the file at `path`, for process `pid` only.
+    pub fn attach(
+        program: BorrowedFd<'_>,
+        probe: Probe,
+        path: &Path,
+        points: &[Point],
+        pid: u32,
+    ) -> Result<Self, LinkError> {
+        let c_path = CString::new(path.as_os_str().as_bytes())
+            .map_err(|_| LinkError::Path { path: path.to_owned() })?;
+        let offsets: Vec<u64> = points.iter().map(|point| point.offset).collect();
+        let cookies: Vec<u64> = points.iter().map(|point| point.cookie).collect();
+        // SAFETY: bpf_attr is a union of plain integers; all zeros is its documented start.
+        let mut attr: bpf_attr = unsafe { std::mem::zeroed() };
+        attr.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd() as u32;
+        attr.link_create.attach_type = bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32;
+        // SAFETY: as above; this view is the one BPF_LINK_CREATE reads for uprobe_multi.
+        let multi = unsafe { &mut attr.link_create.__bindgen_anon_3.uprobe_multi };
+        multi.path = c_path.as_ptr() as u64;
+        multi.offsets = offsets.as_ptr() as u64;
+        multi.cookies = cookies.as_ptr() as u64;
+        multi.cnt = points.len() as u32;
+        multi.flags = if probe == Probe::Return { BPF_F_UPROBE_MULTI_RETURN as u32 } else { 0 };
+        multi.pid = pid;
+        sys_bpf(bpf_cmd::BPF_LINK_CREATE, &mut attr)
+            .map(|fd| Self { _fd: fd })
+            .map_err(|error| LinkError::Refused { path: path.to_owned(), points: points.len(), error })
+    }
+}
