@@ -25,3 +25,15 @@ pub struct SiteCounters {
 }
 
 const _: () = assert!(size_of::<SiteCounters>() == 80);
+
+/// What daemon and probes tell each other, one for all sites.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Control {
+    /// Records lost at all sites.
+    pub dropped: u64,
+    /// Number of scratch slots, a power of two, minus one.
+    pub slot_mask: u64,
+}
+
+const _: () = assert!(size_of::<Control>() == 16);

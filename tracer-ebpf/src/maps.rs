@@ -4,7 +4,7 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, LruHashMap, RingBuf},
 };
-use tracer_common::{counters::SiteCounters, encode::Slot, limits::MAX_TARGETS, target::Target};
+use tracer_common::{counters::{Control, SiteCounters}, encode::Slot, limits::MAX_TARGETS, target::Target};
 
 /// Records on their way to the daemon.
 #[map]
@@ -21,6 +21,15 @@ pub static SLOTS: Array<Slot> = Array::with_max_entries(16, 0);
 /// Counters, by site index.
 #[map]
 pub static COUNTERS: Array<SiteCounters> = Array::with_max_entries(1024, 0);
+
+/// One [`Control`].
+#[map]
+pub static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
+
+/// 1: the daemon sleeps, the next record wakes it (and sets this to 0). Otherwise it looks by
+/// itself, and no probe pays for waking it.
+#[map]
+pub static WAKE: Array<u64> = Array::with_max_entries(1, 0);
 
 /// (target << 32 | thread id) -> address of its `PyThreadState`.
 #[map]

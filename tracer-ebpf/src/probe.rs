@@ -4,7 +4,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::{
     EbpfContext as _,
-    bindings::pt_regs,
+    bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, pt_regs},
     helpers::{
         bpf_ktime_get_ns,
         generated::{bpf_get_attach_cookie, bpf_loop, bpf_ringbuf_output},
@@ -13,7 +13,7 @@ use aya_ebpf::{
 };
 use tracer_common::{
     cookie::{COOKIE_REGISTERS, Packed},
-    counters::SiteCounters,
+    counters::{Control, SiteCounters},
     encode::{Progress, Slot, begin_entry, begin_return, step},
     limits::{MAX_STEPS, RECORD_MAX},
     target::Target,
@@ -21,8 +21,8 @@ use tracer_common::{
 };
 
 use crate::{
-    count,
-    maps::{EVENTS, TARGETS},
+    atomic, count,
+    maps::{CONTROL, EVENTS, TARGETS, WAKE},
     memory::User,
     scratch, thread,
 };
@@ -32,6 +32,7 @@ struct Hit {
     cookie: Packed,
     target: &'static Target,
     counters: &'static mut SiteCounters,
+    control: &'static mut Control,
     sp: u64,
 }
 
@@ -41,7 +42,10 @@ fn hit(ctx: *mut c_void, sp: u64) -> Option<Hit> {
     let cookie = Packed(unsafe { bpf_get_attach_cookie(ctx) });
     let counters = count::of(cookie.site())?;
     let target = TARGETS.get(cookie.target())?;
-    Some(Hit { cookie, target, counters, sp })
+    let control = CONTROL.get_ptr_mut(0)?;
+    // SAFETY: map values live as long as the program; what changes is only touched atomically.
+    let control = unsafe { &mut *control };
+    Some(Hit { cookie, target, counters, control, sp })
 }
 
 /// Copies the registers to where they can be indexed: the verifier allows reads of the context
@@ -66,8 +70,9 @@ pub fn entry(ctx: &ProbeContext) {
     let sp = unsafe { (*regs).rsp };
     let Some(mut hit) = hit(ctx.as_ptr(), sp) else { return };
     count::one(&mut hit.counters.hits);
-    let Some(slot) = scratch::take() else {
+    let Some(slot) = scratch::take(hit.control) else {
         count::one(&mut hit.counters.dropped);
+        count::one(&mut hit.control.dropped);
         return;
     };
     slot.reset();
@@ -103,8 +108,9 @@ pub fn leave(ctx: &RetProbeContext) {
     let regs = unsafe { &*ctx.as_ptr().cast::<pt_regs>() };
     let Some(mut hit) = hit(ctx.as_ptr(), regs.rsp) else { return };
     count::one(&mut hit.counters.return_hits);
-    let Some(slot) = scratch::take() else {
+    let Some(slot) = scratch::take(hit.control) else {
         count::one(&mut hit.counters.return_dropped);
+        count::one(&mut hit.control.dropped);
         return;
     };
     slot.reset();
@@ -156,7 +162,31 @@ fn record(slot: &mut Slot, hit: &mut Hit, kind: u8, tid: u32) -> bool {
     }
     let len = (len as u64).min(RECORD_MAX as u64);
     // SAFETY: `len` is at most RECORD_MAX, half of the buffer.
-    unsafe { bpf_ringbuf_output((&raw const EVENTS).cast_mut().cast(), slot.words.as_mut_ptr().cast(), len, 0) == 0 }
+    let delivered = unsafe {
+        bpf_ringbuf_output(
+            (&raw const EVENTS).cast_mut().cast(),
+            slot.words.as_mut_ptr().cast(),
+            len,
+            wakeup(),
+        ) == 0
+    };
+    if !delivered {
+        count::one(&mut hit.control.dropped);
+    }
+    delivered
+}
+
+/// Wakes the daemon only if it asked for it: waking costs the target an interrupt.
+#[inline(always)]
+fn wakeup() -> u64 {
+    let Some(wake) = WAKE.get_ptr_mut(0) else { return 0 };
+    // SAFETY: map values live as long as the program; the daemon's write is one word.
+    let wake = unsafe { &mut *wake };
+    if *wake != 0 && atomic::swap(wake, 0) != 0 {
+        BPF_RB_FORCE_WAKEUP as u64
+    } else {
+        BPF_RB_NO_WAKEUP as u64
+    }
 }
 
 struct Work<'a> {

@@ -10,7 +10,10 @@ use aya::{
     maps::{Array, Map, MapData, MapError, RingBuf},
 };
 use thiserror::Error;
-use tracer_common::{counters::SiteCounters, target::Target};
+use tracer_common::{
+    counters::{Control, SiteCounters},
+    target::Target,
+};
 
 use super::{
     OBJECT,
@@ -51,19 +54,35 @@ struct PodCounters(SiteCounters);
 // SAFETY: ten u64.
 unsafe impl Pod for PodCounters {}
 
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct PodControl(Control);
+// SAFETY: two u64.
+unsafe impl Pod for PodControl {}
+
+/// Scratch slots for each CPU: a program that sleeps or is preempted keeps its own.
+const SLOTS_PER_CPU: u32 = 4;
+/// Scratch slots at least and at most.
+const SLOT_RANGE: (u32, u32) = (16, 256);
+
 /// The loaded programs and their maps.
 pub struct Kernel {
     entry: OwnedFd,
     leave: OwnedFd,
     targets: Array<MapData, PodTarget>,
     counters: Array<MapData, PodCounters>,
+    control: Array<MapData, PodControl>,
+    wake: Array<MapData, u64>,
     ebpf: Ebpf,
 }
 
 impl Kernel {
     /// Creates the maps and loads the programs; nothing is attached yet.
     pub fn load(options: KernelOptions) -> Result<Self, KernelError> {
+        let cpus = aya::util::nr_cpus().map_or(1, |n| n as u32);
+        let slots = (cpus * SLOTS_PER_CPU).next_power_of_two().clamp(SLOT_RANGE.0, SLOT_RANGE.1);
         let mut ebpf = EbpfLoader::new()
+            .map_max_entries("SLOTS", slots)
             .map_max_entries("EVENTS", options.ring_bytes)
             .map_max_entries("COUNTERS", options.sites.max(1))
             .load(OBJECT)?;
@@ -73,7 +92,10 @@ impl Kernel {
         let mut take = |name| ebpf.take_map(name).ok_or(KernelError::NoMap(name));
         let targets = Array::try_from(take("TARGETS")?)?;
         let counters = Array::try_from(take("COUNTERS")?)?;
-        Ok(Self { entry, leave, targets, counters, ebpf })
+        let mut control: Array<_, PodControl> = Array::try_from(take("CONTROL")?)?;
+        let wake = Array::try_from(take("WAKE")?)?;
+        control.set(0, PodControl(Control { dropped: 0, slot_mask: u64::from(slots) - 1 }), 0)?;
+        Ok(Self { entry, leave, targets, counters, control, wake, ebpf })
     }
 
     /// The program for entry probes.
@@ -100,6 +122,16 @@ impl Kernel {
     /// A site's counters.
     pub fn counters(&self, site: u32) -> Result<SiteCounters, KernelError> {
         Ok(self.counters.get(&site, 0)?.0)
+    }
+
+    /// Asks to be woken by the next record. Look at the ring buffer once more after this.
+    pub fn wake_me(&mut self) -> Result<(), KernelError> {
+        Ok(self.wake.set(0, 1u64, 0)?)
+    }
+
+    /// Records lost so far, over all sites.
+    pub fn dropped(&self) -> Result<u64, KernelError> {
+        Ok(self.control.get(&0, 0)?.0.dropped)
     }
 
     /// What aya-log needs.
