@@ -1,0 +1,291 @@
+//! The encoder on recorded memory: hand-made objects laid out as CPython 3.12 lays them out.
+
+use std::collections::BTreeMap;
+
+use tracer_common::{
+    encode::{Cursor, Memory, Progress, Slot, WORDS, begin_entry, begin_return, step},
+    target::{CaptureLimits, FEATURE_LONG_TAG, KnownObjects, Offsets, Target},
+    wire::{FLAG_CUT, RecordHeader, Tag, value_word},
+};
+
+/// Memory made of pieces; everything else is unmapped.
+#[derive(Default)]
+struct Image {
+    pieces: BTreeMap<u64, Vec<u8>>,
+    next: u64,
+}
+
+impl Image {
+    /// Puts words somewhere; their address.
+    fn place(&mut self, words: &[u64]) -> u64 {
+        self.next += 0x1000;
+        let bytes = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        self.pieces.insert(self.next, bytes);
+        self.next
+    }
+
+    fn bytes(&self, address: u64, len: usize) -> Option<&[u8]> {
+        let (start, piece) = self.pieces.range(..=address).next_back()?;
+        piece.get((address - start) as usize..)?.get(..len)
+    }
+}
+
+impl Memory for Image {
+    fn words<const N: usize>(&mut self, address: u64) -> Option<[u64; N]> {
+        let bytes = self.bytes(address, N * 8)?;
+        let mut words = [0; N];
+        for (word, chunk) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+            *word = u64::from_le_bytes(chunk.try_into().unwrap());
+        }
+        Some(words)
+    }
+    fn u32(&mut self, address: u64) -> Option<u32> {
+        Some(u32::from_le_bytes(self.bytes(address, 4)?.try_into().unwrap()))
+    }
+    fn u8(&mut self, address: u64) -> Option<u8> {
+        Some(self.bytes(address, 1)?[0])
+    }
+    fn short_str(&mut self, address: u64) -> Option<[u64; 2]> {
+        self.words::<2>(address)
+    }
+    fn copy(&mut self, words: &mut [u64; WORDS], at: u32, len: u32, address: u64) -> bool {
+        let Some(bytes) = self.bytes(address, len as usize) else { return false };
+        for (i, byte) in bytes.iter().enumerate() {
+            let word = &mut words[at as usize + i / 8];
+            *word = *word & !(0xff << (i % 8 * 8)) | u64::from(*byte) << (i % 8 * 8);
+        }
+        true
+    }
+    fn copy_str(&mut self, words: &mut [u64; WORDS], at: u32, len: u32, address: u64) -> u32 {
+        if self.copy(words, at, len.min(8), address) { 8 } else { 0 }
+    }
+}
+
+const NONE: u64 = 0x10;
+const LONG: u64 = 0x20;
+const LIST: u64 = 0x30;
+const UNICODE: u64 = 0x40;
+const DICT: u64 = 0x50;
+const SET: u64 = 0x60;
+
+fn target() -> Target {
+    let offsets = Offsets::from_lookup(|key| {
+        Some(match key {
+            "PyObject.ob_type" => 8,
+            "PyVarObject.ob_size" | "PyLongObject.size_or_tag" => 16,
+            "PyLongObject.ob_digit" | "PyListObject.ob_item" => 24,
+            "PyTupleObject.ob_item" => 24,
+            "PyASCIIObject.length" => 16,
+            "PyASCIIObject.state" => 32,
+            "sizeof.PyASCIIObject" => 40,
+            "PyDictObject.ma_used" => 16,
+            "PyDictObject.ma_keys" => 32,
+            "PyDictObject.ma_values" => 40,
+            "PyDictKeysObject.dk_log2_index_bytes" => 9,
+            "PyDictKeysObject.dk_kind" => 10,
+            "PyDictKeysObject.dk_nentries" => 24,
+            "PyDictKeysObject.dk_indices" => 32,
+            "PySetObject.used" => 24,
+            "PySetObject.mask" => 32,
+            "PySetObject.table" => 40,
+            _ => return None,
+        })
+    });
+    Target {
+        pidns_dev: 0,
+        pidns_ino: 0,
+        tstate_current: 0,
+        interpreters_head: 0,
+        known: KnownObjects {
+            none: NONE,
+            long_type: LONG,
+            list_type: LIST,
+            unicode_type: UNICODE,
+            dict_type: DICT,
+            set_type: SET,
+            ..KnownObjects::default()
+        },
+        limits: CaptureLimits { max_str: 10, max_items: 3, max_depth: 2, stack: 0 },
+        features: FEATURE_LONG_TAG,
+        owner_cstack: 255,
+        offsets,
+        _padding: Default::default(),
+    }
+}
+
+fn new_slot() -> Box<Slot> {
+    // All zeros is a free slot; too large for the stack.
+    let mut slot: Box<std::mem::MaybeUninit<Slot>> = Box::new_uninit();
+    #[allow(clippy::undocumented_unsafe_blocks, reason = "integers only")]
+    let mut slot = unsafe {
+        std::ptr::write_bytes(slot.as_mut_ptr(), 0, 1);
+        slot.assume_init()
+    };
+    slot.reset();
+    slot
+}
+
+/// The words after the header that encoding one object gives.
+fn encoded(image: &mut Image, object: u64) -> (Vec<u64>, u32) {
+    let mut slot = new_slot();
+    slot.push(Cursor::pointers(object, 0, 1, 0));
+    run(image, &mut slot)
+}
+
+fn run(image: &mut Image, slot: &mut Slot) -> (Vec<u64>, u32) {
+    let target = target();
+    for _ in 0..10_000 {
+        if step(slot, &target, image) == Progress::Done {
+            break;
+        }
+    }
+    let len = slot.finish(RecordHeader::default()) as usize;
+    (slot.words[RecordHeader::SIZE / 8..len / 8].to_vec(), slot.flags)
+}
+
+fn int(image: &mut Image, value: u32) -> u64 {
+    image.place(&[1, LONG, if value == 0 { 1 } else { 8 }, u64::from(value)])
+}
+
+fn ascii(image: &mut Image, text: &str) -> u64 {
+    let mut words = vec![1, UNICODE, text.len() as u64, 0, 1 << 2 | 1 << 5 | 1 << 6];
+    let mut data = text.as_bytes().to_vec();
+    data.resize(data.len().next_multiple_of(8), 0xee);
+    words.extend(data.chunks_exact(8).map(|c| u64::from_le_bytes(c.try_into().unwrap())));
+    image.place(&words)
+}
+
+fn list(image: &mut Image, items: &[u64]) -> u64 {
+    let vector = image.place(items);
+    image.place(&[1, LIST, items.len() as u64, vector])
+}
+
+fn word(tag: Tag) -> u64 {
+    value_word(tag, 0, 0)
+}
+
+#[test]
+fn small_and_negative_ints_are_numbers() {
+    let mut image = Image::default();
+    let seven = int(&mut image, 7);
+    assert_eq!(encoded(&mut image, seven).0, [word(Tag::Int64), 7]);
+    // Two digits, sign bits 2: -(1 + 2 * 2**30).
+    let big = image.place(&[1, LONG, 2 << 3 | 2, 1 | 2 << 32]);
+    assert_eq!(encoded(&mut image, big).0, [word(Tag::Int64), -(1i64 + (2 << 30)) as u64]);
+}
+
+#[test]
+fn strings_are_cut_at_the_limit_and_padded_with_zeros() {
+    let mut image = Image::default();
+    let text = ascii(&mut image, "hello wonderful world");
+    let (words, flags) = encoded(&mut image, text);
+    let tail = u64::from_le_bytes(*b"nd\0\0\0\0\0\0");
+    let head = u64::from_le_bytes(*b"hello wo");
+    assert_eq!(words, [value_word(Tag::Str, 1, 10), 21, head, tail]);
+    assert_eq!(flags, 0);
+}
+
+#[test]
+fn containers_keep_their_totals_beyond_item_and_depth_limits() {
+    let mut image = Image::default();
+    let items: Vec<u64> = (0..5).map(|n| int(&mut image, n)).collect();
+    let inner = list(&mut image, &items);
+    let middle = list(&mut image, &[inner]);
+    let outer = list(&mut image, &[middle, NONE]);
+    let (words, _) = encoded(&mut image, outer);
+    assert_eq!(
+        words,
+        [
+            word(Tag::List), 2, outer,
+            word(Tag::List), 1, middle,
+            // Two levels deep: only the total is kept.
+            word(Tag::List), 5, inner, word(Tag::End),
+            word(Tag::End),
+            word(Tag::None),
+            word(Tag::End),
+        ]
+    );
+    let (words, _) = encoded(&mut image, inner);
+    assert_eq!(words[..3], [word(Tag::List), 5, inner]);
+    assert_eq!(words[3..], [word(Tag::Int64), 0, word(Tag::Int64), 1, word(Tag::Int64), 2, word(Tag::End)]);
+}
+
+#[test]
+fn deleted_entries_of_dicts_and_sets_are_passed_over() {
+    let mut image = Image::default();
+    let (a, b, one) = (ascii(&mut image, "a"), ascii(&mut image, "b"), int(&mut image, 1));
+    // dk_log2_index_bytes 3, dk_kind 1 (unicode), 3 entries used of which the first is deleted.
+    let keys = image.place(&[1, 3 << 8 | 1 << 16, 0, 3, 0, a, 0, b, one, a, NONE]);
+    let dict = image.place(&[1, DICT, 2, 0, keys, 0]);
+    let (words, _) = encoded(&mut image, dict);
+    let name = |c: u8| [value_word(Tag::Str, 1, 1), 1, u64::from(c)];
+    let mut expected = vec![word(Tag::Dict), 2, dict];
+    expected.extend(name(b'b'));
+    expected.extend([word(Tag::Int64), 1]);
+    expected.extend(name(b'a'));
+    expected.extend([word(Tag::None), word(Tag::End)]);
+    assert_eq!(words, expected);
+
+    let table = image.place(&[0, 0, one, 7, NONE, u64::MAX, a, 9]);
+    let set = image.place(&[1, SET, 0, 2, 3, table]);
+    let (words, _) = encoded(&mut image, set);
+    let mut expected = vec![word(Tag::Set), 2, set, word(Tag::Int64), 1];
+    expected.extend(name(b'a'));
+    expected.push(word(Tag::End));
+    assert_eq!(words, expected);
+}
+
+#[test]
+fn unreadable_memory_is_marked_and_the_rest_goes_on() {
+    let mut image = Image::default();
+    let one = int(&mut image, 1);
+    let items = list(&mut image, &[0xdead_0000_0000, one]);
+    let (words, _) = encoded(&mut image, items);
+    assert_eq!(
+        words[3..],
+        [word(Tag::Unreadable), 0xdead_0000_0000, word(Tag::Int64), 1, word(Tag::End)]
+    );
+}
+
+#[test]
+fn a_record_that_runs_full_is_marked_cut() {
+    let mut image = Image::default();
+    let one = int(&mut image, 1);
+    let items = image.place(&vec![one; 20_000]);
+    let mut slot = new_slot();
+    slot.push(Cursor::sequence(items, 20_000, 0).ended());
+    let (words, flags) = run(&mut image, &mut slot);
+    assert_eq!(flags & FLAG_CUT, FLAG_CUT);
+    assert!(words.len() * 8 < tracer_common::limits::RECORD_MAX);
+}
+
+#[test]
+fn vectorcall_arguments_and_keywords_are_told_apart() {
+    use tracer_common::cookie::{Convention, SelfKind};
+    let mut image = Image::default();
+    let (one, two, key) = (int(&mut image, 1), int(&mut image, 2), ascii(&mut image, "k"));
+    let vector = image.place(&[one, two]);
+    let kwnames = image.place(&[1, 0, 1, key]);
+    let mut slot = new_slot();
+    let arguments = [NONE, vector, 1 | 1 << 63, kwnames, 0];
+    let convention = Convention::FastCallKeywords as u8;
+    begin_entry(&mut slot, &target(), &mut image, convention, SelfKind::Bound as u8, arguments, 0);
+    let (words, _) = run(&mut image, &mut slot);
+    let expected = [
+        word(Tag::Self_), word(Tag::None),
+        word(Tag::Args), 1, word(Tag::Int64), 1, word(Tag::End),
+        word(Tag::Kwargs), 1, value_word(Tag::Str, 1, 1), 1, u64::from(b'k'), word(Tag::Int64), 2, word(Tag::End),
+    ];
+    assert_eq!(words, expected);
+}
+
+#[test]
+fn none_and_an_exception_are_never_confused() {
+    let mut image = Image::default();
+    let mut slot = new_slot();
+    begin_return(&mut slot, &target(), &mut image, 0, NONE, 0);
+    assert_eq!(run(&mut image, &mut slot).0, [word(Tag::Result), word(Tag::None)]);
+    let mut slot = new_slot();
+    begin_return(&mut slot, &target(), &mut image, 0, 0, 0);
+    assert_eq!(run(&mut image, &mut slot).0, [word(Tag::Raised), word(Tag::Null), word(Tag::Null)]);
+}

@@ -1,0 +1,68 @@
+//! Where the bytes go. A thread of its own does the writing, so that a slow reader or a full
+//! disk never keeps the daemon from taking its probes out.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+    thread::{self, JoinHandle},
+};
+
+use anyhow::Context as _;
+use tokio::sync::mpsc::{self, Receiver, Sender};
+
+/// Chunks waiting to be written at most; each is at most about [`CHUNK`] bytes.
+const QUEUE: usize = 16;
+/// A chunk is handed over when it has grown to this.
+pub const CHUNK: usize = 256 * 1024;
+
+/// The writing thread and the way to it.
+pub struct Output {
+    queue: Sender<Vec<u8>>,
+    writer: JoinHandle<io::Result<()>>,
+}
+
+impl Output {
+    /// Standard output, or a file created with mode 0600.
+    pub fn open(path: Option<&Path>) -> anyhow::Result<Self> {
+        let to: Box<dyn Write + Send> = match path {
+            None => Box::new(io::stdout()),
+            Some(path) => Box::new(create(path).with_context(|| format!("cannot create {}", path.display()))?),
+        };
+        let (queue, chunks) = mpsc::channel(QUEUE);
+        let writer = thread::Builder::new().name("writer".into()).spawn(move || write_all(to, chunks))?;
+        Ok(Self { queue, writer })
+    }
+
+    /// The queue to the writer.
+    pub fn queue(&self) -> &Sender<Vec<u8>> {
+        &self.queue
+    }
+
+    /// Waits until everything is written.
+    pub fn finish(self) -> io::Result<()> {
+        drop(self.queue);
+        self.writer.join().unwrap_or_else(|_| Err(io::Error::other("the writer failed")))
+    }
+}
+
+/// A new file only its owner may read, or an existing regular one emptied; symbolic links are not followed.
+fn create(path: &Path) -> io::Result<std::fs::File> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
+        .open(path)?;
+    Ok(file)
+}
+
+fn write_all(mut to: Box<dyn Write + Send>, mut chunks: Receiver<Vec<u8>>) -> io::Result<()> {
+    while let Some(chunk) = chunks.blocking_recv() {
+        to.write_all(&chunk)?;
+        to.flush()?;
+    }
+    Ok(())
+}
