@@ -1,1 +1,0 @@
-//! Finds every C function reachable from `sys.modules` of a live process.

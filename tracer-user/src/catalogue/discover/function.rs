@@ -1,0 +1,197 @@
+//! From the `PyMethodDef`s that were seen to functions with one name each.
+
+use std::collections::{BTreeSet, HashMap};
+
+use tracer_common::cookie::{Convention, SelfKind};
+
+/// `METH_*`, Include/methodobject.h and Include/cpython/methodobject.h.
+pub mod meth {
+    pub const VARARGS: u32 = 0x1;
+    pub const KEYWORDS: u32 = 0x2;
+    pub const NOARGS: u32 = 0x4;
+    pub const O: u32 = 0x8;
+    pub const STATIC: u32 = 0x20;
+    pub const FASTCALL: u32 = 0x80;
+    pub const METHOD: u32 = 0x200;
+}
+
+/// The bits that say how the C function is called; the others only say how it is looked up.
+const CALLING: u32 = meth::VARARGS | meth::KEYWORDS | meth::NOARGS | meth::O | meth::FASTCALL | meth::METHOD;
+
+/// The calling convention that flags ask for, as `PyCMethod_New` (Objects/methodobject.c) reads
+/// them. `None`: a combination that CPython refuses.
+pub const fn convention(ml_flags: u32) -> Option<Convention> {
+    const VARARGS_KEYWORDS: u32 = meth::VARARGS | meth::KEYWORDS;
+    const FASTCALL_KEYWORDS: u32 = meth::FASTCALL | meth::KEYWORDS;
+    const METHOD: u32 = meth::METHOD | FASTCALL_KEYWORDS;
+    Some(match ml_flags & CALLING {
+        meth::NOARGS => Convention::NoArgs,
+        meth::O => Convention::O,
+        meth::VARARGS => Convention::VarArgs,
+        VARARGS_KEYWORDS => Convention::VarArgsKeywords,
+        meth::FASTCALL => Convention::FastCall,
+        FASTCALL_KEYWORDS => Convention::FastCallKeywords,
+        METHOD => Convention::Method,
+        _ => return None,
+    })
+}
+
+/// How well an object tells what its function is called; the lower, the better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rank {
+    /// A function of a module, or a descriptor of the type that defines it.
+    Definition,
+    /// A static method, or `__new__`: bound to a type that may have inherited it.
+    OfType,
+    /// A method bound to an instance, whose type may be a subclass (`random.random`).
+    Bound,
+}
+
+/// One way to a function.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub module: String,
+    pub qualname: String,
+    pub rank: Rank,
+    /// Address of the `PyMethodDef`.
+    pub m_ml: u64,
+    pub ml_meth: u64,
+    pub ml_flags: u32,
+    pub self_kind: SelfKind,
+    /// The name it was reached by.
+    pub reached: String,
+}
+
+/// A function under its own name.
+#[derive(Clone, Debug)]
+pub(super) struct Merged {
+    pub function: String,
+    pub module_len: usize,
+    pub aliases: Vec<String>,
+    pub ml_meth: u64,
+    pub ml_flags: Vec<u32>,
+    pub convention: Result<Convention, &'static str>,
+    pub self_kind: SelfKind,
+}
+
+/// Makes one function of all ways to the same C function. The result does not depend on the
+/// order of the ways; it is sorted by name.
+pub(super) fn merge(found: Vec<Found>) -> Vec<Merged> {
+    let mut ways: HashMap<u64, Vec<Found>> = HashMap::new();
+    for way in found {
+        ways.entry(way.ml_meth).or_default().push(way);
+    }
+    let mut merged: Vec<Merged> = ways.into_values().filter_map(merge_ways).collect();
+    merged.sort_by(|a, b| (&a.function, a.ml_meth).cmp(&(&b.function, b.ml_meth)));
+    merged
+}
+
+fn merge_ways(ways: Vec<Found>) -> Option<Merged> {
+    // Of two entries of a method table the first is the name, the later one is a legacy name
+    // (`_thread.allocate_lock` before `_thread.allocate`).
+    let first = ways.iter().min_by_key(|way| {
+        let foreign = way.module != "builtins";
+        (way.rank, foreign, way.m_ml, &way.module, &way.qualname)
+    })?;
+    let function = format!("{}.{}", first.module, first.qualname);
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    for way in &ways {
+        names.insert(format!("{}.{}", way.module, way.qualname));
+        names.insert(way.reached.clone());
+    }
+    names.remove(&function);
+    let mut flags: Vec<u32> = vec![first.ml_flags];
+    flags.extend(ways.iter().map(|way| way.ml_flags));
+    flags[1..].sort_unstable();
+    let mut seen = BTreeSet::new();
+    flags.retain(|flags| seen.insert(*flags));
+    let one_way = flags
+        .iter()
+        .all(|flags| flags & CALLING == first.ml_flags & CALLING);
+    let convention = match convention(first.ml_flags) {
+        _ if !one_way => Err("two names for it disagree on how it is called"),
+        None => Err("its flags are none that CPython knows"),
+        Some(convention) => Ok(convention),
+    };
+    Some(Merged {
+        module_len: first.module.len(),
+        function,
+        aliases: names.into_iter().collect(),
+        ml_meth: first.ml_meth,
+        ml_flags: flags,
+        convention,
+        self_kind: first.self_kind,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn way(module: &str, qualname: &str, rank: Rank, m_ml: u64, ml_flags: u32) -> Found {
+        Found {
+            module: module.into(),
+            qualname: qualname.into(),
+            rank,
+            m_ml,
+            ml_meth: 0x1000,
+            ml_flags,
+            self_kind: SelfKind::Bound,
+            reached: format!("x.{qualname}"),
+        }
+    }
+
+    #[test]
+    fn the_defining_type_names_the_function() {
+        let mut ways = vec![
+            way("random", "Random.random", Rank::Bound, 8, meth::NOARGS),
+            way("_random", "Random.random", Rank::Definition, 8, meth::NOARGS),
+        ];
+        for _ in 0..2 {
+            let merged = merge(ways.clone());
+            assert_eq!(merged.len(), 1);
+            assert_eq!(merged[0].function, "_random.Random.random");
+            assert_eq!(merged[0].module_len, "_random".len());
+            assert_eq!(merged[0].aliases, ["random.Random.random", "x.Random.random"]);
+            assert_eq!(merged[0].convention, Ok(Convention::NoArgs));
+            ways.reverse();
+        }
+    }
+
+    #[test]
+    fn the_first_entry_of_a_method_table_names_the_function() {
+        let merged = merge(vec![
+            way("_thread", "allocate", Rank::Definition, 64, meth::NOARGS),
+            way("_thread", "allocate_lock", Rank::Definition, 32, meth::NOARGS),
+        ]);
+        assert_eq!(merged[0].function, "_thread.allocate_lock");
+    }
+
+    #[test]
+    fn two_conventions_for_one_function_are_refused() {
+        let merged = merge(vec![
+            way("m", "f", Rank::Definition, 8, meth::NOARGS),
+            way("m", "g", Rank::Definition, 16, meth::O),
+        ]);
+        assert!(merged[0].convention.is_err());
+        assert_eq!(merged[0].ml_flags, [meth::NOARGS, meth::O]);
+        let merged = merge(vec![
+            way("m", "f", Rank::Definition, 8, meth::O),
+            way("m", "g", Rank::Definition, 16, meth::O | 0x40),
+        ]);
+        assert_eq!(
+            merged[0].convention,
+            Ok(Convention::O),
+            "METH_COEXIST is no conflict"
+        );
+    }
+
+    #[test]
+    fn conventions_are_those_of_pycmethod_new() {
+        assert_eq!(convention(0x282), Some(Convention::Method));
+        assert_eq!(convention(0x80 | 0x10), Some(Convention::FastCall));
+        assert_eq!(convention(0x3), Some(Convention::VarArgsKeywords));
+        assert_eq!(convention(0x2), None);
+        assert_eq!(convention(0xc), None);
+    }
+}

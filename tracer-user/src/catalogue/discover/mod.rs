@@ -1,0 +1,172 @@
+//! Finds every C function reachable from `sys.modules` of a live process.
+//!
+//! The way goes from the interpreters' `modules` dicts to the modules' dicts, from there to
+//! functions and types, from types to their dicts, bases, metatypes and subclasses (so that
+//! iterators and other types without a name in any module are found too). It needs no symbols
+//! but the interpreter's own, so third-party extension modules and stripped files are no different.
+
+mod function;
+mod walk;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tracer_common::cookie::{Convention, SelfKind};
+
+use crate::cpython::Interpreter;
+use crate::cpython::objects::ObjectError;
+use crate::process::{Mapping, Process, Snapshot};
+use function::Merged;
+pub use function::{convention, meth};
+
+/// Objects looked at, at most. A large Django process has about 300,000.
+const MAX_OBJECTS: usize = 1_000_000;
+/// Functions kept at most.
+const MAX_FUNCTIONS: usize = 200_000;
+/// No process we know takes a second.
+const MAX_TIME: Duration = Duration::from_secs(10);
+
+/// Why nothing was found.
+#[derive(Debug, thiserror::Error)]
+pub enum DiscoverError {
+    #[error("cannot walk sys.modules of process {pid}: {error} (it may be ending)")]
+    Modules { pid: u32, error: ObjectError },
+    #[error(
+        "no C function is reachable from sys.modules of process {0}: it is shutting down, or not one to trust"
+    )]
+    Nothing(u32),
+}
+
+/// A C function that can be probed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CFunction {
+    /// `module.qualname` as Python reports it, builtins in full: `builtins.print`,
+    /// `builtins.list.append`, `_socket.socket.send`, `_io.open`.
+    pub function: String,
+    /// Length of the module part of `function`.
+    pub module_len: usize,
+    /// Other names it is reachable by (`os.open` for `posix.open`), sorted.
+    pub aliases: Vec<String>,
+    /// Address of the function in the process.
+    pub ml_meth: u64,
+    /// `METH_*`, see [`meth`].
+    pub ml_flags: u32,
+    pub convention: Convention,
+    pub self_kind: SelfKind,
+    /// Index in [`Discovery::files`].
+    pub file: usize,
+    /// Where the function begins in that file.
+    pub file_offset: u64,
+}
+
+impl CFunction {
+    /// All names: the function's own, then the others.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.function.as_str()).chain(self.aliases.iter().map(String::as_str))
+    }
+}
+
+/// A C function that must not be probed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedFunction {
+    pub function: String,
+    pub aliases: Vec<String>,
+    pub ml_meth: u64,
+    /// The flags of every `PyMethodDef` seen that names it.
+    pub ml_flags: Vec<u32>,
+    /// For the user, one line.
+    pub why: &'static str,
+}
+
+/// A file that functions are in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MappedFile {
+    /// As the process sees it.
+    pub path: PathBuf,
+    pub dev: (u32, u32),
+    pub inode: u64,
+    /// One executable mapping of it, for [`Process::mapping_link`] and [`Process::open_mapping`].
+    pub mapping: Mapping,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Discovery {
+    /// By name.
+    pub functions: Vec<CFunction>,
+    /// By name.
+    pub refused: Vec<RefusedFunction>,
+    pub files: Vec<MappedFile>,
+    /// Why the walk ended before its time, if it did: there may be more functions.
+    pub cut: Option<&'static str>,
+}
+
+/// Walks the process as it is now. The process keeps running: an object that changes under the
+/// walk is skipped, and what a moment's state hides is found by the next walk.
+pub fn discover(process: &Process, interpreter: &Interpreter) -> Result<Discovery, DiscoverError> {
+    let snapshot = Snapshot::new(process);
+    let mut walk = walk::Walk::new(interpreter, &snapshot, Instant::now() + MAX_TIME);
+    walk.run().map_err(|error| DiscoverError::Modules {
+        pid: process.pid(),
+        error,
+    })?;
+    let cut = walk.cut;
+    let mut discovery = place(process, function::merge(walk.found));
+    discovery.cut = cut;
+    if discovery.functions.is_empty() {
+        return Err(DiscoverError::Nothing(process.pid()));
+    }
+    Ok(discovery)
+}
+
+/// Finds each function's file.
+fn place(process: &Process, merged: Vec<Merged>) -> Discovery {
+    let mut discovery = Discovery::default();
+    let mut known = HashMap::new();
+    for merged in merged {
+        let refuse = |merged: Merged, why| RefusedFunction {
+            function: merged.function,
+            aliases: merged.aliases,
+            ml_meth: merged.ml_meth,
+            ml_flags: merged.ml_flags,
+            why,
+        };
+        let convention = match merged.convention {
+            Ok(convention) => convention,
+            Err(why) => {
+                discovery.refused.push(refuse(merged, why));
+                continue;
+            }
+        };
+        let code = process
+            .locate(merged.ml_meth)
+            .filter(|(mapping, _)| mapping.is_file() && mapping.executable());
+        let Some((mapping, file_offset)) = code else {
+            let why = "it is not in the code of a mapped file (made at run time?)";
+            discovery.refused.push(refuse(merged, why));
+            continue;
+        };
+        let file = *known.entry((mapping.dev, mapping.inode)).or_insert_with(|| {
+            discovery.files.push(MappedFile {
+                path: mapping.path.clone().unwrap_or_default(),
+                dev: mapping.dev,
+                inode: mapping.inode,
+                mapping: mapping.clone(),
+            });
+            discovery.files.len() - 1
+        });
+        discovery.functions.push(CFunction {
+            function: merged.function,
+            module_len: merged.module_len,
+            aliases: merged.aliases,
+            ml_meth: merged.ml_meth,
+            ml_flags: merged.ml_flags.first().copied().unwrap_or_default(),
+            convention,
+            self_kind: merged.self_kind,
+            file,
+            file_offset,
+        });
+    }
+    discovery
+}

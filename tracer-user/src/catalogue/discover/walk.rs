@@ -1,0 +1,381 @@
+//! The walk over modules and types.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use std::time::Instant;
+
+use tracer_common::cookie::SelfKind;
+use tracer_common::target::KnownObjects;
+
+use super::function::{Found, Rank, meth};
+use super::{MAX_FUNCTIONS, MAX_OBJECTS};
+use crate::cpython::objects::{MAX_NAME, ObjectError, Objects, TypeName, tp_flags};
+use crate::cpython::{Descriptors, Interpreter};
+use crate::process::ReadMemory;
+
+/// Subinterpreters looked at, at most.
+const MAX_INTERPRETERS: usize = 64;
+/// Types of one `tp_mro`, at most.
+const MAX_MRO: u64 = 1024;
+/// Steps up `tp_base` to find out what an object is.
+const MAX_BASES: usize = 64;
+/// `staticmethod(classmethod(…))` is followed this deep.
+const MAX_WRAPPERS: usize = 4;
+/// Bytes of all names together.
+const MAX_NAME_BYTES: usize = 64 * 1024 * 1024;
+/// Objects between two looks at the clock.
+const CLOCK_EVERY: usize = 1024;
+
+/// What an object is to the walk, by its type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Module,
+    Type,
+    /// `builtin_function_or_method`, also with a defining class.
+    Function,
+    /// A method descriptor.
+    Method,
+    /// `staticmethod` or `classmethod`.
+    Wrapper,
+    Other,
+}
+
+/// A namespace still to be looked at.
+enum Work {
+    /// A dict of a module, and the module's name.
+    Module(u64, Rc<str>),
+    Type(u64),
+}
+
+pub(super) struct Walk<'a, M> {
+    interpreter: &'a Interpreter,
+    objects: Objects<'a, M>,
+    known: KnownObjects,
+    descriptors: Descriptors,
+    deadline: Instant,
+    work: Vec<Work>,
+    /// Dicts and types that were or will be looked at.
+    seen: HashSet<u64>,
+    kinds: HashMap<u64, Kind>,
+    type_names: HashMap<u64, Rc<TypeName>>,
+    visited: usize,
+    name_bytes: usize,
+    pub found: Vec<Found>,
+    pub cut: Option<&'static str>,
+}
+
+impl<'a, M: ReadMemory> Walk<'a, M> {
+    pub(super) fn new(interpreter: &'a Interpreter, memory: &'a M, deadline: Instant) -> Self {
+        Self {
+            interpreter,
+            objects: interpreter.objects(memory),
+            known: interpreter.known(),
+            descriptors: interpreter.descriptors(),
+            deadline,
+            work: Vec::new(),
+            seen: HashSet::new(),
+            kinds: HashMap::new(),
+            type_names: HashMap::new(),
+            visited: 0,
+            name_bytes: 0,
+            found: Vec::new(),
+            cut: None,
+        }
+    }
+
+    /// Walks until nothing new comes or a bound is reached. An error only where even
+    /// the main interpreter's `sys.modules` cannot be read.
+    pub(super) fn run(&mut self) -> Result<(), ObjectError> {
+        let main = self.interpreter.main_interpreter();
+        self.modules(main)?;
+        let all = self
+            .interpreter
+            .interpreters(self.objects.memory, MAX_INTERPRETERS);
+        for interp in all.into_iter().filter(|interp| *interp != main) {
+            // A subinterpreter may be starting or ending.
+            let _ = self.modules(interp);
+        }
+        self.add_type(self.known.object_type);
+        while let Some(work) = self.work.pop() {
+            if Instant::now() > self.deadline {
+                self.cut = Some("it took too long");
+            }
+            if self.cut.is_some() {
+                break;
+            }
+            match work {
+                Work::Module(dict, name) => self.namespace(dict, |_| Some(name.to_string())),
+                Work::Type(ty) => self.type_object(ty),
+            }
+        }
+        Ok(())
+    }
+
+    /// Queues the modules of one interpreter's `sys.modules`.
+    fn modules(&mut self, interp: u64) -> Result<(), ObjectError> {
+        let user = &self.interpreter.layout().user;
+        let modules = self.objects.user_field(interp, user.interp_modules)?;
+        for (key, module) in self.objects.dict(modules)? {
+            if self.kind(module) == Kind::Module
+                && let Ok(name) = self.objects.string(key, MAX_NAME)
+            {
+                self.add_module(module, name.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn add_module(&mut self, module: u64, name: Rc<str>) {
+        let md_dict = self.interpreter.layout().user.md_dict;
+        if let Ok(dict) = self.objects.user_field(module, md_dict)
+            && self.seen.insert(dict)
+        {
+            self.work.push(Work::Module(dict, name));
+        }
+    }
+
+    fn add_type(&mut self, ty: u64) {
+        if ty != 0 && !self.seen.contains(&ty) && self.kind(ty) == Kind::Type {
+            self.seen.insert(ty);
+            self.work.push(Work::Type(ty));
+        }
+    }
+
+    /// Looks at every value of a dict. `owner` gives the name of its module or type once a
+    /// function is found there.
+    fn namespace(&mut self, dict: u64, owner: impl Fn(&mut Self) -> Option<String>) {
+        let Ok(items) = self.objects.dict(dict) else {
+            return;
+        };
+        for (key, value) in items {
+            if !self.goes_on() {
+                return;
+            }
+            let function = match self.kind(value) {
+                Kind::Other => continue,
+                Kind::Type => {
+                    self.add_type(value);
+                    continue;
+                }
+                Kind::Module => {
+                    self.add_nameless_module(value);
+                    continue;
+                }
+                Kind::Function => self.function(value),
+                Kind::Method => self.method(value),
+                Kind::Wrapper => self.wrapped(value, MAX_WRAPPERS),
+            };
+            // An object that cannot be read is on its way out.
+            let (Ok(mut function), Some(owner)) = (function, owner(self)) else {
+                continue;
+            };
+            if let Ok(key) = self.objects.string(key, MAX_NAME) {
+                function.reached = format!("{owner}.{key}");
+                self.name_bytes += function.reached.len() + function.module.len() + function.qualname.len();
+                self.found.push(function);
+            }
+        }
+    }
+
+    /// A module that a namespace holds and `sys.modules` may not.
+    fn add_nameless_module(&mut self, module: u64) {
+        let md_name = self.interpreter.layout().offsets.md_name;
+        let name = self
+            .objects
+            .field(module, md_name)
+            .and_then(|name| self.objects.string(name, MAX_NAME));
+        if let Ok(name) = name {
+            self.add_module(module, name.into());
+        }
+    }
+
+    fn type_object(&mut self, ty: u64) {
+        if let Ok(dict) = self.objects.type_dict(ty) {
+            self.namespace(dict, |walk| walk.type_name(ty).ok().map(|name| name.to_string()));
+        }
+        let layout = self.interpreter.layout();
+        let related = [
+            self.objects.type_of(ty),
+            self.objects.field(ty, layout.offsets.tp_base),
+        ];
+        for related in related.into_iter().flatten() {
+            self.add_type(related);
+        }
+        let mro = self
+            .objects
+            .user_field(ty, layout.user.tp_mro)
+            .and_then(|mro| self.objects.tuple(mro, MAX_MRO));
+        for base in mro.unwrap_or_default() {
+            self.add_type(base);
+        }
+        let subclasses = self
+            .objects
+            .type_subclasses(ty)
+            .and_then(|dict| self.objects.dict(dict));
+        for (_, reference) in subclasses.unwrap_or_default() {
+            if !self.goes_on() {
+                return;
+            }
+            if let Ok(subclass) = self.objects.user_field(reference, layout.user.wr_object) {
+                self.add_type(subclass);
+            }
+        }
+    }
+
+    /// Counts an object against the bounds.
+    fn goes_on(&mut self) -> bool {
+        self.visited += 1;
+        if self.visited > MAX_OBJECTS {
+            self.cut = Some("too many objects");
+        } else if self.found.len() >= MAX_FUNCTIONS || self.name_bytes > MAX_NAME_BYTES {
+            self.cut = Some("too many functions");
+        } else if self.visited.is_multiple_of(CLOCK_EVERY) && Instant::now() > self.deadline {
+            self.cut = Some("it took too long");
+        }
+        self.cut.is_none()
+    }
+
+    fn kind(&mut self, object: u64) -> Kind {
+        let Ok(ty) = self.objects.type_of(object) else {
+            return Kind::Other;
+        };
+        match self.kinds.get(&ty) {
+            Some(kind) => *kind,
+            None => {
+                let kind = self.kind_of_type(ty);
+                self.kinds.insert(ty, kind);
+                kind
+            }
+        }
+    }
+
+    fn kind_of_type(&self, ty: u64) -> Kind {
+        let (known, descriptors) = (&self.known, &self.descriptors);
+        if ty == known.cfunction_type || ty == known.cmethod_type {
+            return Kind::Function;
+        }
+        if ty == descriptors.method || ty == descriptors.class_method {
+            return Kind::Method;
+        }
+        if ty == descriptors.staticmethod || ty == descriptors.classmethod {
+            return Kind::Wrapper;
+        }
+        if self
+            .objects
+            .flags(ty)
+            .is_ok_and(|flags| flags & tp_flags::TYPE_SUBCLASS != 0)
+        {
+            return Kind::Type;
+        }
+        let tp_base = self.interpreter.layout().offsets.tp_base;
+        let mut base = ty;
+        for _ in 0..MAX_BASES {
+            match base {
+                0 => return Kind::Other,
+                _ if base == known.module_type => return Kind::Module,
+                _ => base = self.objects.field(base, tp_base).unwrap_or(0),
+            }
+        }
+        Kind::Other
+    }
+
+    fn type_name(&mut self, ty: u64) -> Result<Rc<TypeName>, ObjectError> {
+        if let Some(name) = self.type_names.get(&ty) {
+            return Ok(name.clone());
+        }
+        let name = Rc::new(self.objects.type_name(ty)?);
+        self.type_names.insert(ty, name.clone());
+        Ok(name)
+    }
+
+    /// A `PyCFunctionObject`: named as `meth_get__qualname__` and `__module__` have it
+    /// (Objects/methodobject.c).
+    fn function(&mut self, object: u64) -> Result<Found, ObjectError> {
+        let offsets = &self.interpreter.layout().offsets;
+        let m_ml = self.objects.field(object, offsets.m_ml)?;
+        let m_self = self.objects.field(object, offsets.m_self)?;
+        let m_module = self.objects.field(object, offsets.m_module)?;
+        let name = self.ml_name(m_ml)?;
+        if m_self == 0 || self.kind(m_self) == Kind::Module {
+            let module = self
+                .objects
+                .string(m_module, MAX_NAME)
+                .or_else(|_| {
+                    let md_name = self.objects.field(m_self, offsets.md_name)?;
+                    self.objects.string(md_name, MAX_NAME)
+                })
+                // What Python shows for a function without a module.
+                .unwrap_or_else(|_| "None".to_owned());
+            return self.found(m_ml, module, name, Rank::Definition, SelfKind::Module);
+        }
+        let (owner, rank) = match self.kind(m_self) {
+            Kind::Type => (m_self, Rank::OfType),
+            _ => (self.objects.type_of(m_self)?, Rank::Bound),
+        };
+        let owner = self.type_name(owner)?;
+        let qualname = format!("{}.{name}", owner.qualname);
+        self.found(m_ml, owner.module.clone(), qualname, rank, SelfKind::Bound)
+    }
+
+    /// A `PyMethodDescrObject`: named after the type that defines it.
+    fn method(&mut self, object: u64) -> Result<Found, ObjectError> {
+        let user = &self.interpreter.layout().user;
+        let m_ml = self.objects.user_field(object, user.d_method)?;
+        let owner = self.objects.user_field(object, user.d_type)?;
+        let owner = self.type_name(owner)?;
+        let qualname = format!("{}.{}", owner.qualname, self.ml_name(m_ml)?);
+        let module = owner.module.clone();
+        self.found(m_ml, module, qualname, Rank::Definition, SelfKind::Bound)
+    }
+
+    /// What a `staticmethod` or `classmethod` object wraps.
+    fn wrapped(&mut self, object: u64, depth: usize) -> Result<Found, ObjectError> {
+        let callable = self
+            .objects
+            .user_field(object, self.interpreter.layout().user.cm_callable)?;
+        match self.kind(callable) {
+            Kind::Function => self.function(callable),
+            Kind::Method => self.method(callable),
+            Kind::Wrapper if depth > 0 => self.wrapped(callable, depth - 1),
+            _ => Err(ObjectError::Absent("C function there")),
+        }
+    }
+
+    fn ml_name(&self, m_ml: u64) -> Result<String, ObjectError> {
+        let name = self
+            .objects
+            .user_field(m_ml, self.interpreter.layout().user.ml_name)?;
+        let name = self.objects.memory.read_cstr(name, MAX_NAME as usize)?;
+        Ok(String::from_utf8_lossy(&name).into_owned())
+    }
+
+    fn found(
+        &self,
+        m_ml: u64,
+        module: String,
+        qualname: String,
+        rank: Rank,
+        self_kind: SelfKind,
+    ) -> Result<Found, ObjectError> {
+        let user = &self.interpreter.layout().user;
+        let ml_flags = self
+            .objects
+            .memory
+            .read_u32(m_ml.wrapping_add(user.ml_flags.into()))?;
+        // A static method's C function gets NULL (PyCFunction_GET_SELF, Include/cpython/methodobject.h).
+        let self_kind = match ml_flags & meth::STATIC {
+            0 => self_kind,
+            _ => SelfKind::Module,
+        };
+        Ok(Found {
+            module,
+            qualname,
+            rank,
+            m_ml,
+            ml_meth: self.objects.user_field(m_ml, user.ml_meth)?,
+            ml_flags,
+            self_kind,
+            reached: String::new(),
+        })
+    }
+}
