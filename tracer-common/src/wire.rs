@@ -46,7 +46,8 @@ pub struct RecordHeader {
     /// `CLOCK_MONOTONIC`, nanoseconds.
     pub time_ns: u64,
     /// Stack pointer: at the probed instruction for entries, after `ret` for returns.
-    /// `entry.sp + site's sp offset == return.sp - 8` pairs the two.
+    /// Entry probes sit where the stack pointer is still the one at function entry, so
+    /// `entry.sp == return.sp - 8` pairs the two.
     pub sp: u64,
     /// `FLAG_*`.
     pub flags: u32,

@@ -1,4 +1,6 @@
-//! Which C functions exist in a process ([`discover`]) and what effect each has ([`effects`]).
+//! Which C functions exist in a process ([`discover`]), what effect each has ([`effects`]),
+//! and which of them the user asked for ([`select`]).
 
 pub mod discover;
 pub mod effects;
+pub mod select;

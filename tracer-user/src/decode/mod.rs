@@ -1,3 +1,8 @@
 //! From wire records to values and calls.
 
+pub mod int;
+pub mod linetable;
 pub mod names;
+pub mod pair;
+pub mod record;
+pub mod value;

@@ -1,5 +1,7 @@
 //! Calls with names: what the sinks print.
 
+pub mod call;
+
 use std::sync::Arc;
 
 use tracer_common::cookie::{Convention, ReturnKind, SelfKind};
@@ -18,12 +20,32 @@ pub struct SiteMeta {
     pub convention: Convention,
     pub self_kind: SelfKind,
     pub return_kind: ReturnKind,
-    /// What to add to an entry record's `sp` to get the stack pointer at function entry.
-    pub sp_offset: u32,
     /// Named by `-f`: shown even inside another traced call.
     pub named: bool,
     /// Why no return probe is there; such calls are `unobserved`.
     pub no_return: Option<&'static str>,
     /// Parts of the event's `target`.
     pub target: &'static [TargetPart],
+}
+
+/// Effect groups whose functions run other people's code rather than doing one act: what happens
+/// inside them is shown by itself.
+const ENCLOSING: [&str; 4] = ["other", "code", "import", "thread"];
+
+impl SiteMeta {
+    /// Whether calls inside this one are part of the same act (`print` writes to a file).
+    pub fn is_one_act(&self) -> bool {
+        let group = self.effect.split('.').next().unwrap_or_default();
+        !ENCLOSING.contains(&group)
+    }
+
+    /// `module` of `module.qualname`.
+    pub fn module(&self) -> &str {
+        self.function.get(..self.module_len).unwrap_or_default()
+    }
+
+    /// `qualname` of `module.qualname`.
+    pub fn qualname(&self) -> &str {
+        self.function.get(self.module_len + 1..).unwrap_or(&self.function)
+    }
 }

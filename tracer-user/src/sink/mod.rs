@@ -1,1 +1,86 @@
-//! Where events go: text for people, JSON for programs.
+//! Where events go: text for people, JSON for programs. A sink appends to a buffer; who owns the
+//! buffer writes it out.
+
+/// Appends formatted text to a byte buffer, which cannot fail.
+macro_rules! push {
+    ($out:expr, $($format:tt)*) => {{
+        let _ = write!($out, $($format)*);
+    }};
+}
+
+pub mod escape;
+pub mod json;
+mod json_value;
+pub mod number;
+pub mod repr;
+pub mod text;
+
+use serde::Serialize;
+use tracer_common::counters::SiteCounters;
+
+use crate::event::call::{CallEvent, TypeNames};
+
+/// One traced process, for the header.
+#[derive(Clone, Debug, Serialize)]
+pub struct TargetInfo {
+    pub pid: u32,
+    pub python: String,
+    pub executable: String,
+    /// Functions probed.
+    pub functions: usize,
+}
+
+/// What happened at one site, for the summary.
+#[derive(Clone, Debug)]
+pub struct SiteSummary {
+    pub function: String,
+    pub counters: SiteCounters,
+}
+
+/// The end of a trace.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// Events written.
+    pub events: u64,
+    /// Entry records lost.
+    pub lost: u64,
+    /// Return records lost: their calls show as unobserved.
+    pub lost_returns: u64,
+    /// Calls that are part of another event.
+    pub inner: u64,
+    /// Totals over all sites.
+    pub totals: SiteCounters,
+    /// Sites where anything was lost, cut or unreadable.
+    pub sites: Vec<SiteSummary>,
+}
+
+impl Summary {
+    /// One line for standard error.
+    pub fn line(&self) -> String {
+        let t = &self.totals;
+        format!(
+            "pytrace-ebpf: {} events, {} lost (hits {} = delivered {} + dropped {} + filtered {})",
+            self.events, self.lost, t.hits, t.delivered, t.dropped, t.filtered
+        )
+    }
+}
+
+/// Something that happens to a traced process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessChange {
+    Exit,
+}
+
+/// A format.
+pub trait Sink: Send {
+    /// Probes are in.
+    fn header(&mut self, targets: &[TargetInfo], out: &mut Vec<u8>);
+    /// A call.
+    fn call(&mut self, call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>);
+    /// A change of a traced process.
+    fn process(&mut self, pid: u32, change: ProcessChange, time_ns: u64, out: &mut Vec<u8>);
+    /// Records were lost since a time.
+    fn loss(&mut self, count: u64, since_ns: u64, out: &mut Vec<u8>);
+    /// The end.
+    fn summary(&mut self, summary: &Summary, out: &mut Vec<u8>);
+}

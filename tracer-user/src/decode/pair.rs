@@ -1,0 +1,156 @@
+//! Entry and return records become calls.
+//!
+//! The two records of a call are known by the stack pointer: a function returns with the stack
+//! pointer 8 bytes (the return address) above what it was at entry. A C stack grows down, so an
+//! entry at or above a pending call's stack pointer tells that the pending call has ended.
+
+use std::collections::HashMap;
+
+use tracer_common::wire::KIND_ENTRY;
+
+use super::record::Record;
+use crate::event::SiteMeta;
+
+/// Calls in progress on one thread at most; beyond that the oldest is given up.
+const MAX_PENDING: usize = 4096;
+
+/// Bytes the `call` instruction pushes.
+const RETURN_ADDRESS: u64 = 8;
+
+const NOT_RECORDED: &str = "its return was not recorded";
+
+/// A call that has ended, or of which no more will be seen.
+#[derive(Debug)]
+pub struct Call {
+    /// Grows in the order of entry; from 1.
+    pub id: u64,
+    /// The shown call this one runs inside.
+    pub parent: Option<u64>,
+    pub entry: Record,
+    pub end: End,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub enum End {
+    /// The return record.
+    Seen(Record),
+    /// Why there is none.
+    Unobserved(&'static str),
+}
+
+/// What pairing counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Calls shown inside no event of their own, because another call shows the act.
+    pub inner: u64,
+    /// Returns of calls entered before the probes were in, or whose entry record was lost.
+    pub orphans: u64,
+}
+
+struct Pending {
+    id: u64,
+    parent: Option<u64>,
+    shown: bool,
+    sp: u64,
+    entry: Record,
+}
+
+/// Pairs records, fed in ring buffer order.
+pub struct Pairing {
+    nested: bool,
+    last_id: u64,
+    threads: HashMap<(u16, u32), Vec<Pending>>,
+    counts: Counts,
+}
+
+impl Pairing {
+    /// `nested`: show the traced calls inside traced calls too.
+    pub fn new(nested: bool) -> Self {
+        Self { nested, last_id: 0, threads: HashMap::new(), counts: Counts::default() }
+    }
+
+    /// Counts so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Takes a record; gives the calls that are over by it.
+    pub fn feed(&mut self, record: Record, sites: &[SiteMeta], out: &mut impl FnMut(Call)) {
+        let Some(meta) = sites.get(record.header.site as usize) else { return };
+        if record.header.kind == KIND_ENTRY {
+            self.entry(record, meta, sites, out);
+        } else {
+            self.leave(record, out);
+        }
+    }
+
+    fn entry(&mut self, entry: Record, meta: &SiteMeta, sites: &[SiteMeta], out: &mut impl FnMut(Call)) {
+        let sp = entry.header.sp;
+        let stack = self.threads.entry((entry.header.target, entry.header.tid)).or_default();
+        let ended = stack.iter().rev().take_while(|pending| pending.sp <= sp).count();
+        for pending in stack.drain(stack.len() - ended..).rev() {
+            over(pending, End::Unobserved(NOT_RECORDED), out);
+        }
+        if stack.len() >= MAX_PENDING {
+            over(stack.remove(0), End::Unobserved(NOT_RECORDED), out);
+        }
+        let site_of = |pending: &Pending| sites.get(pending.entry.header.site as usize);
+        let inside = stack.iter().any(|pending| site_of(pending).is_some_and(SiteMeta::is_one_act));
+        let shown = self.nested || meta.named || !inside;
+        self.last_id += 1;
+        let parent = stack.iter().rev().find(|pending| pending.shown).map(|pending| pending.id);
+        let pending = Pending { id: self.last_id, parent, shown, sp, entry };
+        if !shown {
+            self.counts.inner += 1;
+        }
+        match meta.no_return {
+            Some(why) => over(pending, End::Unobserved(why), out),
+            None => stack.push(pending),
+        }
+    }
+
+    fn leave(&mut self, leave: Record, out: &mut impl FnMut(Call)) {
+        let header = leave.header;
+        let Some(stack) = self.threads.get_mut(&(header.target, header.tid)) else {
+            self.counts.orphans += 1;
+            return;
+        };
+        let sp = header.sp.wrapping_sub(RETURN_ADDRESS);
+        let found = stack
+            .iter()
+            .rposition(|pending| pending.sp == sp && pending.entry.header.site == header.site);
+        let Some(found) = found else {
+            self.counts.orphans += 1;
+            return;
+        };
+        for pending in stack.drain(found + 1..).rev() {
+            over(pending, End::Unobserved(NOT_RECORDED), out);
+        }
+        if let Some(pending) = stack.pop() {
+            over(pending, End::Seen(leave), out);
+        }
+    }
+
+    /// Ends all calls of one target (or of all) that are still in progress.
+    pub fn finish(&mut self, target: Option<u16>, why: &'static str, out: &mut impl FnMut(Call)) {
+        let mut left: Vec<Pending> = Vec::new();
+        self.threads.retain(|(of, _), stack| {
+            let ends = target.is_none_or(|target| target == *of);
+            if ends {
+                left.append(stack);
+            }
+            !ends
+        });
+        left.sort_by_key(|pending| pending.id);
+        for pending in left {
+            over(pending, End::Unobserved(why), out);
+        }
+    }
+}
+
+fn over(pending: Pending, end: End, out: &mut impl FnMut(Call)) {
+    if pending.shown {
+        out(Call { id: pending.id, parent: pending.parent, entry: pending.entry, end });
+    }
+}

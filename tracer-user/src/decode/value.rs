@@ -1,0 +1,306 @@
+//! Values out of a record's words.
+
+use num_bigint::BigUint;
+use tracer_common::wire::{Tag, TypeRef, padded};
+
+use super::record::word;
+
+/// Values nest at most this deep in what the kernel writes; more is not a record.
+const MAX_NESTING: u32 = 64;
+
+/// One Python object as it was at the moment of the call. Borrowed from its record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// A NULL pointer.
+    Null,
+    None,
+    Bool(bool),
+    Int(i64),
+    /// Sign, the captured most significant digits, and how many 30-bit digits there are in all.
+    BigInt { negative: bool, magnitude: BigUint, captured: u32, digits: u64 },
+    Float(f64),
+    Complex(f64, f64),
+    Str(Text<'a>),
+    Bytes(BytesKind, &'a [u8], u64),
+    Sequence { kind: SequenceKind, items: Vec<Value<'a>>, len: u64, id: u64 },
+    Dict { pairs: Vec<(Value<'a>, Value<'a>)>, len: u64, id: u64 },
+    /// start, stop, step.
+    Range(Vec<Value<'a>>),
+    Slice(Vec<Value<'a>>),
+    Type(TypeRef),
+    Module { name: Box<Value<'a>>, id: u64 },
+    Function { module: Box<Value<'a>>, qualname: Box<Value<'a>>, id: u64 },
+    CFunction { name: &'a [u8], module: Box<Value<'a>>, owner: Option<TypeRef>, id: u64 },
+    Exception { ty: TypeRef, args: Box<Value<'a>>, id: u64 },
+    Object { ty: TypeRef, id: u64 },
+    Subclass { ty: TypeRef, value: Box<Value<'a>>, id: u64 },
+    Unreadable(u64),
+    /// Not captured.
+    Cut,
+}
+
+/// A `str`: `width` bytes per character in `data`, `len` characters in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Text<'a> {
+    pub width: u8,
+    pub data: &'a [u8],
+    pub len: u64,
+}
+
+impl<'a> Text<'a> {
+    /// The captured characters as code points; surrogates are possible.
+    pub fn code_points(&self) -> impl Iterator<Item = u32> + 'a {
+        let width = usize::from(self.width.max(1));
+        self.data.chunks_exact(width).map(|c| match *c {
+            [a] => u32::from(a),
+            [a, b] => u32::from(u16::from_le_bytes([a, b])),
+            [a, b, c, d] => u32::from_le_bytes([a, b, c, d]),
+            _ => 0xfffd,
+        })
+    }
+
+    /// Characters captured.
+    pub fn captured(&self) -> u64 {
+        (self.data.len() / usize::from(self.width.max(1))) as u64
+    }
+
+    /// The captured text; what is no character becomes U+FFFD.
+    pub fn to_string_lossy(&self) -> String {
+        self.code_points().map(|c| char::from_u32(c).unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+    }
+}
+
+/// Which type a string of bytes is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BytesKind {
+    Bytes,
+    ByteArray,
+    MemoryView,
+}
+
+/// Which container without keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SequenceKind {
+    List,
+    Tuple,
+    Set,
+    FrozenSet,
+}
+
+/// Positional or keyword arguments.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Arguments<'a> {
+    pub self_: Option<Value<'a>>,
+    pub args: Vec<Value<'a>>,
+    /// Positional arguments in all.
+    pub args_len: u64,
+    pub kwargs: Vec<(Value<'a>, Value<'a>)>,
+    /// Keyword arguments in all.
+    pub kwargs_len: u64,
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ending<'a> {
+    Returned(Value<'a>),
+    /// Type and value as the interpreter held them: before 3.12 the value may not be an
+    /// exception yet.
+    Raised { ty: Value<'a>, value: Value<'a> },
+}
+
+/// The arguments of an entry record's values.
+pub fn arguments(values: &[u8]) -> Arguments<'_> {
+    let mut reader = Reader { bytes: values, at: 0 };
+    let mut arguments = Arguments::default();
+    while let Some(head) = reader.head() {
+        match head.tag {
+            Tag::Self_ => arguments.self_ = Some(reader.value(0).unwrap_or(Value::Cut)),
+            Tag::Args => {
+                arguments.args_len = reader.word().unwrap_or(0);
+                arguments.args = reader.items(0);
+            }
+            Tag::Kwargs => {
+                arguments.kwargs_len = reader.word().unwrap_or(0);
+                arguments.kwargs = reader.pairs(0);
+            }
+            _ => break,
+        }
+    }
+    arguments
+}
+
+/// The outcome in a return record's values.
+pub fn ending(values: &[u8]) -> Option<Ending<'_>> {
+    let mut reader = Reader { bytes: values, at: 0 };
+    match reader.head()?.tag {
+        Tag::Result => Some(Ending::Returned(reader.value(0).unwrap_or(Value::Cut))),
+        Tag::Raised => {
+            let ty = reader.value(0).unwrap_or(Value::Cut);
+            Some(Ending::Raised { ty, value: reader.value(0).unwrap_or(Value::Cut) })
+        }
+        _ => None,
+    }
+}
+
+struct Head {
+    tag: Tag,
+    sub: u8,
+    n: u32,
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    /// Next word.
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn word(&mut self) -> Option<u64> {
+        let word = word(self.bytes, self.at)?;
+        self.at += 1;
+        Some(word)
+    }
+
+    fn head(&mut self) -> Option<Head> {
+        let word = self.word()?;
+        Some(Head { tag: Tag::from_u8(word as u8)?, sub: (word >> 8) as u8, n: (word >> 32) as u32 })
+    }
+
+    fn data(&mut self, len: u32) -> Option<&'a [u8]> {
+        let start = self.at * 8;
+        let data = self.bytes.get(start..start.checked_add(len as usize)?)?;
+        self.at += padded(len) as usize / 8;
+        Some(data)
+    }
+
+    fn type_ref(&mut self) -> Option<TypeRef> {
+        Some(TypeRef { address: self.word()?, fingerprint: self.word()? })
+    }
+
+    /// Items up to `End` or the end of a cut record.
+    fn items(&mut self, depth: u32) -> Vec<Value<'a>> {
+        let mut items = Vec::new();
+        while let Some(item) = self.value(depth) {
+            items.push(item);
+        }
+        items
+    }
+
+    fn pairs(&mut self, depth: u32) -> Vec<(Value<'a>, Value<'a>)> {
+        let mut pairs = Vec::new();
+        while let Some(key) = self.value(depth) {
+            let Some(value) = self.value(depth) else { break };
+            pairs.push((key, value));
+        }
+        pairs
+    }
+
+    /// One value, and the `End` that follows it.
+    fn only(&mut self, depth: u32) -> Box<Value<'a>> {
+        let value = self.value(depth).unwrap_or(Value::Cut);
+        self.head();
+        Box::new(value)
+    }
+
+    /// The next value; `None` at `End` and where the record is cut.
+    fn value(&mut self, depth: u32) -> Option<Value<'a>> {
+        if depth > MAX_NESTING {
+            self.at = self.bytes.len();
+            return None;
+        }
+        let inner = depth + 1;
+        let Head { tag, sub, n } = self.head()?;
+        Some(match tag {
+            Tag::End | Tag::Args | Tag::Kwargs | Tag::Self_ | Tag::Result | Tag::Raised => return None,
+            Tag::Null => Value::Null,
+            Tag::None => Value::None,
+            Tag::True => Value::Bool(true),
+            Tag::False => Value::Bool(false),
+            Tag::Int64 => Value::Int(self.word()? as i64),
+            Tag::BigInt => self.big_int(sub == 1, n)?,
+            Tag::Float => Value::Float(f64::from_bits(self.word()?)),
+            Tag::Complex => Value::Complex(f64::from_bits(self.word()?), f64::from_bits(self.word()?)),
+            Tag::Str => {
+                let len = self.word()?;
+                Value::Str(Text { width: sub, data: self.data(n)?, len })
+            }
+            Tag::Bytes | Tag::ByteArray | Tag::MemoryView => {
+                let len = self.word()?;
+                let kind = match tag {
+                    Tag::Bytes => BytesKind::Bytes,
+                    Tag::ByteArray => BytesKind::ByteArray,
+                    _ => BytesKind::MemoryView,
+                };
+                Value::Bytes(kind, self.data(n)?, len)
+            }
+            Tag::List | Tag::Tuple | Tag::Set | Tag::FrozenSet => {
+                let (len, id) = (self.word()?, self.word()?);
+                let kind = match tag {
+                    Tag::List => SequenceKind::List,
+                    Tag::Tuple => SequenceKind::Tuple,
+                    Tag::Set => SequenceKind::Set,
+                    _ => SequenceKind::FrozenSet,
+                };
+                Value::Sequence { kind, items: self.items(inner), len, id }
+            }
+            Tag::Dict => {
+                let (len, id) = (self.word()?, self.word()?);
+                Value::Dict { pairs: self.pairs(inner), len, id }
+            }
+            Tag::Range => Value::Range(self.items(inner)),
+            Tag::Slice => Value::Slice(self.items(inner)),
+            _ => self.named(tag, n, inner)?,
+        })
+    }
+
+    fn named(&mut self, tag: Tag, n: u32, inner: u32) -> Option<Value<'a>> {
+        Some(match tag {
+            Tag::Type => Value::Type(self.type_ref()?),
+            Tag::Module => {
+                let id = self.word()?;
+                Value::Module { name: self.only(inner), id }
+            }
+            Tag::Function => {
+                let id = self.word()?;
+                let module = Box::new(self.value(inner).unwrap_or(Value::Cut));
+                Value::Function { module, qualname: self.only(inner), id }
+            }
+            Tag::CFunction => {
+                let id = self.word()?;
+                let name = self.data(n)?;
+                let module = Box::new(self.value(inner).unwrap_or(Value::Cut));
+                let owner = match *self.only(inner) {
+                    Value::Type(ty) => Some(ty),
+                    _ => None,
+                };
+                Value::CFunction { name, module, owner, id }
+            }
+            Tag::Exception => {
+                let (ty, id) = (self.type_ref()?, self.word()?);
+                Value::Exception { ty, args: self.only(inner), id }
+            }
+            Tag::Object => Value::Object { ty: self.type_ref()?, id: self.word()? },
+            Tag::Subclass => {
+                let (ty, id) = (self.type_ref()?, self.word()?);
+                let value = Box::new(self.value(inner).unwrap_or(Value::Cut));
+                Value::Subclass { ty, value, id }
+            }
+            Tag::Unreadable => Value::Unreadable(self.word()?),
+            _ => {
+                self.word()?;
+                Value::Cut
+            }
+        })
+    }
+
+    fn big_int(&mut self, negative: bool, captured: u32) -> Option<Value<'a>> {
+        let digits = self.word()?;
+        let data = self.data(captured.checked_mul(4)?)?;
+        let mut magnitude = BigUint::ZERO;
+        for digit in data.chunks_exact(4).rev() {
+            let digit = digit.first_chunk::<4>().map_or(0, |d| u32::from_le_bytes(*d));
+            magnitude = (magnitude << 30) + digit;
+        }
+        Some(Value::BigInt { negative, magnitude, captured, digits })
+    }
+}

@@ -1,0 +1,128 @@
+//! A call with its values and names, ready to be printed.
+
+use std::sync::Arc;
+
+use tracer_common::wire::TypeRef;
+
+use super::SiteMeta;
+use crate::{
+    catalogue::effects::From,
+    decode::{
+        names::{Code, Names},
+        value::{Arguments, SequenceKind, Value},
+    },
+};
+
+/// One call.
+#[derive(Debug)]
+pub struct CallEvent<'a> {
+    pub id: u64,
+    pub parent: Option<u64>,
+    pub target: u16,
+    pub pid: u32,
+    pub tid: u32,
+    /// Unix time of entry, nanoseconds.
+    pub time_ns: u64,
+    pub duration_ns: Option<u64>,
+    pub meta: &'a SiteMeta,
+    pub arguments: Arguments<'a>,
+    pub outcome: Outcome<'a>,
+    pub stack: Vec<Frame>,
+}
+
+/// How the call ended.
+#[derive(Debug)]
+pub enum Outcome<'a> {
+    Returned(Value<'a>),
+    Raised(Raised<'a>),
+    Unobserved(&'a str),
+}
+
+/// An exception, made from what the interpreter held.
+#[derive(Debug)]
+pub struct Raised<'a> {
+    /// `None`: not even the type is known.
+    pub ty: Option<TypeRef>,
+    /// The instance's address, if there was an instance already.
+    pub id: Option<u64>,
+    pub args: ExceptionArgs<'a>,
+}
+
+/// The `args` of an exception.
+#[derive(Debug)]
+pub enum ExceptionArgs<'a> {
+    /// A tuple, `len` items in all.
+    Items(Vec<Value<'a>>, u64),
+    /// Something else, or not captured.
+    Unknown,
+}
+
+/// One Python frame.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// `None`: the code object was gone before it could be named.
+    pub code: Option<Arc<Code>>,
+    pub line: Option<u32>,
+}
+
+impl<'a> Raised<'a> {
+    /// From type and value as the interpreter held them. Before 3.12 the value may still be what
+    /// the exception is to be made from: nothing, its arguments as a tuple, or its only argument
+    /// (`PyErr_NormalizeException`, Python/errors.c).
+    pub fn new(ty: Value<'a>, value: Value<'a>) -> Self {
+        let ty = match ty {
+            Value::Type(ty) => Some(ty),
+            _ => None,
+        };
+        match value {
+            Value::Exception { ty, args, id } => {
+                Self { ty: Some(ty), id: Some(id), args: ExceptionArgs::of_tuple(*args) }
+            }
+            Value::Null if ty.is_none() => Self { ty, id: None, args: ExceptionArgs::Unknown },
+            Value::Null | Value::None => Self { ty, id: None, args: ExceptionArgs::Items(Vec::new(), 0) },
+            value @ Value::Sequence { kind: SequenceKind::Tuple, .. } => {
+                Self { ty, id: None, args: ExceptionArgs::of_tuple(value) }
+            }
+            value => Self { ty, id: None, args: ExceptionArgs::Items(vec![value], 1) },
+        }
+    }
+}
+
+impl<'a> ExceptionArgs<'a> {
+    /// The `args` tuple of an exception object.
+    pub fn of_tuple(value: Value<'a>) -> Self {
+        match value {
+            Value::Sequence { items, len, .. } => Self::Items(items, len),
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl<'a> CallEvent<'a> {
+    /// A part of the event's target: an argument by place or name, or the result.
+    pub fn part(&self, from: From) -> Option<&Value<'a>> {
+        match from {
+            From::Argument { position, name } => self.arguments.args.get(position).or_else(|| {
+                let named = |key: &Value<'_>| matches!(key, Value::Str(text) if text.to_string_lossy() == name);
+                self.arguments.kwargs.iter().find(|(key, _)| named(key)).map(|(_, value)| value)
+            }),
+            From::Result => match &self.outcome {
+                Outcome::Returned(value) => Some(value),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// Type names of one target, as the sinks ask for them.
+pub struct TypeNames<'n> {
+    pub names: &'n mut dyn Names,
+    pub target: u16,
+}
+
+impl TypeNames<'_> {
+    /// `module.qualname`; `?` where the type is gone.
+    pub fn of(&mut self, ty: TypeRef) -> Arc<str> {
+        self.names.type_name(self.target, ty).unwrap_or_else(|| Arc::from("?"))
+    }
+}

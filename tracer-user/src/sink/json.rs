@@ -1,0 +1,170 @@
+//! One JSON object a line.
+
+use std::io::Write as _;
+
+use super::{
+    ProcessChange, Sink, Summary, TargetInfo,
+    escape::{json_str, json_text},
+    json_value::{exception_args, list, object, value},
+};
+use crate::event::call::{CallEvent, Frame, Outcome, TypeNames};
+
+/// The JSON format, version 1.
+#[derive(Debug, Default)]
+pub struct Json;
+
+impl Sink for Json {
+    fn header(&mut self, targets: &[TargetInfo], out: &mut Vec<u8>) {
+        let header = serde_json::json!({
+            "type": "header",
+            "v": 1,
+            "tool": concat!("pytrace-ebpf ", env!("CARGO_PKG_VERSION")),
+            "targets": targets,
+        });
+        push!(out, "{header}\n");
+    }
+
+    fn call(&mut self, call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+        push!(out, "{{\"type\":\"call\",\"id\":{},\"parent\":", call.id);
+        match call.parent {
+            Some(parent) => push!(out, "{parent}"),
+            None => out.extend_from_slice(b"null"),
+        }
+        push!(out, ",\"pid\":{},\"tid\":{},\"time_ns\":{},\"duration_ns\":", call.pid, call.tid, call.time_ns);
+        match call.duration_ns {
+            Some(duration) => push!(out, "{duration}"),
+            None => out.extend_from_slice(b"null"),
+        }
+        out.extend_from_slice(b",\"function\":");
+        json_text(&call.meta.function, out);
+        out.extend_from_slice(b",\"effect\":");
+        json_text(call.meta.effect, out);
+        arguments(call, names, out);
+        outcome(&call.outcome, names, out);
+        stack(&call.stack, out);
+        target(call, names, out);
+        out.extend_from_slice(b"}\n");
+    }
+
+    fn process(&mut self, pid: u32, change: ProcessChange, time_ns: u64, out: &mut Vec<u8>) {
+        let ProcessChange::Exit = change;
+        push!(out, "{{\"type\":\"process\",\"event\":\"exit\",\"pid\":{pid},\"time_ns\":{time_ns}}}\n");
+    }
+
+    fn loss(&mut self, count: u64, since_ns: u64, out: &mut Vec<u8>) {
+        push!(out, "{{\"type\":\"loss\",\"count\":{count},\"since_ns\":{since_ns},\"site\":null}}\n");
+    }
+
+    fn summary(&mut self, summary: &Summary, out: &mut Vec<u8>) {
+        let counters = |c: &tracer_common::counters::SiteCounters| {
+            serde_json::json!({
+                "hits": c.hits, "delivered": c.delivered, "dropped": c.dropped, "filtered": c.filtered,
+                "return_hits": c.return_hits, "return_delivered": c.return_delivered,
+                "return_dropped": c.return_dropped, "return_filtered": c.return_filtered,
+                "truncated": c.truncated, "faults": c.faults,
+            })
+        };
+        let sites: Vec<_> = summary
+            .sites
+            .iter()
+            .map(|site| {
+                let mut entry = counters(&site.counters);
+                entry["function"] = site.function.as_str().into();
+                entry
+            })
+            .collect();
+        let mut line = counters(&summary.totals);
+        line["type"] = "summary".into();
+        line["events"] = summary.events.into();
+        line["lost"] = summary.lost.into();
+        line["lost_returns"] = summary.lost_returns.into();
+        line["inner"] = summary.inner.into();
+        line["sites"] = sites.into();
+        push!(out, "{line}\n");
+    }
+}
+
+fn arguments(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+    let arguments = &call.arguments;
+    if let Some(self_) = &arguments.self_ {
+        out.extend_from_slice(b",\"self\":");
+        value(self_, names, out);
+    }
+    out.extend_from_slice(b",\"args\":");
+    list(&arguments.args, names, out);
+    if arguments.args.len() as u64 != arguments.args_len {
+        push!(out, ",\"args_len\":{}", arguments.args_len);
+    }
+    out.extend_from_slice(b",\"kwargs\":{");
+    for (i, (key, argument)) in arguments.kwargs.iter().enumerate() {
+        if i != 0 {
+            out.push(b',');
+        }
+        match key {
+            crate::decode::value::Value::Str(text) => json_str(text.code_points(), out),
+            _ => json_text("?", out),
+        }
+        out.push(b':');
+        value(argument, names, out);
+    }
+    out.push(b'}');
+    if arguments.kwargs.len() as u64 != arguments.kwargs_len {
+        push!(out, ",\"kwargs_len\":{}", arguments.kwargs_len);
+    }
+}
+
+fn outcome(outcome: &Outcome<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+    match outcome {
+        Outcome::Returned(result) => {
+            out.extend_from_slice(b",\"outcome\":\"return\",\"result\":");
+            value(result, names, out);
+        }
+        Outcome::Raised(raised) => {
+            out.extend_from_slice(b",\"outcome\":\"raise\",\"exception\":");
+            match raised.ty {
+                Some(ty) => object(&names.of(ty), raised.id, out),
+                None => object("?", None, out),
+            }
+            exception_args(&raised.args, names, out);
+            out.push(b'}');
+        }
+        Outcome::Unobserved(why) => {
+            out.extend_from_slice(b",\"outcome\":\"unobserved\",\"why\":");
+            json_text(why, out);
+        }
+    }
+}
+
+fn stack(frames: &[Frame], out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"stack\":[");
+    for (i, frame) in frames.iter().enumerate() {
+        if i != 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(b"{\"function\":");
+        json_text(frame.code.as_ref().map_or("?", |code| &code.function), out);
+        out.extend_from_slice(b",\"file\":");
+        json_text(frame.code.as_ref().map_or("?", |code| &code.file), out);
+        out.extend_from_slice(b",\"line\":");
+        match frame.line {
+            Some(line) => push!(out, "{line}}}"),
+            None => out.extend_from_slice(b"null}"),
+        }
+    }
+    out.push(b']');
+}
+
+fn target(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+    let mut first = true;
+    for part in call.meta.target {
+        let Some(found) = call.part(part.from) else { continue };
+        out.extend_from_slice(if first { b",\"target\":{" } else { b"," });
+        first = false;
+        json_text(part.key, out);
+        out.push(b':');
+        value(found, names, out);
+    }
+    if !first {
+        out.push(b'}');
+    }
+}

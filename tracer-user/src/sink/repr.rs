@@ -1,0 +1,218 @@
+//! Values as Python's `repr` writes them.
+
+use std::io::Write as _;
+
+use super::{
+    escape::{plain, repr_bytes, repr_str},
+    json_value::{function_name, text_of},
+    number,
+};
+use crate::{
+    decode::{
+        int::leading_decimals,
+        value::{BytesKind, SequenceKind, Value},
+    },
+    event::call::{ExceptionArgs, TypeNames},
+};
+
+const CUT: &[u8] = b"...";
+
+/// Appends the value.
+pub fn value(value: &Value<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+    match value {
+        Value::Null => out.extend_from_slice(b"<NULL>"),
+        Value::None => out.extend_from_slice(b"None"),
+        Value::Bool(true) => out.extend_from_slice(b"True"),
+        Value::Bool(false) => out.extend_from_slice(b"False"),
+        Value::Int(n) => push!(out, "{n}"),
+        Value::BigInt { negative, magnitude, captured, digits } => {
+            let sign = if *negative { "-" } else { "" };
+            if u64::from(*captured) == *digits {
+                push!(out, "{sign}{magnitude}");
+            } else {
+                let (leading, _) = leading_decimals(magnitude, *captured, *digits).unwrap_or_default();
+                push!(out, "{sign}{leading}...");
+            }
+        }
+        Value::Float(n) => number::float(*n, out),
+        Value::Complex(real, imag) => complex(*real, *imag, out),
+        Value::Str(text) => {
+            repr_str(text.code_points().collect::<Vec<_>>().into_iter(), out);
+            if text.captured() != text.len {
+                out.extend_from_slice(CUT);
+            }
+        }
+        Value::Bytes(kind, data, len) => bytes(*kind, data, *len, out),
+        Value::Sequence { .. } | Value::Dict { .. } => container(value, names, out),
+        Value::Range(items) => range(items, names, out),
+        Value::Slice(items) => {
+            out.extend_from_slice(b"slice(");
+            list(items, items.len() as u64, names, out);
+            out.push(b')');
+        }
+        _ => named(value, names, out),
+    }
+}
+
+/// Appends items separated by commas, `...` where some were not captured.
+pub fn list(items: &[Value<'_>], len: u64, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+    for (i, item) in items.iter().enumerate() {
+        if i != 0 {
+            out.extend_from_slice(b", ");
+        }
+        value(item, names, out);
+    }
+    if items.len() as u64 != len {
+        out.extend_from_slice(if items.is_empty() { b"..." } else { b", ..." });
+    }
+}
+
+fn complex(real: f64, imag: f64, out: &mut Vec<u8>) {
+    if real == 0.0 && real.is_sign_positive() {
+        number::complex_part(imag, out);
+        return out.push(b'j');
+    }
+    out.push(b'(');
+    number::complex_part(real, out);
+    if imag.is_sign_positive() || imag.is_nan() {
+        out.push(b'+');
+    }
+    number::complex_part(imag, out);
+    out.extend_from_slice(b"j)");
+}
+
+fn bytes(kind: BytesKind, data: &[u8], len: u64, out: &mut Vec<u8>) {
+    match kind {
+        BytesKind::Bytes => {}
+        BytesKind::ByteArray => out.extend_from_slice(b"bytearray("),
+        BytesKind::MemoryView => out.extend_from_slice(b"memoryview("),
+    }
+    repr_bytes(data, out);
+    if data.len() as u64 != len {
+        out.extend_from_slice(CUT);
+    }
+    if kind != BytesKind::Bytes {
+        out.push(b')');
+    }
+}
+
+fn range(items: &[Value<'_>], names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+    // `range_repr` leaves out a step of 1 (Objects/rangeobject.c).
+    let shown = if items.get(2) == Some(&Value::Int(1)) { &items[..2] } else { items };
+    out.extend_from_slice(b"range(");
+    list(shown, shown.len() as u64, names, out);
+    out.push(b')');
+}
+
+fn container(value: &Value<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+    match value {
+        Value::Sequence { kind, items, len, .. } => {
+            let (open, close): (&str, &str) = match kind {
+                SequenceKind::List => ("[", "]"),
+                SequenceKind::Tuple if *len == 1 && items.len() == 1 => ("(", ",)"),
+                SequenceKind::Tuple => ("(", ")"),
+                SequenceKind::Set if *len == 0 => ("set(", ")"),
+                SequenceKind::Set => ("{", "}"),
+                SequenceKind::FrozenSet if *len == 0 => ("frozenset(", ")"),
+                SequenceKind::FrozenSet => ("frozenset({", "})"),
+            };
+            out.extend_from_slice(open.as_bytes());
+            list(items, *len, names, out);
+            out.extend_from_slice(close.as_bytes());
+        }
+        Value::Dict { pairs, len, .. } => {
+            out.push(b'{');
+            for (i, (key, value)) in pairs.iter().enumerate() {
+                if i != 0 {
+                    out.extend_from_slice(b", ");
+                }
+                self::value(key, names, out);
+                out.extend_from_slice(b": ");
+                self::value(value, names, out);
+            }
+            if pairs.len() as u64 != *len {
+                out.extend_from_slice(if pairs.is_empty() { b"..." } else { b", ..." });
+            }
+            out.push(b'}');
+        }
+        _ => {}
+    }
+}
+
+/// `Name` of `module.Name`, builtins without their module.
+fn short(name: &str) -> &str {
+    name.strip_prefix("builtins.").unwrap_or(name)
+}
+
+fn named(value: &Value<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+    match value {
+        Value::Type(ty) => {
+            out.extend_from_slice(b"<class '");
+            plain(short(&names.of(*ty)), out);
+            out.extend_from_slice(b"'>");
+        }
+        Value::Module { name, .. } => {
+            out.extend_from_slice(b"<module '");
+            plain(&text_of(name), out);
+            out.extend_from_slice(b"'>");
+        }
+        Value::Function { .. } => {
+            out.extend_from_slice(b"<function ");
+            plain(&function_name(value, names), out);
+            out.push(b'>');
+        }
+        Value::CFunction { .. } => {
+            out.extend_from_slice(b"<built-in function ");
+            plain(short(&function_name(value, names)), out);
+            out.push(b'>');
+        }
+        Value::Exception { ty, args, .. } => {
+            plain(last_part(&names.of(*ty)), out);
+            exception_args(args, names, out);
+        }
+        Value::Object { ty, id } => {
+            out.push(b'<');
+            plain(short(&names.of(*ty)), out);
+            push!(out, " {id:#x}>");
+        }
+        Value::Subclass { ty, value, .. } => {
+            plain(last_part(&names.of(*ty)), out);
+            out.push(b'(');
+            self::value(value, names, out);
+            out.push(b')');
+        }
+        Value::Unreadable(address) => push!(out, "<unreadable {address:#x}>"),
+        _ => out.extend_from_slice(CUT),
+    }
+}
+
+/// The class's own name.
+pub fn last_part(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
+}
+
+fn exception_args(args: &Value<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+    match args {
+        Value::Sequence { items, len, .. } => raised_args(&ExceptionItems { items, len: *len }, names, out),
+        _ => out.extend_from_slice(b"(...)"),
+    }
+}
+
+struct ExceptionItems<'v, 'a> {
+    items: &'v [Value<'a>],
+    len: u64,
+}
+
+fn raised_args(args: &ExceptionItems<'_, '_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+    out.push(b'(');
+    list(args.items, args.len, names, out);
+    out.push(b')');
+}
+
+/// Appends `(args)` of a raised exception.
+pub fn raised(args: &ExceptionArgs<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+    match args {
+        ExceptionArgs::Items(items, len) => raised_args(&ExceptionItems { items, len: *len }, names, out),
+        ExceptionArgs::Unknown => out.extend_from_slice(b"(...)"),
+    }
+}

@@ -1,0 +1,158 @@
+//! One line a call, as strace does.
+
+use std::io::Write as _;
+
+use jiff::{Timestamp, tz::TimeZone};
+
+use super::{ProcessChange, Sink, Summary, TargetInfo, escape::plain, json_value::text_of, repr};
+use crate::event::{
+    SiteMeta,
+    call::{CallEvent, Frame, Outcome, TypeNames},
+};
+
+const NS_PER_S: u64 = 1_000_000_000;
+
+/// The text format, in local time.
+pub struct Text {
+    zone: TimeZone,
+    /// The second whose `HH:MM:SS` is in `clock`.
+    second: u64,
+    clock: String,
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self { zone: TimeZone::system(), second: u64::MAX, clock: String::new() }
+    }
+}
+
+impl Sink for Text {
+    fn header(&mut self, _: &[TargetInfo], _: &mut Vec<u8>) {}
+
+    fn call(&mut self, call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+        self.time(call.time_ns, out);
+        push!(out, " {}/{} ", call.pid, call.tid);
+        place(call.stack.first(), out);
+        out.extend_from_slice(b"  ");
+        function(call.meta, out);
+        arguments(call, names, out);
+        match &call.outcome {
+            Outcome::Returned(result) => {
+                out.extend_from_slice(b" = ");
+                repr::value(result, names, out);
+            }
+            Outcome::Raised(raised) => {
+                out.extend_from_slice(b" raised ");
+                match raised.ty {
+                    Some(ty) => plain(repr::last_part(&names.of(ty)), out),
+                    None => out.push(b'?'),
+                }
+                repr::raised(&raised.args, names, out);
+            }
+            Outcome::Unobserved(why) => push!(out, " = ? ({why})"),
+        }
+        if let Some(ns) = call.duration_ns {
+            out.extend_from_slice(b" <");
+            duration(ns, out);
+            out.push(b'>');
+        }
+        out.push(b'\n');
+        for frame in call.stack.iter().skip(1) {
+            out.extend_from_slice(b"    from ");
+            place(Some(frame), out);
+            out.push(b'\n');
+        }
+    }
+
+    fn process(&mut self, pid: u32, change: ProcessChange, time_ns: u64, out: &mut Vec<u8>) {
+        let ProcessChange::Exit = change;
+        self.time(time_ns, out);
+        push!(out, " {pid} +++ exited +++\n");
+    }
+
+    fn loss(&mut self, count: u64, since_ns: u64, out: &mut Vec<u8>) {
+        self.time(since_ns, out);
+        push!(out, " +++ {count} records lost since then: the ring buffer was full +++\n");
+    }
+
+    fn summary(&mut self, _: &Summary, _: &mut Vec<u8>) {}
+}
+
+impl Text {
+    fn time(&mut self, ns: u64, out: &mut Vec<u8>) {
+        let second = ns / NS_PER_S;
+        if second != self.second {
+            self.second = second;
+            self.clock = match Timestamp::from_second(second as i64) {
+                Ok(time) => time.to_zoned(self.zone.clone()).strftime("%H:%M:%S").to_string(),
+                Err(_) => "--:--:--".into(),
+            };
+        }
+        push!(out, "{}.{:06}", self.clock, ns % NS_PER_S / 1000);
+    }
+}
+
+/// `app.py:88 save`, `-` without a Python frame.
+fn place(frame: Option<&Frame>, out: &mut Vec<u8>) {
+    let Some(frame) = frame else { return out.push(b'-') };
+    let Some(code) = &frame.code else { return out.push(b'?') };
+    plain(code.file.rsplit('/').next().unwrap_or(&code.file), out);
+    match frame.line {
+        Some(line) => push!(out, ":{line} "),
+        None => out.extend_from_slice(b":? "),
+    }
+    plain(&code.function, out);
+}
+
+/// Methods without their module, builtins and `open` bare, the rest in full.
+fn function(meta: &SiteMeta, out: &mut Vec<u8>) {
+    let bare = meta.qualname().contains('.') || matches!(meta.module(), "builtins" | "_io");
+    plain(if bare { meta.qualname() } else { &meta.function }, out);
+}
+
+fn arguments(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+    let arguments = &call.arguments;
+    let mut comma = Separator(false);
+    out.push(b'(');
+    if let Some(self_) = &arguments.self_ {
+        comma.next(out);
+        repr::value(self_, names, out);
+    }
+    if arguments.args_len != 0 {
+        comma.next(out);
+        repr::list(&arguments.args, arguments.args_len, names, out);
+    }
+    for (key, value) in &arguments.kwargs {
+        comma.next(out);
+        plain(&text_of(key), out);
+        out.push(b'=');
+        repr::value(value, names, out);
+    }
+    if arguments.kwargs.len() as u64 != arguments.kwargs_len {
+        comma.next(out);
+        out.extend_from_slice(b"...");
+    }
+    out.push(b')');
+}
+
+/// Writes `, ` from the second time on.
+struct Separator(bool);
+
+impl Separator {
+    fn next(&mut self, out: &mut Vec<u8>) {
+        if self.0 {
+            out.extend_from_slice(b", ");
+        }
+        self.0 = true;
+    }
+}
+
+/// `41us`, `1.2ms`, `3.45s`.
+fn duration(ns: u64, out: &mut Vec<u8>) {
+    match ns {
+        0..1_000 => push!(out, "{ns}ns"),
+        1_000..1_000_000 => push!(out, "{}us", ns / 1_000),
+        1_000_000..NS_PER_S => push!(out, "{:.1}ms", ns as f64 / 1e6),
+        _ => push!(out, "{:.2}s", ns as f64 / 1e9),
+    }
+}
