@@ -6,6 +6,7 @@ mod known;
 pub mod layout;
 pub mod names;
 pub mod objects;
+mod static_types;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -127,7 +128,7 @@ impl Interpreter {
             return Err(InterpreterError::Debug(pid));
         }
         let wrong = |what: String| InterpreterError::Layout { pid, version, what };
-        let layout = match debug_offsets::read(process, runtime).map_err(memory)? {
+        let mut layout = match debug_offsets::read(process, runtime).map_err(memory)? {
             None if version.minor() < FIRST_WITH_DEBUG_OFFSETS => table,
             None => return Err(wrong("_PyRuntime has no debug offsets".into())),
             Some(debug) if debug.free_threaded => return Err(InterpreterError::FreeThreaded(pid)),
@@ -145,6 +146,21 @@ impl Interpreter {
             interp: main,
         };
         let (known, descriptors) = known::read(&objects, symbols).map_err(wrong)?;
+        let types = [
+            known.object_type,
+            known.long_type,
+            known.dict_type,
+            known.code_type,
+            known.set_type,
+        ];
+        let user = static_types::locate(&objects, &types)
+            .ok_or_else(|| wrong("the dicts of static types are not where they should be".into()))?;
+        layout.user = user;
+        let objects = Objects {
+            memory: process,
+            layout: &layout,
+            interp: main,
+        };
         let version_string = check(&objects, version, &known).map_err(wrong)?;
         Ok(Self {
             version,
