@@ -7,13 +7,13 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
 use serde::Deserialize;
-use tracer_common::target::CaptureLimits;
+use tracer_common::target::{ABSENT, CaptureLimits};
 use tracer_common::wire::{FrameRecord, TypeRef};
 use tracer_user::catalogue::discover::{Discovery, discover};
 use tracer_user::cpython::names::{ProcessNames, code_fingerprint, type_fingerprint};
 use tracer_user::cpython::{Interpreter, InterpreterError};
 use tracer_user::decode::names::Names;
-use tracer_user::process::Process;
+use tracer_user::process::{Process, ReadMemory};
 
 /// A Python process that answers when asked, killed when dropped.
 struct Python {
@@ -86,6 +86,7 @@ fn agrees_with_itself(program: &Path) {
     assert_eq!(interpreter.python_version_string(), answer.version);
     assert_eq!(discovery.cut, None);
     same_functions(&discovery, &answer);
+    main_thread_is_in_main(&process, &interpreter);
     well_known_names(&discovery);
     same_names(process, interpreter, &answer);
 }
@@ -173,6 +174,39 @@ fn well_known_names(discovery: &Discovery) {
         .unwrap();
     assert!(open.names().any(|name| name == "builtins.open"));
     assert!(open.function.ends_with("io.open"), "{}", open.function);
+}
+
+/// Goes the kernel half's way: interpreter, thread state, frame, code object.
+fn main_thread_is_in_main(process: &Process, interpreter: &Interpreter) {
+    let target = interpreter.target(process, CaptureLimits::default());
+    let offsets = &target.offsets;
+    let objects = interpreter.objects(process);
+    let interp = process.read_u64(target.interpreters_head).unwrap();
+    let mut tstate = objects.field(interp, offsets.interp_threads_head).unwrap();
+    while objects.field(tstate, offsets.tstate_native_thread_id).unwrap() != u64::from(process.pid()) {
+        tstate = objects.field(tstate, offsets.tstate_next).unwrap();
+        assert_ne!(tstate, 0, "no thread state of the main thread");
+    }
+    let holder = match offsets.tstate_cframe {
+        ABSENT => tstate,
+        cframe => objects.field(tstate, cframe).unwrap(),
+    };
+    let mut frame = objects.field(holder, offsets.current_frame).unwrap();
+    let owner = |frame: u64| process.read_u8(frame + u64::from(offsets.frame_owner)).unwrap();
+    while u32::from(owner(frame)) == target.owner_cstack {
+        frame = objects.field(frame, offsets.frame_previous).unwrap();
+    }
+    let code = objects.field(frame, offsets.frame_code).unwrap();
+    let qualname = objects.field(code, offsets.co_qualname).unwrap();
+    assert_eq!(objects.string(qualname, 64).unwrap(), "main");
+    let instruction = objects.field(frame, offsets.frame_instr).unwrap();
+    let first = code + u64::from(offsets.co_code_adaptive);
+    assert!((first..first + 4096).contains(&instruction));
+    // 0: the thread waits in readline() and has let go of the GIL.
+    if target.tstate_current != 0 {
+        let current = process.read_u64(target.tstate_current).unwrap();
+        assert!(current == 0 || current == tstate);
+    }
 }
 
 fn same_names(process: Process, interpreter: Interpreter, answer: &Answer) {
