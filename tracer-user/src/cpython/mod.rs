@@ -6,6 +6,7 @@ mod known;
 pub mod layout;
 pub mod names;
 pub mod objects;
+mod static_types;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -126,17 +127,8 @@ impl Interpreter {
         if symbols.contains_key(DEBUG_BUILD) {
             return Err(InterpreterError::Debug(pid));
         }
+        let mut layout = own_layout(process, version, runtime, table)?;
         let wrong = |what: String| InterpreterError::Layout { pid, version, what };
-        let layout = match debug_offsets::read(process, runtime).map_err(memory)? {
-            None if version.minor() < FIRST_WITH_DEBUG_OFFSETS => table,
-            None => return Err(wrong("_PyRuntime has no debug offsets".into())),
-            Some(debug) if debug.free_threaded => return Err(InterpreterError::FreeThreaded(pid)),
-            Some(debug) if debug.version >> 16 != u64::from(version.0 >> 16) => {
-                return Err(wrong("debug offsets of another version".into()));
-            }
-            Some(debug) => Layout::with_debug_offsets(version.minor(), &debug.words)
-                .ok_or_else(|| wrong("debug offsets out of range".into()))?,
-        };
         let main =
             main_interpreter(process, &layout, runtime).ok_or(InterpreterError::NotInitialised(pid))?;
         let objects = Objects {
@@ -145,6 +137,21 @@ impl Interpreter {
             interp: main,
         };
         let (known, descriptors) = known::read(&objects, symbols).map_err(wrong)?;
+        let types = [
+            known.object_type,
+            known.long_type,
+            known.dict_type,
+            known.code_type,
+            known.set_type,
+        ];
+        let user = static_types::locate(&objects, &types)
+            .ok_or_else(|| wrong("the dicts of static types are not where they should be".into()))?;
+        layout.user = user;
+        let objects = Objects {
+            memory: process,
+            layout: &layout,
+            interp: main,
+        };
         let version_string = check(&objects, version, &known).map_err(wrong)?;
         Ok(Self {
             version,
@@ -258,6 +265,33 @@ const VERSION: &str = "Py_Version";
 const DEBUG_BUILD: &str = "_Py_NegativeRefcount";
 /// 3.13 put `_Py_DebugOffsets` into `_PyRuntime`.
 const FIRST_WITH_DEBUG_OFFSETS: u8 = 13;
+
+/// The layout of this build: the table, or what the process itself says (3.13+) over it.
+fn own_layout(
+    process: &Process,
+    version: Version,
+    runtime: u64,
+    table: Layout,
+) -> Result<Layout, InterpreterError> {
+    let pid = process.pid();
+    let wrong = |what: &str| InterpreterError::Layout {
+        pid,
+        version,
+        what: what.to_owned(),
+    };
+    let debug =
+        debug_offsets::read(process, runtime).map_err(|error| InterpreterError::Memory { pid, error })?;
+    match debug {
+        None if version.minor() < FIRST_WITH_DEBUG_OFFSETS => Ok(table),
+        None => Err(wrong("_PyRuntime has no debug offsets")),
+        Some(debug) if debug.free_threaded => Err(InterpreterError::FreeThreaded(pid)),
+        Some(debug) if debug.version >> 16 != u64::from(version.0 >> 16) => {
+            Err(wrong("debug offsets of another version"))
+        }
+        Some(debug) => Layout::with_debug_offsets(version.minor(), &debug.words)
+            .ok_or_else(|| wrong("debug offsets out of range")),
+    }
+}
 
 /// One executable mapping of each mapped file: the likely ones first.
 fn candidates(process: &Process) -> Vec<&Mapping> {

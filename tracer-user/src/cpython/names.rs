@@ -1,1 +1,250 @@
-//! Names.
+//! Names of types and code objects, read when an event needs them and only believed when the
+//! object still is the one the kernel half saw.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracer_common::fingerprint;
+use tracer_common::wire::{FrameRecord, TypeRef};
+
+use super::Interpreter;
+use super::objects::{MAX_NAME, ObjectError, Objects};
+use crate::decode::names::{Code, Names};
+use crate::process::{Process, ReadMemory};
+
+/// Bytes of one line table at most.
+const MAX_LINETABLE: u64 = 1024 * 1024;
+/// Entries of one cache at most.
+const MAX_ENTRIES: usize = 64 * 1024;
+/// Bytes that cached names and line tables hold at most.
+const MAX_BYTES: usize = 256 * 1024 * 1024;
+/// How long a failure is remembered: long enough that a busy call site with a dead type does not
+/// cost a read per event, short enough that a page which was away for a moment is asked again.
+const FAILURE_HOLDS: Duration = Duration::from_millis(200);
+
+/// The names of several traced processes, by target index.
+#[derive(Default)]
+pub struct ProcessNames {
+    targets: HashMap<u16, (Arc<Process>, Arc<Interpreter>)>,
+    types: Cache<(u16, TypeRef), str>,
+    codes: Cache<(u16, u64, u64), Code>,
+}
+
+impl ProcessNames {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a traced process, or puts another one in its index's place.
+    pub fn insert(&mut self, target: u16, process: Arc<Process>, interpreter: Arc<Interpreter>) {
+        self.remove(target);
+        self.targets.insert(target, (process, interpreter));
+    }
+
+    /// Forgets a process and all names read from it, when its index is about to be reused.
+    pub fn remove(&mut self, target: u16) {
+        if self.targets.remove(&target).is_some() {
+            self.types.retain(|(of, _)| *of != target);
+            self.codes.retain(|(of, ..)| *of != target);
+        }
+    }
+}
+
+impl Names for ProcessNames {
+    fn type_name(&mut self, target: u16, of: TypeRef) -> Option<Arc<str>> {
+        let (process, interpreter) = self.targets.get(&target)?;
+        self.types.get((target, of), || {
+            let name = read_type(&interpreter.objects(&**process), of).ok()?;
+            let bytes = name.len();
+            Some((name, bytes))
+        })
+    }
+
+    fn code(&mut self, target: u16, frame: &FrameRecord) -> Option<Arc<Code>> {
+        let (process, interpreter) = self.targets.get(&target)?;
+        self.codes.get((target, frame.code, frame.fingerprint), || {
+            let code = read_code(&interpreter.objects(&**process), frame.code, frame.fingerprint).ok()?;
+            let bytes = code.function.len() + code.file.len() + code.linetable.len();
+            Some((Arc::new(code), bytes))
+        })
+    }
+}
+
+/// A bounded memory of what was found, and for a moment of what was not.
+struct Cache<K, V: ?Sized> {
+    found: HashMap<K, Arc<V>>,
+    bytes: usize,
+    failed: HashMap<K, Instant>,
+}
+
+impl<K, V: ?Sized> Default for Cache<K, V> {
+    fn default() -> Self {
+        Self {
+            found: HashMap::new(),
+            bytes: 0,
+            failed: HashMap::new(),
+        }
+    }
+}
+
+impl<K: Copy + Eq + Hash, V: ?Sized> Cache<K, V> {
+    /// The cached value, or what `read` finds: the value and its size in bytes.
+    fn get(&mut self, key: K, read: impl FnOnce() -> Option<(Arc<V>, usize)>) -> Option<Arc<V>> {
+        if let Some(value) = self.found.get(&key) {
+            return Some(value.clone());
+        }
+        if let Some(when) = self.failed.get(&key)
+            && when.elapsed() < FAILURE_HOLDS
+        {
+            return None;
+        }
+        match read() {
+            Some((value, bytes)) => {
+                // Starting anew is simple, and rare: a program has fewer types and code objects.
+                if self.found.len() >= MAX_ENTRIES || self.bytes + bytes > MAX_BYTES {
+                    self.found.clear();
+                    self.bytes = 0;
+                }
+                self.bytes += bytes;
+                self.failed.remove(&key);
+                self.found.insert(key, value.clone());
+                Some(value)
+            }
+            None => {
+                if self.failed.len() >= MAX_ENTRIES {
+                    self.failed.clear();
+                }
+                self.failed.insert(key, Instant::now());
+                None
+            }
+        }
+    }
+
+    fn retain(&mut self, keep: impl Fn(&K) -> bool) {
+        self.found.retain(|key, _| keep(key));
+        self.failed.retain(|key, _| keep(key));
+    }
+}
+
+const CHANGED: &str = "object of that fingerprint";
+
+/// Checks before and after: the name read in between is that of the fingerprint's object.
+fn verified<T>(
+    expected: u64,
+    now: impl Fn() -> Result<u64, ObjectError>,
+    read: impl FnOnce() -> Result<T, ObjectError>,
+) -> Result<T, ObjectError> {
+    let check = || match now()? {
+        found if found == expected => Ok(()),
+        _ => Err(ObjectError::Absent(CHANGED)),
+    };
+    check()?;
+    let value = read()?;
+    check()?;
+    Ok(value)
+}
+
+fn read_type<M: ReadMemory>(objects: &Objects<'_, M>, of: TypeRef) -> Result<Arc<str>, ObjectError> {
+    verified(
+        of.fingerprint,
+        || type_fingerprint(objects, of.address),
+        || Ok(objects.type_name(of.address)?.to_string().into()),
+    )
+}
+
+/// [`fingerprint::type_object`] of a type as it is now.
+pub fn type_fingerprint<M: ReadMemory>(objects: &Objects<'_, M>, ty: u64) -> Result<u64, ObjectError> {
+    let offsets = &objects.layout.offsets;
+    let tp_name = objects.field(ty, offsets.tp_name)?;
+    // As bpf_probe_read_user_str fills a zeroed buffer of 16: 15 bytes and a NUL.
+    let mut name = objects.memory.read_cstr(tp_name, 15)?;
+    name.resize(16, 0);
+    Ok(fingerprint::type_object(
+        tp_name,
+        words(&name),
+        objects.field(ty, offsets.tp_base)?,
+        objects.field(ty, offsets.tp_basicsize)?,
+    ))
+}
+
+fn read_code<M: ReadMemory>(objects: &Objects<'_, M>, code: u64, expected: u64) -> Result<Code, ObjectError> {
+    let offsets = &objects.layout.offsets;
+    let string = |offset| objects.string(objects.field(code, offset)?, MAX_NAME);
+    verified(
+        expected,
+        || code_fingerprint(objects, code),
+        || {
+            Ok(Code {
+                function: string(offsets.co_qualname)?,
+                file: string(offsets.co_filename)?,
+                first_line: objects
+                    .memory
+                    .read_u32(code.wrapping_add(offsets.co_firstlineno.into()))?,
+                linetable: objects.bytes(objects.field(code, offsets.co_linetable)?, MAX_LINETABLE)?,
+            })
+        },
+    )
+}
+
+/// [`fingerprint::code_object`] of a code object as it is now.
+pub fn code_fingerprint<M: ReadMemory>(objects: &Objects<'_, M>, code: u64) -> Result<u64, ObjectError> {
+    let offsets = &objects.layout.offsets;
+    let linetable = objects.field(code, offsets.co_linetable)?;
+    let first = objects
+        .memory
+        .read_bytes(linetable.wrapping_add(offsets.ob_sval.into()), 16)?;
+    Ok(fingerprint::code_object(
+        [
+            objects.field(code, offsets.co_filename)?,
+            objects.field(code, offsets.co_qualname)?,
+            linetable,
+        ],
+        objects
+            .memory
+            .read_u32(code.wrapping_add(offsets.co_firstlineno.into()))?,
+        objects.field(linetable, offsets.ob_size)?,
+        words(&first),
+    ))
+}
+
+fn words(bytes: &[u8]) -> [u64; 2] {
+    let word = |n: usize| {
+        bytes
+            .get(n..n + 8)
+            .and_then(|word| word.try_into().ok())
+            .map_or(0, u64::from_le_bytes)
+    };
+    [word(0), word(8)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_read_once_and_a_failure_is_not_repeated_at_once() {
+        let mut cache: Cache<u32, str> = Cache::default();
+        assert_eq!(cache.get(1, || None), None);
+        assert_eq!(cache.get(1, || panic!("asked again too soon")), None);
+        let name: Arc<str> = "builtins.int".into();
+        assert_eq!(cache.get(2, || Some((name.clone(), 12))), Some(name.clone()));
+        assert_eq!(cache.get(2, || panic!("known")), Some(name));
+        cache.retain(|key| *key != 2);
+        assert_eq!(cache.get(2, || None), None);
+    }
+
+    #[test]
+    fn a_cache_stays_below_its_bounds() {
+        let mut cache: Cache<usize, str> = Cache::default();
+        for n in 0..MAX_ENTRIES + 10 {
+            cache.get(n, || Some(("x".into(), MAX_BYTES / 4)));
+            assert!(cache.bytes <= MAX_BYTES);
+        }
+        for n in 0..MAX_ENTRIES + 10 {
+            cache.get(n + MAX_ENTRIES * 2, || None);
+        }
+        assert!(cache.found.len() <= 4 && cache.failed.len() <= MAX_ENTRIES);
+    }
+}

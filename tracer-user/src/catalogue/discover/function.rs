@@ -69,6 +69,7 @@ pub(super) struct Merged {
     pub module_len: usize,
     pub aliases: Vec<String>,
     pub ml_meth: u64,
+    /// The first one says how it is called.
     pub ml_flags: Vec<u32>,
     pub convention: Result<Convention, &'static str>,
     pub self_kind: SelfKind,
@@ -86,12 +87,23 @@ pub(super) fn merge(found: Vec<Found>) -> Vec<Merged> {
     merged
 }
 
+/// Names that come first in their method table though nobody uses them
+/// (Modules/_threadmodule.c, `lock_methods`).
+const LEGACY: &[&str] = &["lock.acquire_lock", "lock.release_lock", "lock.locked_lock"];
+
+/// Is there a better name if there is another one? `__exit__` says less than `release`.
+fn second_name(qualname: &str) -> bool {
+    let name = qualname.rsplit('.').next().unwrap_or_default();
+    LEGACY.contains(&qualname) || name.starts_with("__") && name.ends_with("__")
+}
+
 fn merge_ways(ways: Vec<Found>) -> Option<Merged> {
     // Of two entries of a method table the first is the name, the later one is a legacy name
     // (`_thread.allocate_lock` before `_thread.allocate`).
     let first = ways.iter().min_by_key(|way| {
         let foreign = way.module != "builtins";
-        (way.rank, foreign, way.m_ml, &way.module, &way.qualname)
+        let second = second_name(&way.qualname);
+        (way.rank, foreign, second, way.m_ml, &way.module, &way.qualname)
     })?;
     let function = format!("{}.{}", first.module, first.qualname);
     let mut names: BTreeSet<String> = BTreeSet::new();
@@ -105,11 +117,15 @@ fn merge_ways(ways: Vec<Found>) -> Option<Merged> {
     flags[1..].sort_unstable();
     let mut seen = BTreeSet::new();
     flags.retain(|flags| seen.insert(*flags));
-    let one_way = flags
-        .iter()
-        .all(|flags| flags & CALLING == first.ml_flags & CALLING);
-    let convention = match convention(first.ml_flags) {
-        _ if !one_way => Err("two names for it disagree on how it is called"),
+    // Python calls it with NULL under one of its names, so it does not look at its second
+    // argument under any (`lock.release` is also `lock.__exit__`).
+    if let Some(n) = flags.iter().position(|flags| flags & CALLING == meth::NOARGS) {
+        flags.swap(0, n);
+    }
+    let noargs = flags[0] & CALLING == meth::NOARGS;
+    let one_way = flags.iter().all(|other| other & CALLING == flags[0] & CALLING);
+    let convention = match convention(flags[0]) {
+        _ if !one_way && !noargs => Err("two names for it disagree on how it is called"),
         None => Err("its flags are none that CPython knows"),
         Some(convention) => Ok(convention),
     };
@@ -165,15 +181,31 @@ mod tests {
             way("_thread", "allocate_lock", Rank::Definition, 32, meth::NOARGS),
         ]);
         assert_eq!(merged[0].function, "_thread.allocate_lock");
+        let merged = merge(vec![
+            way("_thread", "lock.release_lock", Rank::Definition, 32, meth::NOARGS),
+            way("_thread", "lock.release", Rank::Definition, 64, meth::NOARGS),
+            way("_thread", "lock.__exit__", Rank::Definition, 16, meth::VARARGS),
+        ]);
+        assert_eq!(merged[0].function, "_thread.lock.release");
     }
 
     #[test]
     fn two_conventions_for_one_function_are_refused() {
         let merged = merge(vec![
-            way("m", "f", Rank::Definition, 8, meth::NOARGS),
+            way("m", "f", Rank::Definition, 8, meth::VARARGS),
             way("m", "g", Rank::Definition, 16, meth::O),
         ]);
         assert!(merged[0].convention.is_err());
+        assert_eq!(merged[0].ml_flags, [meth::VARARGS, meth::O]);
+        let merged = merge(vec![
+            way("m", "f", Rank::Definition, 8, meth::O),
+            way("m", "g", Rank::Definition, 16, meth::NOARGS),
+        ]);
+        assert_eq!(
+            merged[0].convention,
+            Ok(Convention::NoArgs),
+            "the argument is ignored"
+        );
         assert_eq!(merged[0].ml_flags, [meth::NOARGS, meth::O]);
         let merged = merge(vec![
             way("m", "f", Rank::Definition, 8, meth::O),

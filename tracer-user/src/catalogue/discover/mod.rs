@@ -16,7 +16,7 @@ use tracer_common::cookie::{Convention, SelfKind};
 
 use crate::cpython::Interpreter;
 use crate::cpython::objects::ObjectError;
-use crate::process::{Mapping, Process, Snapshot};
+use crate::process::{Mapping, Process, ReadMemory, Snapshot};
 use function::Merged;
 pub use function::{convention, meth};
 
@@ -105,8 +105,16 @@ pub struct Discovery {
 /// Walks the process as it is now. The process keeps running: an object that changes under the
 /// walk is skipped, and what a moment's state hides is found by the next walk.
 pub fn discover(process: &Process, interpreter: &Interpreter) -> Result<Discovery, DiscoverError> {
-    let snapshot = Snapshot::new(process);
-    let mut walk = walk::Walk::new(interpreter, &snapshot, Instant::now() + MAX_TIME);
+    discover_in(&Snapshot::new(process), process, interpreter)
+}
+
+/// The walk over `memory`, which is the process's or, in a test, worse.
+fn discover_in(
+    memory: &impl ReadMemory,
+    process: &Process,
+    interpreter: &Interpreter,
+) -> Result<Discovery, DiscoverError> {
+    let mut walk = walk::Walk::new(interpreter, memory, Instant::now() + MAX_TIME);
     walk.run().map_err(|error| DiscoverError::Modules {
         pid: process.pid(),
         error,
@@ -169,4 +177,71 @@ fn place(process: &Process, merged: Vec<Merged>) -> Discovery {
         });
     }
     discovery
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    use super::*;
+    use crate::process::ReadError;
+
+    /// Gives other bytes than there are, about every `every`th time.
+    struct Lying<'a> {
+        memory: Snapshot<'a, Process>,
+        state: Cell<u64>,
+        every: u64,
+    }
+
+    impl ReadMemory for Lying<'_> {
+        fn read(&self, addr: u64, out: &mut [u8]) -> Result<(), ReadError> {
+            self.memory.read(addr, out)?;
+            // xorshift64
+            let mut x = self.state.get();
+            x ^= x << 13;
+            x ^= x >> 7;
+            x ^= x << 17;
+            self.state.set(x);
+            if x.is_multiple_of(self.every) {
+                let lie = [0, 0xff, 0x7f, x as u8][x as usize >> 8 & 3];
+                let start = (x >> 16) as usize % out.len().max(1);
+                out[start..].fill(lie);
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn memory_that_lies_never_makes_a_panic() {
+        let python = Command::new("/usr/bin/python3")
+            .args([
+                "-c",
+                "import os, socket, json; print('ready', flush=True); input()",
+            ])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        let Ok(mut python) = python else {
+            eprintln!("skipped: no /usr/bin/python3");
+            return;
+        };
+        let mut line = String::new();
+        let stdout = python.stdout.take().unwrap();
+        BufReader::new(stdout).read_line(&mut line).unwrap();
+        let process = Process::open(python.id()).unwrap();
+        if let Ok(interpreter) = Interpreter::find(&process) {
+            for seed in 1..40 {
+                let memory = Lying {
+                    memory: Snapshot::new(&process),
+                    state: Cell::new(seed * 0x9e37_79b9),
+                    every: 10 << (seed % 8),
+                };
+                let _ = discover_in(&memory, &process, &interpreter);
+            }
+        }
+        python.kill().unwrap();
+        python.wait().unwrap();
+    }
 }

@@ -1,0 +1,285 @@
+//! Discovery against Python's own view of itself, on every supported interpreter that is here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+
+use serde::Deserialize;
+use tracer_common::target::{ABSENT, CaptureLimits};
+use tracer_common::wire::{FrameRecord, TypeRef};
+use tracer_user::catalogue::discover::{Discovery, discover};
+use tracer_user::cpython::names::{ProcessNames, code_fingerprint, type_fingerprint};
+use tracer_user::cpython::{Interpreter, InterpreterError};
+use tracer_user::decode::names::Names;
+use tracer_user::process::{Process, ReadMemory};
+
+/// A Python process that answers when asked, killed when dropped.
+struct Python {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    version: String,
+    functions: Vec<(Option<String>, u64, u32)>,
+    types: Vec<(u64, String)>,
+    codes: Vec<(u64, String, String, u32, Vec<u8>)>,
+}
+
+impl Python {
+    /// `None`, after saying so, where that interpreter is not installed.
+    fn start(program: &Path, arguments: &[&str]) -> Option<Self> {
+        if !program.exists() {
+            eprintln!("skipped: no {}", program.display());
+            return None;
+        }
+        let mut child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdin = child.stdin.take().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut python = Self { child, stdin, stdout };
+        assert_eq!(python.line(), "ready");
+        Some(python)
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    fn ask(&mut self) -> Answer {
+        self.stdin.write_all(b"\n").unwrap();
+        serde_json::from_str(&self.line()).unwrap()
+    }
+}
+
+impl Drop for Python {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn pyenv(version: &str) -> PathBuf {
+    let home = std::env::var("HOME").unwrap_or_default();
+    PathBuf::from(format!("{home}/.pyenv/versions/{version}/bin/python"))
+}
+
+fn agrees_with_itself(program: &Path) {
+    let oracle = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/discover_oracle.py");
+    let Some(mut python) = Python::start(program, &[oracle]) else {
+        return;
+    };
+    let process = Process::open(python.child.id()).unwrap();
+    let interpreter = Interpreter::find(&process).unwrap();
+    let discovery = discover(&process, &interpreter).unwrap();
+    let answer = python.ask();
+    assert_eq!(interpreter.python_version_string(), answer.version);
+    assert_eq!(discovery.cut, None);
+    same_functions(&discovery, &answer);
+    main_thread_is_in_main(&process, &interpreter);
+    well_known_names(&discovery);
+    same_names(process, interpreter, &answer);
+}
+
+fn same_functions(discovery: &Discovery, answer: &Answer) {
+    let mut expected: BTreeMap<u64, (BTreeSet<u32>, BTreeSet<&str>)> = BTreeMap::new();
+    for (name, ml_meth, ml_flags) in &answer.functions {
+        let (flags, names) = expected.entry(*ml_meth).or_default();
+        flags.insert(*ml_flags);
+        names.extend(name.as_deref());
+    }
+    assert!(
+        expected.len() > 1000,
+        "the oracle found {} functions",
+        expected.len()
+    );
+    let mut found: BTreeMap<u64, (BTreeSet<u32>, BTreeSet<&str>)> = BTreeMap::new();
+    for function in &discovery.functions {
+        let names = function.names().collect();
+        let flags = BTreeSet::from([function.ml_flags]);
+        assert!(found.insert(function.ml_meth, (flags, names)).is_none());
+        assert!(function.function[function.module_len..].starts_with('.'));
+        let file = &discovery.files[function.file];
+        assert!(file.mapping.executable());
+    }
+    for refused in &discovery.refused {
+        let names = std::iter::once(&refused.function).chain(&refused.aliases);
+        let names = names.map(String::as_str).collect();
+        let flags = refused.ml_flags.iter().copied().collect();
+        assert!(found.insert(refused.ml_meth, (flags, names)).is_none());
+    }
+    let missing: Vec<_> = expected
+        .iter()
+        .filter(|(ml_meth, _)| !found.contains_key(ml_meth))
+        .collect();
+    assert!(missing.is_empty(), "not found: {missing:x?}");
+    let extra: Vec<_> = found
+        .iter()
+        .filter(|(ml_meth, _)| !expected.contains_key(ml_meth))
+        .collect();
+    assert!(extra.is_empty(), "not there: {extra:x?}");
+    for (ml_meth, (flags, names)) in &expected {
+        let (found_flags, found_names) = &found[ml_meth];
+        assert!(
+            found_flags.is_subset(flags),
+            "{names:?}: {found_flags:?}, {flags:?}"
+        );
+        assert!(
+            names.is_subset(found_names),
+            "{names:?} are not all of {found_names:?}"
+        );
+    }
+}
+
+fn well_known_names(discovery: &Discovery) {
+    let names: BTreeSet<&str> = discovery
+        .functions
+        .iter()
+        .map(|function| function.function.as_str())
+        .collect();
+    for name in [
+        "builtins.print",
+        "builtins.list.append",
+        "posix.open",
+        "_socket.socket.send",
+        "_random.Random.random",
+        "_thread.lock.release",
+        "sqlite3.Cursor.execute",
+        "zlib.compress",
+        "select.poll",
+    ] {
+        assert!(names.contains(name), "no {name}");
+    }
+    let open = discovery
+        .functions
+        .iter()
+        .find(|function| function.function == "posix.open")
+        .unwrap();
+    assert!(open.aliases.iter().any(|alias| alias == "os.open"));
+    // `open.__module__` is "io" in 3.11 and "_io" later.
+    let open = discovery
+        .functions
+        .iter()
+        .find(|function| function.names().any(|name| name == "_io.open"))
+        .unwrap();
+    assert!(open.names().any(|name| name == "builtins.open"));
+    assert!(open.function.ends_with("io.open"), "{}", open.function);
+}
+
+/// Goes the kernel half's way: interpreter, thread state, frame, code object.
+fn main_thread_is_in_main(process: &Process, interpreter: &Interpreter) {
+    let target = interpreter.target(process, CaptureLimits::default());
+    let offsets = &target.offsets;
+    let objects = interpreter.objects(process);
+    let interp = process.read_u64(target.interpreters_head).unwrap();
+    let mut tstate = objects.field(interp, offsets.interp_threads_head).unwrap();
+    while objects.field(tstate, offsets.tstate_native_thread_id).unwrap() != u64::from(process.pid()) {
+        tstate = objects.field(tstate, offsets.tstate_next).unwrap();
+        assert_ne!(tstate, 0, "no thread state of the main thread");
+    }
+    let holder = match offsets.tstate_cframe {
+        ABSENT => tstate,
+        cframe => objects.field(tstate, cframe).unwrap(),
+    };
+    let mut frame = objects.field(holder, offsets.current_frame).unwrap();
+    let owner = |frame: u64| process.read_u8(frame + u64::from(offsets.frame_owner)).unwrap();
+    while u32::from(owner(frame)) == target.owner_cstack {
+        frame = objects.field(frame, offsets.frame_previous).unwrap();
+    }
+    let code = objects.field(frame, offsets.frame_code).unwrap();
+    let qualname = objects.field(code, offsets.co_qualname).unwrap();
+    assert_eq!(objects.string(qualname, 64).unwrap(), "main");
+    let instruction = objects.field(frame, offsets.frame_instr).unwrap();
+    let first = code + u64::from(offsets.co_code_adaptive);
+    assert!((first..first + 4096).contains(&instruction));
+    // 0: the thread waits in readline() and has let go of the GIL.
+    if target.tstate_current != 0 {
+        let current = process.read_u64(target.tstate_current).unwrap();
+        assert!(current == 0 || current == tstate);
+    }
+}
+
+fn same_names(process: Process, interpreter: Interpreter, answer: &Answer) {
+    let target = interpreter.target(&process, CaptureLimits::default());
+    assert_ne!((target.pidns_dev, target.pidns_ino), (0, 0));
+    let (process, interpreter) = (Arc::new(process), Arc::new(interpreter));
+    let objects = interpreter.objects(&*process);
+    let mut names = ProcessNames::new();
+    names.insert(7, process.clone(), interpreter.clone());
+    for (address, name) in &answer.types {
+        let fingerprint = type_fingerprint(&objects, *address).unwrap();
+        let mut of = TypeRef {
+            address: *address,
+            fingerprint,
+        };
+        assert_eq!(names.type_name(7, of).as_deref(), Some(name.as_str()));
+        of.fingerprint ^= 1;
+        assert_eq!(names.type_name(7, of), None, "another type was there");
+    }
+    for (address, function, file, first_line, linetable) in &answer.codes {
+        let mut frame = FrameRecord {
+            code: *address,
+            fingerprint: code_fingerprint(&objects, *address).unwrap(),
+            ..FrameRecord::default()
+        };
+        let code = names.code(7, &frame).unwrap();
+        assert_eq!((&code.function, &code.file), (function, file));
+        assert_eq!((&code.first_line, &code.linetable), (first_line, linetable));
+        frame.fingerprint ^= 1;
+        assert_eq!(names.code(7, &frame), None);
+    }
+}
+
+#[test]
+fn system_python() {
+    agrees_with_itself(Path::new("/usr/bin/python3"));
+}
+
+#[test]
+fn python_3_11() {
+    agrees_with_itself(&pyenv("3.11.7"));
+}
+
+#[test]
+fn python_3_12() {
+    agrees_with_itself(&pyenv("3.12.1"));
+}
+
+#[test]
+fn python_3_13() {
+    agrees_with_itself(&pyenv("3.13.0"));
+}
+
+#[test]
+fn older_pythons_are_refused_by_version() {
+    let ready = "import sys; sys.stdout.write('ready\\n'); sys.stdout.flush(); sys.stdin.readline()";
+    for version in ["2.7.18", "3.6.15", "3.9.18", "3.10.13"] {
+        let Some(python) = Python::start(&pyenv(version), &["-c", ready]) else {
+            continue;
+        };
+        let process = Process::open(python.child.id()).unwrap();
+        let error = Interpreter::find(&process).unwrap_err();
+        assert!(
+            matches!(error, InterpreterError::Unsupported { .. }),
+            "{version}: {error}"
+        );
+        assert!(error.to_string().contains("3.13"), "{error}");
+    }
+}
+
+#[test]
+fn other_programs_are_no_python() {
+    let process = Process::open(std::process::id()).unwrap();
+    let error = Interpreter::find(&process).unwrap_err();
+    assert!(matches!(error, InterpreterError::NotPython(_)), "{error}");
+}
