@@ -49,7 +49,9 @@ impl Memory for Image {
         self.words::<2>(address)
     }
     fn copy(&mut self, words: &mut [u64; WORDS], at: u32, len: u32, address: u64) -> bool {
-        let Some(bytes) = self.bytes(address, len as usize) else { return false };
+        let Some(bytes) = self.bytes(address, len as usize) else {
+            return false;
+        };
         for (i, byte) in bytes.iter().enumerate() {
             let word = &mut words[at as usize + i / 8];
             *word = *word & !(0xff << (i % 8 * 8)) | u64::from(*byte) << (i % 8 * 8);
@@ -57,7 +59,11 @@ impl Memory for Image {
         true
     }
     fn copy_str(&mut self, words: &mut [u64; WORDS], at: u32, len: u32, address: u64) -> u32 {
-        if self.copy(words, at, len.min(8), address) { 8 } else { 0 }
+        if self.copy(words, at, len.min(8), address) {
+            8
+        } else {
+            0
+        }
     }
 }
 
@@ -105,7 +111,12 @@ fn target() -> Target {
             set_type: SET,
             ..KnownObjects::default()
         },
-        limits: CaptureLimits { max_str: 10, max_items: 3, max_depth: 2, stack: 0 },
+        limits: CaptureLimits {
+            max_str: 10,
+            max_items: 3,
+            max_depth: 2,
+            stack: 0,
+        },
         features: FEATURE_LONG_TAG,
         owner_cstack: 255,
         offsets,
@@ -151,7 +162,10 @@ fn ascii(image: &mut Image, text: &str) -> u64 {
     let mut words = vec![1, UNICODE, text.len() as u64, 0, 1 << 2 | 1 << 5 | 1 << 6];
     let mut data = text.as_bytes().to_vec();
     data.resize(data.len().next_multiple_of(8), 0xee);
-    words.extend(data.chunks_exact(8).map(|c| u64::from_le_bytes(c.try_into().unwrap())));
+    words.extend(
+        data.chunks_exact(8)
+            .map(|c| u64::from_le_bytes(c.try_into().unwrap())),
+    );
     image.place(&words)
 }
 
@@ -171,7 +185,10 @@ fn small_and_negative_ints_are_numbers() {
     assert_eq!(encoded(&mut image, seven).0, [word(Tag::Int64), 7]);
     // Two digits, sign bits 2: -(1 + 2 * 2**30).
     let big = image.place(&[1, LONG, 2 << 3 | 2, 1 | 2 << 32]);
-    assert_eq!(encoded(&mut image, big).0, [word(Tag::Int64), -(1i64 + (2 << 30)) as u64]);
+    assert_eq!(
+        encoded(&mut image, big).0,
+        [word(Tag::Int64), -(1i64 + (2 << 30)) as u64]
+    );
 }
 
 #[test]
@@ -196,10 +213,17 @@ fn containers_keep_their_totals_beyond_item_and_depth_limits() {
     assert_eq!(
         words,
         [
-            word(Tag::List), 2, outer,
-            word(Tag::List), 1, middle,
+            word(Tag::List),
+            2,
+            outer,
+            word(Tag::List),
+            1,
+            middle,
             // Two levels deep: only the total is kept.
-            word(Tag::List), 5, inner, word(Tag::End),
+            word(Tag::List),
+            5,
+            inner,
+            word(Tag::End),
             word(Tag::End),
             word(Tag::None),
             word(Tag::End),
@@ -207,7 +231,18 @@ fn containers_keep_their_totals_beyond_item_and_depth_limits() {
     );
     let (words, _) = encoded(&mut image, inner);
     assert_eq!(words[..3], [word(Tag::List), 5, inner]);
-    assert_eq!(words[3..], [word(Tag::Int64), 0, word(Tag::Int64), 1, word(Tag::Int64), 2, word(Tag::End)]);
+    assert_eq!(
+        words[3..],
+        [
+            word(Tag::Int64),
+            0,
+            word(Tag::Int64),
+            1,
+            word(Tag::Int64),
+            2,
+            word(Tag::End)
+        ]
+    );
 }
 
 #[test]
@@ -243,7 +278,13 @@ fn unreadable_memory_is_marked_and_the_rest_goes_on() {
     let (words, _) = encoded(&mut image, items);
     assert_eq!(
         words[3..],
-        [word(Tag::Unreadable), 0xdead_0000_0000, word(Tag::Int64), 1, word(Tag::End)]
+        [
+            word(Tag::Unreadable),
+            0xdead_0000_0000,
+            word(Tag::Int64),
+            1,
+            word(Tag::End)
+        ]
     );
 }
 
@@ -269,12 +310,32 @@ fn vectorcall_arguments_and_keywords_are_told_apart() {
     let mut slot = new_slot();
     let arguments = [NONE, vector, 1 | 1 << 63, kwnames, 0];
     let convention = Convention::FastCallKeywords as u8;
-    begin_entry(&mut slot, &target(), &mut image, convention, SelfKind::Bound as u8, arguments, 0);
+    begin_entry(
+        &mut slot,
+        &target(),
+        &mut image,
+        convention,
+        SelfKind::Bound as u8,
+        arguments,
+        0,
+    );
     let (words, _) = run(&mut image, &mut slot);
     let expected = [
-        word(Tag::Self_), word(Tag::None),
-        word(Tag::Args), 1, word(Tag::Int64), 1, word(Tag::End),
-        word(Tag::Kwargs), 1, value_word(Tag::Str, 1, 1), 1, u64::from(b'k'), word(Tag::Int64), 2, word(Tag::End),
+        word(Tag::Self_),
+        word(Tag::None),
+        word(Tag::Args),
+        1,
+        word(Tag::Int64),
+        1,
+        word(Tag::End),
+        word(Tag::Kwargs),
+        1,
+        value_word(Tag::Str, 1, 1),
+        1,
+        u64::from(b'k'),
+        word(Tag::Int64),
+        2,
+        word(Tag::End),
     ];
     assert_eq!(words, expected);
 }
@@ -287,5 +348,8 @@ fn none_and_an_exception_are_never_confused() {
     assert_eq!(run(&mut image, &mut slot).0, [word(Tag::Result), word(Tag::None)]);
     let mut slot = new_slot();
     begin_return(&mut slot, &target(), &mut image, 0, 0, 0);
-    assert_eq!(run(&mut image, &mut slot).0, [word(Tag::Raised), word(Tag::Null), word(Tag::Null)]);
+    assert_eq!(
+        run(&mut image, &mut slot).0,
+        [word(Tag::Raised), word(Tag::Null), word(Tag::Null)]
+    );
 }

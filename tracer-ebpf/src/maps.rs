@@ -4,7 +4,12 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, LruHashMap, RingBuf},
 };
-use tracer_common::{counters::{Control, SiteCounters}, encode::Slot, limits::MAX_TARGETS, target::Target};
+use tracer_common::{
+    counters::{Control, SiteCounters},
+    encode::Slot,
+    limits::MAX_TARGETS,
+    target::Target,
+};
 
 /// Records on their way to the daemon.
 #[map]

@@ -45,7 +45,13 @@ fn hit(ctx: *mut c_void, sp: u64) -> Option<Hit> {
     let control = CONTROL.get_ptr_mut(0)?;
     // SAFETY: map values live as long as the program; what changes is only touched atomically.
     let control = unsafe { &mut *control };
-    Some(Hit { cookie, target, counters, control, sp })
+    Some(Hit {
+        cookie,
+        target,
+        counters,
+        control,
+        sp,
+    })
 }
 
 /// Copies the registers to where they can be indexed: the verifier allows reads of the context
@@ -59,7 +65,9 @@ fn save_registers(regs: *const pt_regs, to: &mut [u64; 16]) {
             [$(unsafe { (&raw const (*regs).$name).read_volatile() }),*]
         };
     }
-    *to = save!(rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15);
+    *to = save!(
+        rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15
+    );
 }
 
 /// The entry program.
@@ -68,7 +76,9 @@ pub fn entry(ctx: &ProbeContext) {
     let regs = ctx.as_ptr().cast::<pt_regs>();
     // SAFETY: a uprobe's context is the thread's registers.
     let sp = unsafe { (*regs).rsp };
-    let Some(mut hit) = hit(ctx.as_ptr(), sp) else { return };
+    let Some(mut hit) = hit(ctx.as_ptr(), sp) else {
+        return;
+    };
     count::one(&mut hit.counters.hits);
     let Some(slot) = scratch::take(hit.control) else {
         count::one(&mut hit.counters.dropped);
@@ -98,7 +108,11 @@ pub fn entry(ctx: &ProbeContext) {
     );
     let delivered = record(slot, &mut hit, KIND_ENTRY, tid);
     scratch::give_back(slot);
-    count::one(if delivered { &mut hit.counters.delivered } else { &mut hit.counters.dropped });
+    count::one(if delivered {
+        &mut hit.counters.delivered
+    } else {
+        &mut hit.counters.dropped
+    });
 }
 
 /// The return program.
@@ -106,7 +120,9 @@ pub fn entry(ctx: &ProbeContext) {
 pub fn leave(ctx: &RetProbeContext) {
     // SAFETY: a uretprobe's context is the thread's registers.
     let regs = unsafe { &*ctx.as_ptr().cast::<pt_regs>() };
-    let Some(mut hit) = hit(ctx.as_ptr(), regs.rsp) else { return };
+    let Some(mut hit) = hit(ctx.as_ptr(), regs.rsp) else {
+        return;
+    };
     count::one(&mut hit.counters.return_hits);
     let Some(slot) = scratch::take(hit.control) else {
         count::one(&mut hit.counters.return_dropped);
@@ -118,8 +134,11 @@ pub fn leave(ctx: &RetProbeContext) {
     let value = regs.rax;
     let kind = hit.cookie.return_kind();
     // Only an exception needs the thread state.
-    let tstate =
-        if value == 0 || kind != 0 { thread::state(hit.target, hit.cookie.target(), tid) } else { 0 };
+    let tstate = if value == 0 || kind != 0 {
+        thread::state(hit.target, hit.cookie.target(), tid)
+    } else {
+        0
+    };
     begin_return(slot, hit.target, &mut User, kind, value, tstate);
     let delivered = record(slot, &mut hit, KIND_RETURN, tid);
     scratch::give_back(slot);
@@ -135,7 +154,10 @@ pub fn leave(ctx: &RetProbeContext) {
 fn record(slot: &mut Slot, hit: &mut Hit, kind: u8, tid: u32) -> bool {
     // SAFETY: the helper has no preconditions.
     let time_ns = unsafe { bpf_ktime_get_ns() };
-    let mut work = Work { slot, target: hit.target };
+    let mut work = Work {
+        slot,
+        target: hit.target,
+    };
     // SAFETY: `turn` has the signature bpf_loop calls, and the context outlives the loop.
     unsafe {
         bpf_loop(MAX_STEPS, turn as *mut c_void, (&raw mut work).cast(), 0);

@@ -2,11 +2,11 @@
 
 use core::ffi::c_void;
 
+use aya_ebpf::bindings::bpf_pidns_info;
 use aya_ebpf::helpers::{
     bpf_get_current_pid_tgid,
     generated::{bpf_get_ns_current_pid_tgid, bpf_loop},
 };
-use aya_ebpf::bindings::bpf_pidns_info;
 use tracer_common::{
     encode::Memory,
     limits::MAX_THREADS,
@@ -111,7 +111,8 @@ fn first_thread(target: &Target, interpreter: u64) -> u64 {
     if interpreter == 0 {
         return 0;
     }
-    User.pointer(interpreter + target.offsets.interp_threads_head as u64).unwrap_or(0)
+    User.pointer(interpreter + target.offsets.interp_threads_head as u64)
+        .unwrap_or(0)
 }
 
 /// One thread state of the walk; 1 ends the loop.

@@ -52,8 +52,7 @@ fn describe<M: Memory>(target: &Target, memory: &mut M, frame: u64) -> Option<[u
     let first_line = memory.u32(code + o.co_firstlineno as u64)?;
     let size = memory.pointer(linetable + o.ob_size as u64)?;
     let start = memory.words::<2>(linetable + o.ob_sval as u64)?;
-    let fingerprint =
-        fingerprint::code_object([filename, qualname, linetable], first_line, size, start);
+    let fingerprint = fingerprint::code_object([filename, qualname, linetable], first_line, size, start);
     let instruction = instr.wrapping_sub(code + o.co_code_adaptive as u64) as u32;
     Some([code, fingerprint, instruction as u64 | (first_line as u64) << 32])
 }

@@ -136,7 +136,10 @@ pub fn derived<M: Memory>(target: &Target, memory: &mut M, ty: u64) -> Option<Ki
 /// Address and fingerprint of a type object; the fingerprint is 0 where it cannot be read.
 #[inline(always)]
 pub fn type_ref<M: Memory>(target: &Target, memory: &mut M, ty: u64) -> TypeRef {
-    TypeRef { address: ty, fingerprint: type_fingerprint(target, memory, ty).unwrap_or(0) }
+    TypeRef {
+        address: ty,
+        fingerprint: type_fingerprint(target, memory, ty).unwrap_or(0),
+    }
 }
 
 #[inline(always)]

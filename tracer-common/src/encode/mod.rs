@@ -128,7 +128,13 @@ fn next_item<M: Memory>(
 
 /// One key of a set's hash table; empty and deleted entries are passed over.
 #[inline(always)]
-fn key<M: Memory>(slot: &mut Slot, memory: &mut M, cursor: &Cursor, top: u32, depth: u32) -> Option<(u64, u32)> {
+fn key<M: Memory>(
+    slot: &mut Slot,
+    memory: &mut M,
+    cursor: &Cursor,
+    top: u32,
+    depth: u32,
+) -> Option<(u64, u32)> {
     let entry = memory.words::<2>(cursor.at);
     let next = slot.cursor(top);
     next.at = cursor.at + 16;
@@ -148,7 +154,13 @@ fn key<M: Memory>(slot: &mut Slot, memory: &mut M, cursor: &Cursor, top: u32, de
 
 /// One pair of a dict's entry table, or of keyword names and their values.
 #[inline(always)]
-fn pair<M: Memory>(slot: &mut Slot, memory: &mut M, cursor: &Cursor, top: u32, depth: u32) -> Option<(u64, u32)> {
+fn pair<M: Memory>(
+    slot: &mut Slot,
+    memory: &mut M,
+    cursor: &Cursor,
+    top: u32,
+    depth: u32,
+) -> Option<(u64, u32)> {
     let key = memory.pointer(cursor.at);
     let value = memory.pointer(cursor.values);
     let next = slot.cursor(top);

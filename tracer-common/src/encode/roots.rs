@@ -31,8 +31,11 @@ pub fn begin_entry<M: Memory>(
         tuple(slot, target, memory, arguments[1])
     } else {
         let method = convention == Convention::Method as u8;
-        let (vector, nargs) =
-            if method { (arguments[2], arguments[3]) } else { (arguments[1], arguments[2]) };
+        let (vector, nargs) = if method {
+            (arguments[2], arguments[3])
+        } else {
+            (arguments[1], arguments[2])
+        };
         // `PY_VECTORCALL_ARGUMENTS_OFFSET` is the top bit (Include/cpython/abstract.h).
         let nargs = nargs & (u64::MAX >> 1);
         if convention != Convention::FastCall as u8 {
@@ -108,7 +111,11 @@ fn keyword_names<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, kw
     };
     let names = kwnames + target.offsets.tuple_ob_item as u64;
     let count = total.min(most(target));
-    slot.push(Cursor::pairs(names, 8, values, 8, count, count, 0).opened(Tag::Kwargs, total).ended());
+    slot.push(
+        Cursor::pairs(names, 8, values, 8, count, count, 0)
+            .opened(Tag::Kwargs, total)
+            .ended(),
+    );
 }
 
 /// How a C function ended.
@@ -142,9 +149,13 @@ pub fn begin_return<M: Memory>(
         slot.flags |= crate::wire::FLAG_NO_TSTATE;
     } else {
         if target.offsets.curexc_type != ABSENT {
-            ty = memory.pointer(tstate + target.offsets.curexc_type as u64).unwrap_or(0);
+            ty = memory
+                .pointer(tstate + target.offsets.curexc_type as u64)
+                .unwrap_or(0);
         }
-        exception = memory.pointer(tstate + target.offsets.current_exception as u64).unwrap_or(0);
+        exception = memory
+            .pointer(tstate + target.offsets.current_exception as u64)
+            .unwrap_or(0);
     }
     slot.push(Cursor::pointers(ty, exception, 2, 0).opened(Tag::Raised, 0));
     Outcome::Raised

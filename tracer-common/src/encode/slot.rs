@@ -72,12 +72,27 @@ impl Cursor {
     /// `count` object pointers at `at`.
     #[inline(always)]
     pub fn sequence(at: u64, count: u64, depth: u32) -> Self {
-        Self { op: Op::Sequence as u32, depth, at, left: count, limit: 1, ..Self::default() }
+        Self {
+            op: Op::Sequence as u32,
+            depth,
+            at,
+            left: count,
+            limit: 1,
+            ..Self::default()
+        }
     }
 
     /// `count` pairs out of `limit` entries.
     #[inline(always)]
-    pub fn pairs(keys: u64, key_stride: u32, values: u64, value_stride: u32, count: u64, limit: u64, depth: u32) -> Self {
+    pub fn pairs(
+        keys: u64,
+        key_stride: u32,
+        values: u64,
+        value_stride: u32,
+        count: u64,
+        limit: u64,
+        depth: u32,
+    ) -> Self {
         Self {
             op: Op::Pairs as u32,
             depth,
@@ -93,13 +108,26 @@ impl Cursor {
     /// `count` keys out of `limit` set entries.
     #[inline(always)]
     pub fn keys(at: u64, count: u64, limit: u64, depth: u32) -> Self {
-        Self { op: Op::Keys as u32, depth, at, left: count, limit, ..Self::default() }
+        Self {
+            op: Op::Keys as u32,
+            depth,
+            at,
+            left: count,
+            limit,
+            ..Self::default()
+        }
     }
 
     /// Up to `count` Python frames, innermost first.
     #[inline(always)]
     pub fn frames(frame: u64, count: u64) -> Self {
-        Self { op: Op::Frames as u32, at: frame, left: count, limit: 4 * count + 16, ..Self::default() }
+        Self {
+            op: Op::Frames as u32,
+            at: frame,
+            left: count,
+            limit: 4 * count + 16,
+            ..Self::default()
+        }
     }
 
     /// Closes with [`Tag::End`].

@@ -66,7 +66,11 @@ fn instance<M: Memory>(
     depth: u32,
 ) {
     let exception = kind as u32 == Kind::Exception as u32;
-    let args = if exception { memory.pointer(address + target.offsets.exception_args as u64) } else { None };
+    let args = if exception {
+        memory.pointer(address + target.offsets.exception_args as u64)
+    } else {
+        None
+    };
     slot.push_tag(if exception { Tag::Exception } else { Tag::Object });
     slot.push_type(kind::type_ref(target, memory, ty));
     slot.push_word(address);
@@ -88,7 +92,11 @@ fn by_kind<M: Memory>(
     match kind {
         Kind::Long => long(slot, target, memory, address),
         Kind::Bool => {
-            slot.push_tag(if address == target.known.true_ { Tag::True } else { Tag::False });
+            slot.push_tag(if address == target.known.true_ {
+                Tag::True
+            } else {
+                Tag::False
+            });
             Some(())
         }
         Kind::Float => {
@@ -186,7 +194,10 @@ fn c_function<M: Memory>(
         }
     }
     let start = slot.len;
-    let len = memory.copy_str(&mut slot.words, start + 2, MAX_C_NAME, name).saturating_sub(1) & (MAX_C_NAME - 1);
+    let len = memory
+        .copy_str(&mut slot.words, start + 2, MAX_C_NAME, name)
+        .saturating_sub(1)
+        & (MAX_C_NAME - 1);
     slot.put(start, value_word(Tag::CFunction, 0, len));
     slot.put(start + 1, address);
     slot.len = start + 2 + padded(len) / 8;
@@ -207,15 +218,35 @@ fn long<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, address: u6
         (size, false)
     };
     if count <= 2 {
-        let [pair] = if count == 0 { [0] } else { memory.words::<1>(digits)? };
+        let [pair] = if count == 0 {
+            [0]
+        } else {
+            memory.words::<1>(digits)?
+        };
         let low = pair & ((1 << DIGIT_BITS) - 1);
-        let high = if count == 2 { pair >> 32 & ((1 << DIGIT_BITS) - 1) } else { 0 };
-        let magnitude = if count == 0 { 0 } else { (low | high << DIGIT_BITS) as i64 };
+        let high = if count == 2 {
+            pair >> 32 & ((1 << DIGIT_BITS) - 1)
+        } else {
+            0
+        };
+        let magnitude = if count == 0 {
+            0
+        } else {
+            (low | high << DIGIT_BITS) as i64
+        };
         slot.push_tag(Tag::Int64);
-        slot.push_word(if negative { magnitude.wrapping_neg() } else { magnitude } as u64);
+        slot.push_word(if negative {
+            magnitude.wrapping_neg()
+        } else {
+            magnitude
+        } as u64);
         return Some(());
     }
-    let captured = if count > MAX_INT_DIGITS as u64 { MAX_INT_DIGITS } else { count as u32 };
+    let captured = if count > MAX_INT_DIGITS as u64 {
+        MAX_INT_DIGITS
+    } else {
+        count as u32
+    };
     let from = digits + 4 * (count - captured as u64);
     let start = slot.len;
     slot.put(start, value_word(Tag::BigInt, negative as u8, captured));
@@ -256,9 +287,11 @@ fn text<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, address: u6
             };
             (Tag::Str, from, length)
         }
-        Kind::Bytes => {
-            (Tag::Bytes, address + o.ob_sval as u64, memory.pointer(address + o.ob_size as u64)?)
-        }
+        Kind::Bytes => (
+            Tag::Bytes,
+            address + o.ob_sval as u64,
+            memory.pointer(address + o.ob_size as u64)?,
+        ),
         Kind::ByteArray => (
             Tag::ByteArray,
             memory.pointer(address + o.ob_start as u64)?,
@@ -281,7 +314,11 @@ fn text<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, address: u6
         return None;
     }
     let most = target.limits.max_str.min(slot.room() * 8);
-    let captured = if length > (most / width) as u64 { most / width * width } else { length as u32 * width };
+    let captured = if length > (most / width) as u64 {
+        most / width * width
+    } else {
+        length as u32 * width
+    };
     let start = slot.len;
     slot.put(start, value_word(tag, width as u8, captured));
     slot.put(start + 1, length);
@@ -304,22 +341,42 @@ fn container<M: Memory>(
         Kind::List => {
             let total = memory.pointer(address + o.ob_size as u64)?;
             let items = memory.pointer(address + o.list_ob_item as u64)?;
-            (Tag::List, total, Cursor::sequence(items, total.min(most), depth + 1))
+            (
+                Tag::List,
+                total,
+                Cursor::sequence(items, total.min(most), depth + 1),
+            )
         }
         Kind::Tuple => {
             let total = memory.pointer(address + o.ob_size as u64)?;
-            (Tag::Tuple, total, Cursor::sequence(address + o.tuple_ob_item as u64, total.min(most), depth + 1))
+            (
+                Tag::Tuple,
+                total,
+                Cursor::sequence(address + o.tuple_ob_item as u64, total.min(most), depth + 1),
+            )
         }
         Kind::Dict => {
             let total = memory.pointer(address + o.ma_used as u64)?;
-            (Tag::Dict, total, dict_cursor(target, memory, address, total.min(most), depth + 1)?)
+            (
+                Tag::Dict,
+                total,
+                dict_cursor(target, memory, address, total.min(most), depth + 1)?,
+            )
         }
         _ => {
             let total = memory.pointer(address + o.set_used as u64)?;
             let mask = memory.pointer(address + o.set_mask as u64)?;
             let table = memory.pointer(address + o.set_table as u64)?;
-            let tag = if kind as u32 == Kind::Set as u32 { Tag::Set } else { Tag::FrozenSet };
-            (tag, total, Cursor::keys(table, total.min(most), mask.saturating_add(1), depth + 1))
+            let tag = if kind as u32 == Kind::Set as u32 {
+                Tag::Set
+            } else {
+                Tag::FrozenSet
+            };
+            (
+                tag,
+                total,
+                Cursor::keys(table, total.min(most), mask.saturating_add(1), depth + 1),
+            )
         }
     };
     slot.push_tag(tag);
@@ -354,7 +411,15 @@ pub fn dict_cursor<M: Memory>(
     let entries = keys + o.dk_indices as u64 + (1u64 << (log2_index_bytes & 63));
     // `PyDictKeyEntry` is hash, key, value; `PyDictUnicodeEntry` is key, value (pycore_dict.h).
     Some(if values != 0 {
-        Cursor::pairs(entries, 16, values + o.dictvalues_values as u64, 8, count, entries_used, depth)
+        Cursor::pairs(
+            entries,
+            16,
+            values + o.dictvalues_values as u64,
+            8,
+            count,
+            entries_used,
+            depth,
+        )
     } else if dk_kind == DICT_KEYS_GENERAL {
         Cursor::pairs(entries + 8, 24, entries + 16, 24, count, entries_used, depth)
     } else {

@@ -80,7 +80,9 @@ impl Kernel {
     /// Creates the maps and loads the programs; nothing is attached yet.
     pub fn load(options: KernelOptions) -> Result<Self, KernelError> {
         let cpus = aya::util::nr_cpus().map_or(1, |n| n as u32);
-        let slots = (cpus * SLOTS_PER_CPU).next_power_of_two().clamp(SLOT_RANGE.0, SLOT_RANGE.1);
+        let slots = (cpus * SLOTS_PER_CPU)
+            .next_power_of_two()
+            .clamp(SLOT_RANGE.0, SLOT_RANGE.1);
         let mut ebpf = EbpfLoader::new()
             .map_max_entries("SLOTS", slots)
             .map_max_entries("EVENTS", options.ring_bytes)
@@ -94,8 +96,23 @@ impl Kernel {
         let counters = Array::try_from(take("COUNTERS")?)?;
         let mut control: Array<_, PodControl> = Array::try_from(take("CONTROL")?)?;
         let wake = Array::try_from(take("WAKE")?)?;
-        control.set(0, PodControl(Control { dropped: 0, slot_mask: u64::from(slots) - 1 }), 0)?;
-        Ok(Self { entry, leave, targets, counters, control, wake, ebpf })
+        control.set(
+            0,
+            PodControl(Control {
+                dropped: 0,
+                slot_mask: u64::from(slots) - 1,
+            }),
+            0,
+        )?;
+        Ok(Self {
+            entry,
+            leave,
+            targets,
+            counters,
+            control,
+            wake,
+            ebpf,
+        })
     }
 
     /// The program for entry probes.
@@ -141,7 +158,9 @@ impl Kernel {
 }
 
 fn map_fds(ebpf: &Ebpf) -> HashMap<String, RawFd> {
-    ebpf.maps().filter_map(|(name, map)| Some((name.to_owned(), map_fd(map)?))).collect()
+    ebpf.maps()
+        .filter_map(|(name, map)| Some((name.to_owned(), map_fd(map)?)))
+        .collect()
 }
 
 fn map_fd(map: &Map) -> Option<RawFd> {

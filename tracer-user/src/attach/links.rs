@@ -38,7 +38,11 @@ pub enum LinkError {
     #[error("{path}: not a path the kernel can take")]
     Path { path: PathBuf },
     #[error("cannot probe {path} ({points} sites): {error}{}", hint(.error))]
-    Refused { path: PathBuf, points: usize, error: io::Error },
+    Refused {
+        path: PathBuf,
+        points: usize,
+        error: io::Error,
+    },
 }
 
 fn hint(error: &io::Error) -> &'static str {
@@ -65,8 +69,9 @@ impl Link {
         points: &[Point],
         pid: u32,
     ) -> Result<Self, LinkError> {
-        let c_path = CString::new(path.as_os_str().as_bytes())
-            .map_err(|_| LinkError::Path { path: path.to_owned() })?;
+        let c_path = CString::new(path.as_os_str().as_bytes()).map_err(|_| LinkError::Path {
+            path: path.to_owned(),
+        })?;
         let offsets: Vec<u64> = points.iter().map(|point| point.offset).collect();
         let cookies: Vec<u64> = points.iter().map(|point| point.cookie).collect();
         // SAFETY: bpf_attr is a union of plain integers; all zeros is its documented start.
@@ -79,10 +84,18 @@ impl Link {
         multi.offsets = offsets.as_ptr() as u64;
         multi.cookies = cookies.as_ptr() as u64;
         multi.cnt = points.len() as u32;
-        multi.flags = if probe == Probe::Return { BPF_F_UPROBE_MULTI_RETURN as u32 } else { 0 };
+        multi.flags = if probe == Probe::Return {
+            BPF_F_UPROBE_MULTI_RETURN as u32
+        } else {
+            0
+        };
         multi.pid = pid;
         sys_bpf(bpf_cmd::BPF_LINK_CREATE, &mut attr)
             .map(|fd| Self { _fd: fd })
-            .map_err(|error| LinkError::Refused { path: path.to_owned(), points: points.len(), error })
+            .map_err(|error| LinkError::Refused {
+                path: path.to_owned(),
+                points: points.len(),
+                error,
+            })
     }
 }

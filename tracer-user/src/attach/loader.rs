@@ -34,7 +34,11 @@ pub enum LoadError {
     #[error("the embedded BPF object has no program `{0}`")]
     NoProgram(String),
     #[error("the kernel refused BPF program `{program}`: {error}{log}")]
-    Refused { program: String, error: io::Error, log: String },
+    Refused {
+        program: String,
+        error: io::Error,
+        log: String,
+    },
 }
 
 /// The object's programs, linked to maps that exist.
@@ -58,9 +62,8 @@ impl Programs {
         let text: HashSet<usize> = object.functions.keys().map(|(section, _)| *section).collect();
         let maps = std::mem::take(&mut object.maps);
         object.relocate_maps(
-            maps.iter().filter_map(|(name, map)| {
-                map_fds.get(name).map(|fd| (name.as_str(), *fd, map))
-            }),
+            maps.iter()
+                .filter_map(|(name, map)| map_fds.get(name).map(|fd| (name.as_str(), *fd, map))),
             &text,
         )?;
         object.relocate_calls(&text)?;
@@ -72,12 +75,22 @@ impl Programs {
     pub fn load(&self, name: &str) -> Result<OwnedFd, LoadError> {
         let missing = || LoadError::NoProgram(name.to_owned());
         let program = self.object.programs.get(name).ok_or_else(missing)?;
-        let function = self.object.functions.get(&program.function_key()).ok_or_else(missing)?;
+        let function = self
+            .object
+            .functions
+            .get(&program.function_key())
+            .ok_or_else(missing)?;
         let sleepable = matches!(
             program.section,
             ProgramSection::UProbe { sleepable: true } | ProgramSection::URetProbe { sleepable: true }
         );
-        let request = Request { name, function, license: &program.license, sleepable, btf: self.btf.as_ref() };
+        let request = Request {
+            name,
+            function,
+            license: &program.license,
+            sleepable,
+            btf: self.btf.as_ref(),
+        };
         request.load(None).or_else(|_| {
             // Again with a log, which costs time and memory only now.
             let mut log = vec![0; LOG_SIZE];
@@ -97,7 +110,11 @@ fn verifier_says(log: &[u8]) -> String {
     let text = String::from_utf8_lossy(&log[..end]);
     let lines: Vec<&str> = text.lines().collect();
     let tail = &lines[lines.len().saturating_sub(LINES)..];
-    if tail.is_empty() { String::new() } else { format!("\n{}", tail.join("\n")) }
+    if tail.is_empty() {
+        String::new()
+    } else {
+        format!("\n{}", tail.join("\n"))
+    }
 }
 
 struct Request<'a> {
@@ -155,7 +172,14 @@ fn load_btf(bytes: &[u8]) -> io::Result<OwnedFd> {
 /// bpf(2) for the commands that answer with a new file descriptor.
 pub fn sys_bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<OwnedFd> {
     // SAFETY: `attr` is a whole bpf_attr whose pointers the caller keeps alive.
-    let fd = unsafe { libc::syscall(libc::SYS_bpf, command as libc::c_int, std::ptr::from_mut(attr), size_of::<bpf_attr>()) };
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command as libc::c_int,
+            std::ptr::from_mut(attr),
+            size_of::<bpf_attr>(),
+        )
+    };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }

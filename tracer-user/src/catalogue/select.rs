@@ -8,7 +8,9 @@ use super::effects::{EFFECTS, WORLD, group, groups};
 /// Why a list or a pattern is not understood.
 #[derive(Debug, Error)]
 pub enum SelectError {
-    #[error("no effect or group is called `{name}`; groups: {groups}, world, all, none; see `pytrace-ebpf effects`")]
+    #[error(
+        "no effect or group is called `{name}`; groups: {groups}, world, all, none; see `pytrace-ebpf effects`"
+    )]
     Unknown { name: String, groups: String },
     #[error("`{pattern}` is not a pattern: {error}")]
     Pattern { pattern: String, error: globset::Error },
@@ -56,9 +58,16 @@ fn matching(name: &str) -> Result<Vec<&'static str>, SelectError> {
         "world" => WORLD.contains(&group(effect)),
         _ => effect == name || group(effect) == name,
     };
-    let effects: Vec<_> = EFFECTS.iter().map(|entry| entry.effect).filter(|effect| chosen(effect)).collect();
+    let effects: Vec<_> = EFFECTS
+        .iter()
+        .map(|entry| entry.effect)
+        .filter(|effect| chosen(effect))
+        .collect();
     if effects.is_empty() && name != "none" {
-        return Err(SelectError::Unknown { name: name.into(), groups: groups().join(", ") });
+        return Err(SelectError::Unknown {
+            name: name.into(),
+            groups: groups().join(", "),
+        });
     }
     Ok(effects)
 }
@@ -78,9 +87,14 @@ impl Functions {
         let compile = |pattern: &String| {
             Glob::new(pattern)
                 .map(|glob| glob.compile_matcher())
-                .map_err(|error| SelectError::Pattern { pattern: pattern.clone(), error })
+                .map_err(|error| SelectError::Pattern {
+                    pattern: pattern.clone(),
+                    error,
+                })
         };
-        Ok(Self { patterns: patterns.iter().map(compile).collect::<Result<_, _>>()? })
+        Ok(Self {
+            patterns: patterns.iter().map(compile).collect::<Result<_, _>>()?,
+        })
     }
 
     /// Whether one of the patterns matches the function's name or another name it goes by.

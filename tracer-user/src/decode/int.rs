@@ -39,6 +39,9 @@ mod tests {
         let top = &int >> ((digits - 35) * 30);
         let (decimals, len) = leading_decimals(&top, 35, digits).unwrap();
         assert_eq!(len, 401);
-        assert!(decimals.starts_with("300000") || decimals.starts_with("29999"), "{decimals}");
+        assert!(
+            decimals.starts_with("300000") || decimals.starts_with("29999"),
+            "{decimals}"
+        );
     }
 }

@@ -20,16 +20,25 @@ const NO_LOCATION: u8 = 15;
 impl Lines {
     /// Decodes a whole table. Ends early where the table is damaged.
     pub fn decode(table: &[u8], first_line: u32) -> Self {
-        let mut lines = Self { first_line, runs: Vec::new() };
+        let mut lines = Self {
+            first_line,
+            runs: Vec::new(),
+        };
         let mut bytes = table.iter().copied();
         let mut line = i64::from(first_line);
         let mut unit = 0u32;
         while let Some(head) = bytes.next() {
             let code = head >> 3 & 15;
-            let Some(delta) = delta(code, &mut bytes) else { break };
+            let Some(delta) = delta(code, &mut bytes) else {
+                break;
+            };
             line += delta;
             unit = unit.saturating_add(u32::from(head & 7) + 1);
-            let known = if code == NO_LOCATION { None } else { u32::try_from(line).ok() };
+            let known = if code == NO_LOCATION {
+                None
+            } else {
+                u32::try_from(line).ok()
+            };
             match lines.runs.last_mut() {
                 Some(last) if last.1 == known => last.0 = unit,
                 _ => lines.runs.push((unit, known)),
@@ -41,7 +50,9 @@ impl Lines {
     /// The line of the instruction `offset` bytes into the code; before the first instruction
     /// that is the function's own line. `None`: the compiler gave it no line.
     pub fn at(&self, offset: i32) -> Option<u32> {
-        let Ok(unit) = u32::try_from(offset.div_euclid(2)) else { return Some(self.first_line) };
+        let Ok(unit) = u32::try_from(offset.div_euclid(2)) else {
+            return Some(self.first_line);
+        };
         let run = self.runs.partition_point(|(end, _)| *end <= unit);
         self.runs.get(run)?.1
     }

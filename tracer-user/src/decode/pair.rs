@@ -67,7 +67,12 @@ pub struct Pairing {
 impl Pairing {
     /// `nested`: show the traced calls inside traced calls too.
     pub fn new(nested: bool) -> Self {
-        Self { nested, last_id: 0, threads: HashMap::new(), counts: Counts::default() }
+        Self {
+            nested,
+            last_id: 0,
+            threads: HashMap::new(),
+            counts: Counts::default(),
+        }
     }
 
     /// Counts so far.
@@ -77,7 +82,9 @@ impl Pairing {
 
     /// Takes a record; gives the calls that are over by it.
     pub fn feed(&mut self, record: Record, sites: &[SiteMeta], out: &mut impl FnMut(Call)) {
-        let Some(meta) = sites.get(record.header.site as usize) else { return };
+        let Some(meta) = sites.get(record.header.site as usize) else {
+            return;
+        };
         if record.header.kind == KIND_ENTRY {
             self.entry(record, meta, sites, out);
         } else {
@@ -87,7 +94,10 @@ impl Pairing {
 
     fn entry(&mut self, entry: Record, meta: &SiteMeta, sites: &[SiteMeta], out: &mut impl FnMut(Call)) {
         let sp = entry.header.sp;
-        let stack = self.threads.entry((entry.header.target, entry.header.tid)).or_default();
+        let stack = self
+            .threads
+            .entry((entry.header.target, entry.header.tid))
+            .or_default();
         let ended = stack.iter().rev().take_while(|pending| pending.sp <= sp).count();
         for pending in stack.drain(stack.len() - ended..).rev() {
             over(pending, End::Unobserved(NOT_RECORDED), out);
@@ -96,11 +106,23 @@ impl Pairing {
             over(stack.remove(0), End::Unobserved(NOT_RECORDED), out);
         }
         let site_of = |pending: &Pending| sites.get(pending.entry.header.site as usize);
-        let inside = stack.iter().any(|pending| site_of(pending).is_some_and(SiteMeta::is_one_act));
+        let inside = stack
+            .iter()
+            .any(|pending| site_of(pending).is_some_and(SiteMeta::is_one_act));
         let shown = self.nested || meta.named || !inside;
         self.last_id += 1;
-        let parent = stack.iter().rev().find(|pending| pending.shown).map(|pending| pending.id);
-        let pending = Pending { id: self.last_id, parent, shown, sp, entry };
+        let parent = stack
+            .iter()
+            .rev()
+            .find(|pending| pending.shown)
+            .map(|pending| pending.id);
+        let pending = Pending {
+            id: self.last_id,
+            parent,
+            shown,
+            sp,
+            entry,
+        };
         if !shown {
             self.counts.inner += 1;
         }
@@ -151,6 +173,11 @@ impl Pairing {
 
 fn over(pending: Pending, end: End, out: &mut impl FnMut(Call)) {
     if pending.shown {
-        out(Call { id: pending.id, parent: pending.parent, entry: pending.entry, end });
+        out(Call {
+            id: pending.id,
+            parent: pending.parent,
+            entry: pending.entry,
+            end,
+        });
     }
 }

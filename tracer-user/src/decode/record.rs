@@ -51,7 +51,10 @@ impl Record {
             return Err(RecordError::Kind(header.kind));
         }
         if RecordHeader::SIZE + header.frames as usize * FrameRecord::SIZE > len {
-            return Err(RecordError::Frames { claimed: header.frames, len });
+            return Err(RecordError::Frames {
+                claimed: header.frames,
+                len,
+            });
         }
         Ok(Self { header, bytes })
     }
@@ -95,10 +98,16 @@ mod tests {
     #[test]
     fn what_is_not_a_record_is_refused() {
         assert_eq!(Record::parse(Bytes::new()).err(), Some(RecordError::Length(0)));
-        assert_eq!(Record::parse(Bytes::from(vec![0; 41])).err(), Some(RecordError::Length(41)));
+        assert_eq!(
+            Record::parse(Bytes::from(vec![0; 41])).err(),
+            Some(RecordError::Length(41))
+        );
         let mut bytes = vec![0; 40];
         bytes[4] = 40;
-        assert_eq!(Record::parse(Bytes::from(bytes.clone())).err(), Some(RecordError::Kind(0)));
+        assert_eq!(
+            Record::parse(Bytes::from(bytes.clone())).err(),
+            Some(RecordError::Kind(0))
+        );
         bytes[0] = KIND_ENTRY;
         bytes[36] = 1;
         let error = RecordError::Frames { claimed: 1, len: 40 };

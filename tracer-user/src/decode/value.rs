@@ -17,23 +17,60 @@ pub enum Value<'a> {
     Bool(bool),
     Int(i64),
     /// Sign, the captured most significant digits, and how many 30-bit digits there are in all.
-    BigInt { negative: bool, magnitude: BigUint, captured: u32, digits: u64 },
+    BigInt {
+        negative: bool,
+        magnitude: BigUint,
+        captured: u32,
+        digits: u64,
+    },
     Float(f64),
     Complex(f64, f64),
     Str(Text<'a>),
     Bytes(BytesKind, &'a [u8], u64),
-    Sequence { kind: SequenceKind, items: Vec<Value<'a>>, len: u64, id: u64 },
-    Dict { pairs: Vec<(Value<'a>, Value<'a>)>, len: u64, id: u64 },
+    Sequence {
+        kind: SequenceKind,
+        items: Vec<Value<'a>>,
+        len: u64,
+        id: u64,
+    },
+    Dict {
+        pairs: Vec<(Value<'a>, Value<'a>)>,
+        len: u64,
+        id: u64,
+    },
     /// start, stop, step.
     Range(Vec<Value<'a>>),
     Slice(Vec<Value<'a>>),
     Type(TypeRef),
-    Module { name: Box<Value<'a>>, id: u64 },
-    Function { module: Box<Value<'a>>, qualname: Box<Value<'a>>, id: u64 },
-    CFunction { name: &'a [u8], module: Box<Value<'a>>, owner: Option<TypeRef>, id: u64 },
-    Exception { ty: TypeRef, args: Box<Value<'a>>, id: u64 },
-    Object { ty: TypeRef, id: u64 },
-    Subclass { ty: TypeRef, value: Box<Value<'a>>, id: u64 },
+    Module {
+        name: Box<Value<'a>>,
+        id: u64,
+    },
+    Function {
+        module: Box<Value<'a>>,
+        qualname: Box<Value<'a>>,
+        id: u64,
+    },
+    CFunction {
+        name: &'a [u8],
+        module: Box<Value<'a>>,
+        owner: Option<TypeRef>,
+        id: u64,
+    },
+    Exception {
+        ty: TypeRef,
+        args: Box<Value<'a>>,
+        id: u64,
+    },
+    Object {
+        ty: TypeRef,
+        id: u64,
+    },
+    Subclass {
+        ty: TypeRef,
+        value: Box<Value<'a>>,
+        id: u64,
+    },
     Unreadable(u64),
     /// Not captured.
     Cut,
@@ -66,7 +103,9 @@ impl<'a> Text<'a> {
 
     /// The captured text; what is no character becomes U+FFFD.
     pub fn to_string_lossy(&self) -> String {
-        self.code_points().map(|c| char::from_u32(c).unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+        self.code_points()
+            .map(|c| char::from_u32(c).unwrap_or(char::REPLACEMENT_CHARACTER))
+            .collect()
     }
 }
 
@@ -105,7 +144,10 @@ pub enum Ending<'a> {
     Returned(Value<'a>),
     /// Type and value as the interpreter held them: before 3.12 the value may not be an
     /// exception yet.
-    Raised { ty: Value<'a>, value: Value<'a> },
+    Raised {
+        ty: Value<'a>,
+        value: Value<'a>,
+    },
 }
 
 /// The arguments of an entry record's values.
@@ -136,7 +178,10 @@ pub fn ending(values: &[u8]) -> Option<Ending<'_>> {
         Tag::Result => Some(Ending::Returned(reader.value(0).unwrap_or(Value::Cut))),
         Tag::Raised => {
             let ty = reader.value(0).unwrap_or(Value::Cut);
-            Some(Ending::Raised { ty, value: reader.value(0).unwrap_or(Value::Cut) })
+            Some(Ending::Raised {
+                ty,
+                value: reader.value(0).unwrap_or(Value::Cut),
+            })
         }
         _ => None,
     }
@@ -163,7 +208,11 @@ impl<'a> Reader<'a> {
 
     fn head(&mut self) -> Option<Head> {
         let word = self.word()?;
-        Some(Head { tag: Tag::from_u8(word as u8)?, sub: (word >> 8) as u8, n: (word >> 32) as u32 })
+        Some(Head {
+            tag: Tag::from_u8(word as u8)?,
+            sub: (word >> 8) as u8,
+            n: (word >> 32) as u32,
+        })
     }
 
     fn data(&mut self, len: u32) -> Option<&'a [u8]> {
@@ -174,7 +223,10 @@ impl<'a> Reader<'a> {
     }
 
     fn type_ref(&mut self) -> Option<TypeRef> {
-        Some(TypeRef { address: self.word()?, fingerprint: self.word()? })
+        Some(TypeRef {
+            address: self.word()?,
+            fingerprint: self.word()?,
+        })
     }
 
     /// Items up to `End` or the end of a cut record.
@@ -222,7 +274,11 @@ impl<'a> Reader<'a> {
             Tag::Complex => Value::Complex(f64::from_bits(self.word()?), f64::from_bits(self.word()?)),
             Tag::Str => {
                 let len = self.word()?;
-                Value::Str(Text { width: sub, data: self.data(n)?, len })
+                Value::Str(Text {
+                    width: sub,
+                    data: self.data(n)?,
+                    len,
+                })
             }
             Tag::Bytes | Tag::ByteArray | Tag::MemoryView => {
                 let len = self.word()?;
@@ -241,11 +297,20 @@ impl<'a> Reader<'a> {
                     Tag::Set => SequenceKind::Set,
                     _ => SequenceKind::FrozenSet,
                 };
-                Value::Sequence { kind, items: self.items(inner), len, id }
+                Value::Sequence {
+                    kind,
+                    items: self.items(inner),
+                    len,
+                    id,
+                }
             }
             Tag::Dict => {
                 let (len, id) = (self.word()?, self.word()?);
-                Value::Dict { pairs: self.pairs(inner), len, id }
+                Value::Dict {
+                    pairs: self.pairs(inner),
+                    len,
+                    id,
+                }
             }
             Tag::Range => Value::Range(self.items(inner)),
             Tag::Slice => Value::Slice(self.items(inner)),
@@ -258,12 +323,19 @@ impl<'a> Reader<'a> {
             Tag::Type => Value::Type(self.type_ref()?),
             Tag::Module => {
                 let id = self.word()?;
-                Value::Module { name: self.only(inner), id }
+                Value::Module {
+                    name: self.only(inner),
+                    id,
+                }
             }
             Tag::Function => {
                 let id = self.word()?;
                 let module = Box::new(self.value(inner).unwrap_or(Value::Cut));
-                Value::Function { module, qualname: self.only(inner), id }
+                Value::Function {
+                    module,
+                    qualname: self.only(inner),
+                    id,
+                }
             }
             Tag::CFunction => {
                 let id = self.word()?;
@@ -273,13 +345,25 @@ impl<'a> Reader<'a> {
                     Value::Type(ty) => Some(ty),
                     _ => None,
                 };
-                Value::CFunction { name, module, owner, id }
+                Value::CFunction {
+                    name,
+                    module,
+                    owner,
+                    id,
+                }
             }
             Tag::Exception => {
                 let (ty, id) = (self.type_ref()?, self.word()?);
-                Value::Exception { ty, args: self.only(inner), id }
+                Value::Exception {
+                    ty,
+                    args: self.only(inner),
+                    id,
+                }
             }
-            Tag::Object => Value::Object { ty: self.type_ref()?, id: self.word()? },
+            Tag::Object => Value::Object {
+                ty: self.type_ref()?,
+                id: self.word()?,
+            },
             Tag::Subclass => {
                 let (ty, id) = (self.type_ref()?, self.word()?);
                 let value = Box::new(self.value(inner).unwrap_or(Value::Cut));
@@ -301,6 +385,11 @@ impl<'a> Reader<'a> {
             let digit = digit.first_chunk::<4>().map_or(0, |d| u32::from_le_bytes(*d));
             magnitude = (magnitude << 30) + digit;
         }
-        Some(Value::BigInt { negative, magnitude, captured, digits })
+        Some(Value::BigInt {
+            negative,
+            magnitude,
+            captured,
+            digits,
+        })
     }
 }

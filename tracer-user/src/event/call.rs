@@ -75,15 +75,34 @@ impl<'a> Raised<'a> {
             _ => None,
         };
         match value {
-            Value::Exception { ty, args, id } => {
-                Self { ty: Some(ty), id: Some(id), args: ExceptionArgs::of_tuple(*args) }
-            }
-            Value::Null if ty.is_none() => Self { ty, id: None, args: ExceptionArgs::Unknown },
-            Value::Null | Value::None => Self { ty, id: None, args: ExceptionArgs::Items(Vec::new(), 0) },
-            value @ Value::Sequence { kind: SequenceKind::Tuple, .. } => {
-                Self { ty, id: None, args: ExceptionArgs::of_tuple(value) }
-            }
-            value => Self { ty, id: None, args: ExceptionArgs::Items(vec![value], 1) },
+            Value::Exception { ty, args, id } => Self {
+                ty: Some(ty),
+                id: Some(id),
+                args: ExceptionArgs::of_tuple(*args),
+            },
+            Value::Null if ty.is_none() => Self {
+                ty,
+                id: None,
+                args: ExceptionArgs::Unknown,
+            },
+            Value::Null | Value::None => Self {
+                ty,
+                id: None,
+                args: ExceptionArgs::Items(Vec::new(), 0),
+            },
+            value @ Value::Sequence {
+                kind: SequenceKind::Tuple,
+                ..
+            } => Self {
+                ty,
+                id: None,
+                args: ExceptionArgs::of_tuple(value),
+            },
+            value => Self {
+                ty,
+                id: None,
+                args: ExceptionArgs::Items(vec![value], 1),
+            },
         }
     }
 }
@@ -103,8 +122,13 @@ impl<'a> CallEvent<'a> {
     pub fn part(&self, from: From) -> Option<&Value<'a>> {
         match from {
             From::Argument { position, name } => self.arguments.args.get(position).or_else(|| {
-                let named = |key: &Value<'_>| matches!(key, Value::Str(text) if text.to_string_lossy() == name);
-                self.arguments.kwargs.iter().find(|(key, _)| named(key)).map(|(_, value)| value)
+                let named =
+                    |key: &Value<'_>| matches!(key, Value::Str(text) if text.to_string_lossy() == name);
+                self.arguments
+                    .kwargs
+                    .iter()
+                    .find(|(key, _)| named(key))
+                    .map(|(_, value)| value)
             }),
             From::Result => match &self.outcome {
                 Outcome::Returned(value) => Some(value),
@@ -123,6 +147,8 @@ pub struct TypeNames<'n> {
 impl TypeNames<'_> {
     /// `module.qualname`; `?` where the type is gone.
     pub fn of(&mut self, ty: TypeRef) -> Arc<str> {
-        self.names.type_name(self.target, ty).unwrap_or_else(|| Arc::from("?"))
+        self.names
+            .type_name(self.target, ty)
+            .unwrap_or_else(|| Arc::from("?"))
     }
 }

@@ -59,7 +59,11 @@ pub fn repr_str(chars: impl Iterator<Item = u32> + Clone, out: &mut Vec<u8>) {
 
 /// Appends the `repr` of bytes, `b` included.
 pub fn repr_bytes(bytes: &[u8], out: &mut Vec<u8>) {
-    let quote = if bytes.contains(&b'\'') && !bytes.contains(&b'"') { b'"' } else { b'\'' };
+    let quote = if bytes.contains(&b'\'') && !bytes.contains(&b'"') {
+        b'"'
+    } else {
+        b'\''
+    };
     out.extend_from_slice(&[b'b', quote]);
     for byte in bytes {
         if byte.is_ascii() {
@@ -122,7 +126,10 @@ mod tests {
     fn strings_look_as_in_python() {
         assert_eq!(repr("a'b"), r#""a'b""#);
         assert_eq!(repr("a'\"b"), r#"'a\'"b'"#);
-        assert_eq!(repr("\x1b[31m\n\u{e9}\u{a0}\u{2028}\u{1f600}"), "'\\x1b[31m\\né\\xa0\\u2028😀'");
+        assert_eq!(
+            repr("\x1b[31m\n\u{e9}\u{a0}\u{2028}\u{1f600}"),
+            "'\\x1b[31m\\né\\xa0\\u2028😀'"
+        );
     }
 
     #[test]

@@ -30,7 +30,13 @@ impl Sink for Json {
             Some(parent) => push!(out, "{parent}"),
             None => out.extend_from_slice(b"null"),
         }
-        push!(out, ",\"pid\":{},\"tid\":{},\"time_ns\":{},\"duration_ns\":", call.pid, call.tid, call.time_ns);
+        push!(
+            out,
+            ",\"pid\":{},\"tid\":{},\"time_ns\":{},\"duration_ns\":",
+            call.pid,
+            call.tid,
+            call.time_ns
+        );
         match call.duration_ns {
             Some(duration) => push!(out, "{duration}"),
             None => out.extend_from_slice(b"null"),
@@ -48,11 +54,17 @@ impl Sink for Json {
 
     fn process(&mut self, pid: u32, change: ProcessChange, time_ns: u64, out: &mut Vec<u8>) {
         let ProcessChange::Exit = change;
-        push!(out, "{{\"type\":\"process\",\"event\":\"exit\",\"pid\":{pid},\"time_ns\":{time_ns}}}\n");
+        push!(
+            out,
+            "{{\"type\":\"process\",\"event\":\"exit\",\"pid\":{pid},\"time_ns\":{time_ns}}}\n"
+        );
     }
 
     fn loss(&mut self, count: u64, since_ns: u64, out: &mut Vec<u8>) {
-        push!(out, "{{\"type\":\"loss\",\"count\":{count},\"since_ns\":{since_ns},\"site\":null}}\n");
+        push!(
+            out,
+            "{{\"type\":\"loss\",\"count\":{count},\"since_ns\":{since_ns},\"site\":null}}\n"
+        );
     }
 
     fn summary(&mut self, summary: &Summary, out: &mut Vec<u8>) {
@@ -157,7 +169,9 @@ fn stack(frames: &[Frame], out: &mut Vec<u8>) {
 fn target(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
     let mut first = true;
     for part in call.meta.target {
-        let Some(found) = call.part(part.from) else { continue };
+        let Some(found) = call.part(part.from) else {
+            continue;
+        };
         out.extend_from_slice(if first { b",\"target\":{" } else { b"," });
         first = false;
         json_text(part.key, out);

@@ -27,7 +27,12 @@ pub fn value(value: &Value<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
         Value::Bool(false) => out.extend_from_slice(b"false"),
         Value::Int(n) if n.unsigned_abs() <= MAX_SAFE => push!(out, "{n}"),
         Value::Int(n) => push!(out, "{{\"int\":\"{n}\"}}"),
-        Value::BigInt { negative, magnitude, captured, digits } => {
+        Value::BigInt {
+            negative,
+            magnitude,
+            captured,
+            digits,
+        } => {
             let sign = if *negative { "-" } else { "" };
             if u64::from(*captured) == *digits {
                 push!(out, "{{\"int\":\"{sign}{magnitude}\"}}");
@@ -67,7 +72,11 @@ pub fn value(value: &Value<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
 }
 
 fn float(n: f64, out: &mut Vec<u8>) {
-    if n.is_finite() { number::float(n, out) } else { special_float(n, out) }
+    if n.is_finite() {
+        number::float(n, out)
+    } else {
+        special_float(n, out)
+    }
 }
 
 fn special_float(n: f64, out: &mut Vec<u8>) {
@@ -227,7 +236,9 @@ pub fn function_name(value: &Value<'_>, names: &mut TypeNames<'_>) -> String {
         Value::Function { module, qualname, .. } => {
             format!("{}.{}", text_of(module), text_of(qualname))
         }
-        Value::CFunction { name, module, owner, .. } => {
+        Value::CFunction {
+            name, module, owner, ..
+        } => {
             let name = String::from_utf8_lossy(name);
             match (owner, &**module) {
                 (Some(owner), _) => format!("{}.{name}", names.of(*owner)),

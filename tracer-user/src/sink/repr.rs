@@ -25,7 +25,12 @@ pub fn value(value: &Value<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
         Value::Bool(true) => out.extend_from_slice(b"True"),
         Value::Bool(false) => out.extend_from_slice(b"False"),
         Value::Int(n) => push!(out, "{n}"),
-        Value::BigInt { negative, magnitude, captured, digits } => {
+        Value::BigInt {
+            negative,
+            magnitude,
+            captured,
+            digits,
+        } => {
             let sign = if *negative { "-" } else { "" };
             if u64::from(*captured) == *digits {
                 push!(out, "{sign}{magnitude}");
@@ -98,7 +103,11 @@ fn bytes(kind: BytesKind, data: &[u8], len: u64, out: &mut Vec<u8>) {
 
 fn range(items: &[Value<'_>], names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
     // `range_repr` leaves out a step of 1 (Objects/rangeobject.c).
-    let shown = if items.get(2) == Some(&Value::Int(1)) { &items[..2] } else { items };
+    let shown = if items.get(2) == Some(&Value::Int(1)) {
+        &items[..2]
+    } else {
+        items
+    };
     out.extend_from_slice(b"range(");
     list(shown, shown.len() as u64, names, out);
     out.push(b')');

@@ -22,7 +22,11 @@ pub struct Text {
 
 impl Default for Text {
     fn default() -> Self {
-        Self { zone: TimeZone::system(), second: u64::MAX, clock: String::new() }
+        Self {
+            zone: TimeZone::system(),
+            second: u64::MAX,
+            clock: String::new(),
+        }
     }
 }
 
@@ -72,7 +76,10 @@ impl Sink for Text {
 
     fn loss(&mut self, count: u64, since_ns: u64, out: &mut Vec<u8>) {
         self.time(since_ns, out);
-        push!(out, " +++ {count} records lost since then: the ring buffer was full +++\n");
+        push!(
+            out,
+            " +++ {count} records lost since then: the ring buffer was full +++\n"
+        );
     }
 
     fn summary(&mut self, _: &Summary, _: &mut Vec<u8>) {}
@@ -95,7 +102,9 @@ impl Text {
 /// `app.py:88 save`, `-` without a Python frame.
 fn place(frame: Option<&Frame>, out: &mut Vec<u8>) {
     let Some(frame) = frame else { return out.push(b'-') };
-    let Some(code) = &frame.code else { return out.push(b'?') };
+    let Some(code) = &frame.code else {
+        return out.push(b'?');
+    };
     plain(code.file.rsplit('/').next().unwrap_or(&code.file), out);
     match frame.line {
         Some(line) => push!(out, ":{line} "),

@@ -46,5 +46,11 @@ pub enum Refusal {
 
 /// The registers the arguments arrive in.
 fn at_entry(_: Convention) -> [Register; COOKIE_REGISTERS] {
-    [Register::Rdi, Register::Rsi, Register::Rdx, Register::Rcx, Register::R8]
+    [
+        Register::Rdi,
+        Register::Rsi,
+        Register::Rdx,
+        Register::Rcx,
+        Register::R8,
+    ]
 }

@@ -22,7 +22,11 @@ pub fn plan(code: &[u8], address: u64, convention: Convention) -> Result<Plan, R
     let start = Plan {
         offset: 0,
         registers: at_entry(convention),
-        price: if is_emulated(&first, code) { Price::Emulated } else { Price::SingleStepped },
+        price: if is_emulated(&first, code) {
+            Price::Emulated
+        } else {
+            Price::SingleStepped
+        },
     };
     if start.price == Price::Emulated {
         return Ok(start);
@@ -52,7 +56,10 @@ fn check_first(first: &Instruction, code: &[u8]) -> Result<(), Refusal> {
 }
 
 fn is_prefix(byte: u8) -> bool {
-    matches!(byte, 0x26 | 0x2e | 0x36 | 0x3e | 0x64 | 0x65 | 0x66 | 0x67 | 0xf0 | 0xf2 | 0xf3)
+    matches!(
+        byte,
+        0x26 | 0x2e | 0x36 | 0x3e | 0x64 | 0x65 | 0x66 | 0x67 | 0xf0 | 0xf2 | 0xf3
+    )
 }
 
 /// Whether the kernel emulates the instruction at the start of `bytes`.
@@ -111,7 +118,9 @@ impl Places {
 
 fn number(register: X86) -> Option<u8> {
     let full = register.full_register();
-    (X86::RAX..=X86::R15).contains(&full).then(|| (full as u32 - X86::RAX as u32) as u8)
+    (X86::RAX..=X86::R15)
+        .contains(&full)
+        .then(|| (full as u32 - X86::RAX as u32) as u8)
 }
 
 fn walk(code: &[u8], address: u64, convention: Convention) -> Option<Plan> {
@@ -129,7 +138,11 @@ fn walk(code: &[u8], address: u64, convention: Convention) -> Option<Plan> {
         }
         let registers = places.registers()?;
         if is_emulated(&instruction, code.get(offset..)?) {
-            return Some(Plan { offset: u32::try_from(offset).ok()?, registers, price: Price::Emulated });
+            return Some(Plan {
+                offset: u32::try_from(offset).ok()?,
+                registers,
+                price: Price::Emulated,
+            });
         }
         if instruction.flow_control() != FlowControl::Next {
             return None;
@@ -146,7 +159,9 @@ fn walk(code: &[u8], address: u64, convention: Convention) -> Option<Plan> {
             if !writes {
                 continue;
             }
-            let Some(register) = number(used.register()) else { continue };
+            let Some(register) = number(used.register()) else {
+                continue;
+            };
             if register == Register::Rsp as u8 {
                 return None;
             }
@@ -164,7 +179,10 @@ fn register_copy(instruction: &Instruction) -> Option<(u8, u8)> {
     if !moves {
         return None;
     }
-    let (to, from) = (number(instruction.op0_register())?, number(instruction.op1_register())?);
+    let (to, from) = (
+        number(instruction.op0_register())?,
+        number(instruction.op1_register())?,
+    );
     (to != Register::Rsp as u8 && from != Register::Rsp as u8).then_some((to, from))
 }
 

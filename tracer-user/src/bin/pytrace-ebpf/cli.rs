@@ -10,13 +10,20 @@ use tracer_common::limits::{MAX_DEPTH, MAX_FRAMES, MAX_ITEMS, MAX_STR};
 /// No restart, no injected code: the kernel copies the arguments and results of the C functions
 /// through which Python changes the world, at the moment of each call.
 #[derive(Debug, Parser)]
-#[command(name = "pytrace-ebpf", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-#[command(after_help = "Examples:\n  sudo pytrace-ebpf --pid 1234\n  sudo pytrace-ebpf --pid 1234 -e file,net --stack 3\n  sudo pytrace-ebpf --pid 1234 -e none -f 'zlib.*' --format json -o calls.json\n\nExit codes: 0 traced as asked; 1 could not trace (one line says why); 2 wrong usage.")]
+#[command(
+    name = "pytrace-ebpf",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
+#[command(
+    after_help = "Examples:\n  sudo pytrace-ebpf --pid 1234\n  sudo pytrace-ebpf --pid 1234 -e file,net --stack 3\n  sudo pytrace-ebpf --pid 1234 -e none -f 'zlib.*' --format json -o calls.json\n\nExit codes: 0 traced as asked; 1 could not trace (one line says why); 2 wrong usage."
+)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
     #[command(flatten)]
-    pub trace: TraceArgs,
+    pub trace: Option<TraceArgs>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -37,13 +44,6 @@ pub enum Command {
         #[arg(long, value_name = "PID")]
         pid: Option<u32>,
     },
-    /// Print a recording again, with any filter and format
-    Replay {
-        /// A file written by `-o NAME.pytrace`
-        file: PathBuf,
-        #[command(flatten)]
-        output: OutputArgs,
-    },
 }
 
 /// Options of tracing.
@@ -53,7 +53,13 @@ pub struct TraceArgs {
     #[arg(long = "pid", value_name = "PID", required = true)]
     pub pids: Vec<u32>,
     /// Effects or groups, comma separated; `!x` takes x out, `all`, `none`
-    #[arg(short, long, value_name = "LIST", default_value = "world", allow_hyphen_values = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "LIST",
+        default_value = "world",
+        allow_hyphen_values = true
+    )]
     pub effects: String,
     /// Trace these C functions too, whatever their effect; repeatable
     #[arg(short, long = "function", value_name = "GLOB")]

@@ -26,7 +26,9 @@ impl Policy {
     pub fn of(process: &Process) -> anyhow::Result<Self> {
         let release = nix::sys::utsname::uname()?;
         let kernel = version(&release.release().to_string_lossy());
-        let filtered = process.seccomp_mode().is_some_and(|mode| mode != SECCOMP_DISABLED);
+        let filtered = process
+            .seccomp_mode()
+            .is_some_and(|mode| mode != SECCOMP_DISABLED);
         Ok(Self {
             switches_stacks: process.has_mapping_named("greenlet"),
             seccomp: filtered && kernel.is_none_or(refuses_uretprobe),
@@ -52,8 +54,14 @@ fn refuses_uretprobe(kernel: (u32, u32, u32)) -> bool {
 
 /// The three numbers a release string starts with.
 fn version(release: &str) -> Option<(u32, u32, u32)> {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().ok());
-    Some((numbers.next()??, numbers.next()??, numbers.next().flatten().unwrap_or(0)))
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|part| part.parse().ok());
+    Some((
+        numbers.next()??,
+        numbers.next()??,
+        numbers.next().flatten().unwrap_or(0),
+    ))
 }
 
 #[cfg(test)]
@@ -71,7 +79,11 @@ mod tests {
             ("6.13.3", false),
             ("6.18.44-fc-v657", false),
         ] {
-            assert_eq!(version(release).map(refuses_uretprobe), Some(refused), "{release}");
+            assert_eq!(
+                version(release).map(refuses_uretprobe),
+                Some(refused),
+                "{release}"
+            );
         }
     }
 }

@@ -1,4 +1,65 @@
-use tracer_user::attach::*;
-fn main() {
-    match Kernel::load(KernelOptions { ring_bytes: 1<<20, sites: 16 }) { Ok(_) => println!("ok"), Err(e) => { eprintln!("{e}"); std::process::exit(1) } }
+//! The command.
+
+mod cli;
+mod commands;
+mod harm;
+mod logging;
+mod output;
+mod report;
+mod ring;
+mod target;
+mod trace;
+
+use std::{fmt, process::ExitCode};
+
+use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
+use tracer_user::catalogue::select::SelectError;
+
+use cli::{Cli, Command};
+
+/// An error of usage: exit code 2.
+#[derive(Debug)]
+struct Usage(SelectError);
+
+impl From<SelectError> for Usage {
+    fn from(error: SelectError) -> Self {
+        Self(error)
+    }
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+const COULD_NOT: u8 = 1;
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logging::start(cli.trace.as_ref().map_or(0, |trace| trace.verbose));
+    let result = match (&cli.command, &cli.trace) {
+        (Some(Command::Functions { pid, glob }), _) => commands::functions(*pid, glob.as_deref()),
+        (Some(Command::Effects), _) => commands::effects(),
+        (Some(Command::Doctor { pid }), _) => commands::doctor(*pid),
+        (None, Some(trace)) => trace::run(trace),
+        (None, None) => Cli::command()
+            .error(
+                ErrorKind::MissingRequiredArgument,
+                "nothing to do: give --pid PID, or a command",
+            )
+            .exit(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line, whatever the cause.
+            let text = format!("{error:#}");
+            eprintln!("pytrace-ebpf: {text}");
+            ExitCode::from(if error.is::<Usage>() { USAGE } else { COULD_NOT })
+        }
+    }
 }

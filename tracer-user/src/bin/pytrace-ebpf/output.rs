@@ -28,10 +28,14 @@ impl Output {
     pub fn open(path: Option<&Path>) -> anyhow::Result<Self> {
         let to: Box<dyn Write + Send> = match path {
             None => Box::new(io::stdout()),
-            Some(path) => Box::new(create(path).with_context(|| format!("cannot create {}", path.display()))?),
+            Some(path) => {
+                Box::new(create(path).with_context(|| format!("cannot create {}", path.display()))?)
+            }
         };
         let (queue, chunks) = mpsc::channel(QUEUE);
-        let writer = thread::Builder::new().name("writer".into()).spawn(move || write_all(to, chunks))?;
+        let writer = thread::Builder::new()
+            .name("writer".into())
+            .spawn(move || write_all(to, chunks))?;
         Ok(Self { queue, writer })
     }
 
@@ -43,7 +47,9 @@ impl Output {
     /// Waits until everything is written.
     pub fn finish(self) -> io::Result<()> {
         drop(self.queue);
-        self.writer.join().unwrap_or_else(|_| Err(io::Error::other("the writer failed")))
+        self.writer
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the writer failed")))
     }
 }
 

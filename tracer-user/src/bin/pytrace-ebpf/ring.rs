@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{Interest, unix::AsyncFd};
 
 /// Records taken at once at most, so that signals are seen in between.
-const BATCH: usize = 4096;
+pub const BATCH: usize = 4096;
 /// Records are copied out of the ring into arenas of this size, which their [`Bytes`] share.
 const ARENA: usize = 1 << 20;
 
@@ -22,7 +22,11 @@ impl Ring {
     /// Registers the ring buffer with the running tokio runtime.
     pub fn new(ring: RingBuf<MapData>) -> std::io::Result<Self> {
         let readiness = AsyncFd::with_interest(ring.as_raw_fd(), Interest::READABLE)?;
-        Ok(Self { ring, readiness, arena: BytesMut::with_capacity(ARENA) })
+        Ok(Self {
+            ring,
+            readiness,
+            arena: BytesMut::with_capacity(ARENA),
+        })
     }
 
     /// Takes what is there, up to a batch; how many.

@@ -57,7 +57,13 @@ impl Traced {
         let process = Process::open(pid)?;
         let interpreter = Interpreter::find(&process)?;
         let discovery = discover(&process, &interpreter)?;
-        let mut traced = Self { process, interpreter, discovery, sites: Vec::new(), refused: Vec::new() };
+        let mut traced = Self {
+            process,
+            interpreter,
+            discovery,
+            sites: Vec::new(),
+            refused: Vec::new(),
+        };
         traced.choose(wanted)?;
         Ok(traced)
     }
@@ -121,10 +127,18 @@ impl Traced {
                     continue;
                 }
                 let path: PathBuf = self.process.mapping_link(&mapped.mapping);
-                let program = if probe == Probe::Entry { kernel.entry() } else { kernel.leave() };
+                let program = if probe == Probe::Entry {
+                    kernel.entry()
+                } else {
+                    kernel.leave()
+                };
                 let link = Link::attach(program, probe, &path, &points, self.process.pid())
                     .with_context(|| format!("cannot probe {}", mapped.path.display()))?;
-                let links = if probe == Probe::Entry { &mut attached.entry } else { &mut attached.leave };
+                let links = if probe == Probe::Entry {
+                    &mut attached.entry
+                } else {
+                    &mut attached.leave
+                };
                 links.push(link);
             }
         }
@@ -171,7 +185,9 @@ impl Attached {
 fn plan(file: Option<&File>, function: &CFunction) -> Result<Plan, String> {
     let file = file.ok_or("its file cannot be opened")?;
     let mut code = [0; CODE_WINDOW];
-    let len = file.read_at(&mut code, function.file_offset).map_err(|error| error.to_string())?;
+    let len = file
+        .read_at(&mut code, function.file_offset)
+        .map_err(|error| error.to_string())?;
     sites::plan(&code[..len], function.ml_meth, function.convention).map_err(|error| error.to_string())
 }
 
@@ -187,7 +203,10 @@ pub fn find_all(pids: &[u32], wanted: &Wanted) -> anyhow::Result<Vec<Traced>> {
         if let Some((function, why)) = refused {
             bail!("{function} cannot be probed: {why}");
         }
-        bail!("nothing to trace: no function there has these effects or names; see `pytrace-ebpf functions --pid {}`", pids[0]);
+        bail!(
+            "nothing to trace: no function there has these effects or names; see `pytrace-ebpf functions --pid {}`",
+            pids[0]
+        );
     }
     if sites > MAX_SITES as usize {
         bail!("{sites} functions are too many at once (at most {MAX_SITES}); narrow -e or -f");

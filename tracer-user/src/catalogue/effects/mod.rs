@@ -39,7 +39,10 @@ pub struct Effect {
 pub const WORLD: [&str; 6] = ["file", "net", "process", "console", "env", "db"];
 
 static BY_NAME: LazyLock<HashMap<&'static str, &'static Effect>> = LazyLock::new(|| {
-    EFFECTS.iter().flat_map(|effect| effect.names.iter().map(move |name| (*name, effect))).collect()
+    EFFECTS
+        .iter()
+        .flat_map(|effect| effect.names.iter().map(move |name| (*name, effect)))
+        .collect()
 });
 
 /// The effect of the function with that name, if the catalogue has it.
@@ -70,7 +73,10 @@ pub fn write(out: &mut impl fmt::Write) -> fmt::Result {
         let world = if WORLD.contains(&group) { " (in world)" } else { "" };
         writeln!(out, "{group}{world}")?;
         let mut seen: Vec<&str> = Vec::new();
-        for effect in EFFECTS.iter().filter(|effect| self::group(effect.effect) == group) {
+        for effect in EFFECTS
+            .iter()
+            .filter(|effect| self::group(effect.effect) == group)
+        {
             if seen.contains(&effect.effect) {
                 continue;
             }

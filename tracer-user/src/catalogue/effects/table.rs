@@ -3,11 +3,17 @@
 use super::{Effect, From, TargetPart};
 
 const fn argument(key: &'static str, position: usize, name: &'static str) -> TargetPart {
-    TargetPart { key, from: From::Argument { position, name } }
+    TargetPart {
+        key,
+        from: From::Argument { position, name },
+    }
 }
 
 const fn result(key: &'static str) -> TargetPart {
-    TargetPart { key, from: From::Result }
+    TargetPart {
+        key,
+        from: From::Result,
+    }
 }
 
 /// Nothing is sure to run no Python code.
@@ -20,7 +26,12 @@ const fn effect(
     leaf: bool,
     target: &'static [TargetPart],
 ) -> Effect {
-    Effect { names, effect, leaf, target }
+    Effect {
+        names,
+        effect,
+        leaf,
+        target,
+    }
 }
 
 /// Every function the catalogue knows.

@@ -1,0 +1,58 @@
+//! The tool's own diagnostics, on standard error: `-v` informs, `-vv` debugs. The kernel half's
+//! come through aya-log.
+
+use aya_log::EbpfLogger;
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use tokio::io::{Interest, unix::AsyncFd};
+use tracer_user::attach::Kernel;
+
+struct Stderr;
+
+impl Log for Stderr {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let level = match record.level() {
+            Level::Error => "error: ",
+            Level::Warn => "warning: ",
+            _ => "",
+        };
+        eprintln!("pytrace-ebpf: {level}{}", record.args());
+    }
+
+    fn flush(&self) {}
+}
+
+/// Starts logging; `verbose` counts the `-v`s.
+pub fn start(verbose: u8) {
+    let filter = match verbose {
+        0 => LevelFilter::Warn,
+        1 => LevelFilter::Info,
+        _ => LevelFilter::Debug,
+    };
+    if log::set_logger(&Stderr).is_ok() {
+        log::set_max_level(filter);
+    }
+}
+
+/// Prints what the kernel half logs, if asked for.
+pub fn kernel(kernel: &mut Kernel, verbose: u8) {
+    if verbose == 0 {
+        return;
+    }
+    let logger = match EbpfLogger::init(kernel.ebpf_mut()) {
+        Ok(logger) => logger,
+        Err(error) => return log::info!("the kernel half's log cannot be read: {error}"),
+    };
+    tokio::spawn(async move {
+        let Ok(mut logger) = AsyncFd::with_interest(logger, Interest::READABLE) else {
+            return;
+        };
+        while let Ok(mut guard) = logger.readable_mut().await {
+            guard.get_inner_mut().flush();
+            guard.clear_ready();
+        }
+    });
+}
