@@ -6,6 +6,7 @@
 mod files;
 mod maps;
 mod memory;
+mod pidfd;
 mod snapshot;
 
 use std::fs;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 pub use files::OpenError;
 pub use maps::{MAX_MAPPINGS, Mapping, parse as parse_maps};
 pub use memory::{ReadError, ReadMemory};
+pub use pidfd::pidfd;
 pub use snapshot::Snapshot;
 
 /// Bytes read of one text file under `/proc/PID` at most.

@@ -10,12 +10,7 @@ use tracer_common::limits::{MAX_DEPTH, MAX_FRAMES, MAX_ITEMS, MAX_STR};
 /// No restart, no injected code: the kernel copies the arguments and results of the C functions
 /// through which Python changes the world, at the moment of each call.
 #[derive(Debug, Parser)]
-#[command(
-    name = "pytrace-ebpf",
-    version,
-    args_conflicts_with_subcommands = true,
-    subcommand_negates_reqs = true
-)]
+#[command(name = "pytrace-ebpf", version, args_conflicts_with_subcommands = true)]
 #[command(
     after_help = "Examples:\n  sudo pytrace-ebpf --pid 1234\n  sudo pytrace-ebpf --pid 1234 -e file,net --stack 3\n  sudo pytrace-ebpf --pid 1234 -e none -f 'zlib.*' --format json -o calls.json\n\nExit codes: 0 traced as asked; 1 could not trace (one line says why); 2 wrong usage."
 )]
@@ -23,7 +18,7 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
     #[command(flatten)]
-    pub trace: Option<TraceArgs>,
+    pub trace: TraceArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -50,7 +45,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct TraceArgs {
     /// Process to attach to; repeatable
-    #[arg(long = "pid", value_name = "PID", required = true)]
+    #[arg(long = "pid", value_name = "PID")]
     pub pids: Vec<u32>,
     /// Effects or groups, comma separated; `!x` takes x out, `all`, `none`
     #[arg(

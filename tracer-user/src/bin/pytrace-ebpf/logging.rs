@@ -1,10 +1,11 @@
 //! The tool's own diagnostics, on standard error: `-v` informs, `-vv` debugs. The kernel half's
 //! come through aya-log.
 
+use std::os::fd::AsFd as _;
+
 use aya_log::EbpfLogger;
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use tokio::io::{Interest, unix::AsyncFd};
-use tracer_user::attach::Kernel;
+use tracer_user::attach::{Kernel, Readiness};
 
 struct Stderr;
 
@@ -42,17 +43,16 @@ pub fn kernel(kernel: &mut Kernel, verbose: u8) {
     if verbose == 0 {
         return;
     }
-    let logger = match EbpfLogger::init(kernel.ebpf_mut()) {
+    let mut logger = match EbpfLogger::init(kernel.ebpf_mut()) {
         Ok(logger) => logger,
         Err(error) => return log::info!("the kernel half's log cannot be read: {error}"),
     };
+    let Ok(readiness) = logger.as_fd().try_clone_to_owned().and_then(Readiness::new) else {
+        return;
+    };
     tokio::spawn(async move {
-        let Ok(mut logger) = AsyncFd::with_interest(logger, Interest::READABLE) else {
-            return;
-        };
-        while let Ok(mut guard) = logger.readable_mut().await {
-            guard.get_inner_mut().flush();
-            guard.clear_ready();
+        while readiness.readable().await.is_ok() {
+            logger.flush();
         }
     });
 }

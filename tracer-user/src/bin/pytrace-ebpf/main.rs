@@ -40,13 +40,13 @@ const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    logging::start(cli.trace.as_ref().map_or(0, |trace| trace.verbose));
-    let result = match (&cli.command, &cli.trace) {
-        (Some(Command::Functions { pid, glob }), _) => commands::functions(*pid, glob.as_deref()),
-        (Some(Command::Effects), _) => commands::effects(),
-        (Some(Command::Doctor { pid }), _) => commands::doctor(*pid),
-        (None, Some(trace)) => trace::run(trace),
-        (None, None) => Cli::command()
+    logging::start(cli.trace.verbose);
+    let result = match &cli.command {
+        Some(Command::Functions { pid, glob }) => commands::functions(*pid, glob.as_deref()),
+        Some(Command::Effects) => commands::effects(),
+        Some(Command::Doctor { pid }) => commands::doctor(*pid),
+        None if !cli.trace.pids.is_empty() => trace::run(&cli.trace),
+        None => Cli::command()
             .error(
                 ErrorKind::MissingRequiredArgument,
                 "nothing to do: give --pid PID, or a command",

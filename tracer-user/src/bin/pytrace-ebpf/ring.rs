@@ -1,10 +1,10 @@
 //! The daemon's end of the ring buffer.
 
-use std::os::fd::{AsRawFd as _, RawFd};
+use std::os::fd::AsFd as _;
 
 use aya::maps::{MapData, RingBuf};
 use bytes::{Bytes, BytesMut};
-use tokio::io::{Interest, unix::AsyncFd};
+use tracer_user::attach::Readiness;
 
 /// Records taken at once at most, so that signals are seen in between.
 pub const BATCH: usize = 4096;
@@ -14,14 +14,14 @@ const ARENA: usize = 1 << 20;
 /// Records as they come.
 pub struct Ring {
     ring: RingBuf<MapData>,
-    readiness: AsyncFd<RawFd>,
+    readiness: Readiness,
     arena: BytesMut,
 }
 
 impl Ring {
     /// Registers the ring buffer with the running tokio runtime.
     pub fn new(ring: RingBuf<MapData>) -> std::io::Result<Self> {
-        let readiness = AsyncFd::with_interest(ring.as_raw_fd(), Interest::READABLE)?;
+        let readiness = Readiness::new(ring.as_fd().try_clone_to_owned()?)?;
         Ok(Self {
             ring,
             readiness,
@@ -45,8 +45,6 @@ impl Ring {
 
     /// Waits until the kernel says there is something.
     pub async fn readable(&self) -> std::io::Result<()> {
-        let mut guard = self.readiness.readable().await?;
-        guard.clear_ready();
-        Ok(())
+        self.readiness.readable().await
     }
 }

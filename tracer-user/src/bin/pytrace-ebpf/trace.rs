@@ -1,25 +1,21 @@
 //! `pytrace-ebpf --pid`: attach, print, detach.
 
-use std::{
-    os::fd::{FromRawFd as _, OwnedFd},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
-    io::unix::AsyncFd,
     signal::unix::{SignalKind, signal},
     sync::mpsc,
     time::{Instant, sleep, sleep_until},
 };
 use tracer_common::target::CaptureLimits;
 use tracer_user::{
-    attach::{Kernel, KernelOptions},
+    attach::{Kernel, KernelOptions, Readiness},
     catalogue::select::{Functions, Selection},
     cpython::names::ProcessNames,
     decode::{pair::Pairing, record::Record},
     event::SiteMeta,
+    process::pidfd,
     sink::{Summary, TargetInfo},
 };
 
@@ -164,27 +160,15 @@ fn attach_all(
 fn watch_exits(pids: &[u32]) -> anyhow::Result<mpsc::Receiver<u16>> {
     let (send, receive) = mpsc::channel(pids.len().max(1));
     for (index, pid) in pids.iter().enumerate() {
-        let fd = AsyncFd::new(pidfd(*pid)?)?;
+        let ended = Readiness::new(pidfd(*pid)?)?;
         let send = send.clone();
         tokio::spawn(async move {
-            if fd.readable().await.is_ok() {
+            if ended.readable().await.is_ok() {
                 let _ = send.send(index as u16).await;
             }
         });
     }
     Ok(receive)
-}
-
-/// pidfd_open(2): readable when the process has ended.
-#[allow(unsafe_code, reason = "nix has no pidfd_open")]
-fn pidfd(pid: u32) -> std::io::Result<OwnedFd> {
-    // SAFETY: a system call on two integers.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) };
-    if fd < 0 {
-        return Err(std::io::Error::last_os_error());
-    }
-    // SAFETY: the kernel just gave us this descriptor.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
 /// A trace in progress.
