@@ -166,8 +166,7 @@ impl Traced {
     }
 }
 
-/// The probes of one process. Entry probes go first, so that no call starts to be followed
-/// whose end nobody sees.
+/// The probes of one process.
 #[derive(Default)]
 pub struct Attached {
     entry: Vec<Link>,
@@ -175,11 +174,22 @@ pub struct Attached {
 }
 
 impl Attached {
-    /// Takes the probes out.
-    pub fn detach(self) {
-        drop(self.entry);
-        drop(self.leave);
+    /// Takes all probes out: entry probes first, so that no call starts to be followed whose end
+    /// nobody sees.
+    pub fn detach(all: Vec<Self>) {
+        let (entry, leave): (Vec<_>, Vec<_>) = all.into_iter().map(|one| (one.entry, one.leave)).unzip();
+        close(entry);
+        close(leave);
     }
+}
+
+/// Closes links side by side: each waits for the kernel's grace periods, not for work.
+fn close(links: Vec<Vec<Link>>) {
+    std::thread::scope(|scope| {
+        for link in links.into_iter().flatten() {
+            scope.spawn(move || drop(link));
+        }
+    });
 }
 
 fn plan(file: Option<&File>, function: &CFunction) -> Result<Plan, String> {

@@ -71,7 +71,9 @@ async fn session(args: &TraceArgs, traced: Vec<Traced>) -> anyhow::Result<()> {
         max_depth: args.max_depth,
         stack: args.stack,
     };
+    let before = Instant::now();
     let attached = attach_all(&traced, &mut kernel, limits)?;
+    log::info!("{sites} sites attached in {:?}", before.elapsed());
     let mut session = Session::new(args, traced, kernel, output);
     session.start();
     let deadline = args.duration.map(|duration| Instant::now() + duration);
@@ -100,9 +102,9 @@ async fn session(args: &TraceArgs, traced: Vec<Traced>) -> anyhow::Result<()> {
             }
         }
     }
-    for one in attached {
-        one.detach();
-    }
+    let before = Instant::now();
+    Attached::detach(attached);
+    log::info!("{sites} sites detached in {:?}", before.elapsed());
     session.finish(&mut ring).await
 }
 
