@@ -194,4 +194,4 @@ pub struct Target {
 
 const OFFSETS_SIZE: usize = size_of::<Offsets>();
 const PADDING: usize = (8 - OFFSETS_SIZE % 8) % 8;
-const _: () = assert!(size_of::<Target>() % 8 == 0);
+const _: () = assert!(size_of::<Target>().is_multiple_of(8));

@@ -46,7 +46,7 @@ pub fn state(target: &Target, index: u32, tid: u32) -> u64 {
     }
     let key = (index as u64) << 32 | tid as u64;
     // SAFETY: map values are plain words; a torn read cannot happen on x86-64.
-    if let Some(cached) = unsafe { THREADS.get(&key) } {
+    if let Some(cached) = unsafe { THREADS.get(key) } {
         let tstate = *cached;
         if native_id(target, tstate) == Some(tid as u64) {
             return tstate;
@@ -54,7 +54,7 @@ pub fn state(target: &Target, index: u32, tid: u32) -> u64 {
     }
     let tstate = search(target, tid);
     if tstate != 0 {
-        let _ = THREADS.insert(&key, &tstate, 0);
+        let _ = THREADS.insert(key, tstate, 0);
     }
     tstate
 }

@@ -1,1 +1,50 @@
-fn main() {}
+//! Project chores: `cargo xtask COMMAND`.
+
+mod bench;
+mod bpf_toolchain;
+mod build;
+mod layouts;
+mod setup;
+mod shell;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Project chores of pytrace-ebpf")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what building needs and is not there yet
+    Setup,
+    /// Set up and build target/release/pytrace-ebpf
+    Build,
+    /// Set up, build, and check everything: format, lints, unit tests, verifier, end-to-end tests
+    Test,
+    /// Set up, build, and run the end-to-end tests
+    E2e {
+        /// Only tests whose name contains this
+        filter: Option<String>,
+    },
+    /// Set up, build, and measure what tracing costs (as root)
+    Bench,
+    /// Write the object layouts of the interpreters under ~/.pyenv/versions
+    Layouts,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Setup => setup::run(),
+        Command::Build => setup::run().and_then(|()| build::release()),
+        Command::Test => setup::run().and_then(|()| test::run()),
+        Command::E2e { filter } => setup::run().and_then(|()| test::e2e(filter.as_deref())),
+        Command::Bench => setup::run()
+            .and_then(|()| build::release())
+            .and_then(|()| bench::run()),
+        Command::Layouts => layouts::run(),
+    }
+}

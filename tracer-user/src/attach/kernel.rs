@@ -27,6 +27,8 @@ pub struct KernelOptions {
     pub ring_bytes: u32,
     /// Probe sites at most.
     pub sites: u32,
+    /// Load programs that do nothing, to measure what a bare probe costs.
+    pub empty: bool,
 }
 
 /// Why the kernel half could not be loaded or asked.
@@ -89,8 +91,13 @@ impl Kernel {
             .map_max_entries("COUNTERS", options.sites.max(1))
             .load(OBJECT)?;
         let programs = Programs::link(OBJECT, &map_fds(&ebpf))?;
-        let entry = programs.load("pytrace_entry")?;
-        let leave = programs.load("pytrace_return")?;
+        let (entry, leave) = if options.empty {
+            ("pytrace_empty", "pytrace_empty")
+        } else {
+            ("pytrace_entry", "pytrace_return")
+        };
+        let entry = programs.load(entry)?;
+        let leave = programs.load(leave)?;
         let mut take = |name| ebpf.take_map(name).ok_or(KernelError::NoMap(name));
         let targets = Array::try_from(take("TARGETS")?)?;
         let counters = Array::try_from(take("COUNTERS")?)?;

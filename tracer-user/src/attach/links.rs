@@ -85,7 +85,7 @@ impl Link {
         multi.cookies = cookies.as_ptr() as u64;
         multi.cnt = points.len() as u32;
         multi.flags = if probe == Probe::Return {
-            BPF_F_UPROBE_MULTI_RETURN as u32
+            BPF_F_UPROBE_MULTI_RETURN
         } else {
             0
         };

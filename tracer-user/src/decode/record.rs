@@ -27,7 +27,7 @@ impl Record {
     /// Checks `bytes`, which the record then shares.
     pub fn parse(bytes: Bytes) -> Result<Self, RecordError> {
         let len = bytes.len();
-        if len < RecordHeader::SIZE || len % 8 != 0 {
+        if len < RecordHeader::SIZE || !len.is_multiple_of(8) {
             return Err(RecordError::Length(len));
         }
         let word = |i: usize| word(&bytes, i).unwrap_or(0);

@@ -1,10 +1,12 @@
 //! The walk along a function's first instructions.
 
+use std::ops::Range;
+
 use iced_x86::{
     Code, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess,
     OpKind, Register as X86,
 };
-use tracer_common::cookie::{COOKIE_REGISTERS, Convention, Register};
+use tracer_common::cookie::{COOKIE_REGISTERS, Convention, Register, SelfKind};
 
 use super::{Plan, Price, Refusal, at_entry};
 
@@ -15,7 +17,7 @@ const MAX_WALK: usize = 24;
 ///
 /// An instruction other than the first is only taken when no branch in `code` leads to it or
 /// between the start and it: otherwise it could run more than once in a call.
-pub fn plan(code: &[u8], address: u64, convention: Convention) -> Result<Plan, Refusal> {
+pub fn plan(code: &[u8], address: u64, convention: Convention, self_kind: SelfKind) -> Result<Plan, Refusal> {
     let mut decoder = Decoder::with_ip(64, code, address, DecoderOptions::NONE);
     let first = decoder.decode();
     check_first(&first, code)?;
@@ -31,7 +33,7 @@ pub fn plan(code: &[u8], address: u64, convention: Convention) -> Result<Plan, R
     if start.price == Price::Emulated {
         return Ok(start);
     }
-    match walk(code, address, convention) {
+    match walk(code, address, Places::new(convention, self_kind)) {
         Some(plan) if !branched_into(code, address, plan.offset) => Ok(plan),
         _ => Ok(start),
     }
@@ -79,14 +81,17 @@ fn is_emulated(instruction: &Instruction, bytes: &[u8]) -> bool {
 /// Where each argument is: a bit for every register that holds it.
 struct Places {
     of: [u16; COOKIE_REGISTERS],
-    needed: usize,
+    /// Arguments that must not be lost.
+    needed: Range<usize>,
 }
 
 impl Places {
-    fn new(convention: Convention) -> Self {
+    fn new(convention: Convention, self_kind: SelfKind) -> Self {
+        // A module function's `self` is not shown.
+        let first = usize::from(self_kind == SelfKind::Module);
         Self {
             of: at_entry(convention).map(|register| 1 << register as u8),
-            needed: convention.arguments(),
+            needed: first..convention.arguments(),
         }
     }
 
@@ -108,7 +113,7 @@ impl Places {
         for (i, (register, place)) in registers.iter_mut().zip(self.of).enumerate() {
             if place != 0 {
                 *register = Register::from_u8(place.trailing_zeros() as u8)?;
-            } else if i < self.needed {
+            } else if self.needed.contains(&i) {
                 return None;
             }
         }
@@ -123,10 +128,9 @@ fn number(register: X86) -> Option<u8> {
         .then(|| (full as u32 - X86::RAX as u32) as u8)
 }
 
-fn walk(code: &[u8], address: u64, convention: Convention) -> Option<Plan> {
+fn walk(code: &[u8], address: u64, mut places: Places) -> Option<Plan> {
     let mut decoder = Decoder::with_ip(64, code, address, DecoderOptions::NONE);
     let mut infos = InstructionInfoFactory::new();
-    let mut places = Places::new(convention);
     for _ in 0..MAX_WALK {
         let offset = decoder.position();
         if !decoder.can_decode() {

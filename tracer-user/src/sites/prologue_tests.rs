@@ -1,1 +1,128 @@
+//! Prologues as compilers wrote them, read off the builds named beside them.
+
 use super::*;
+use tracer_common::cookie::Register::{self, R8, Rbx, Rcx, Rdi, Rdx, Rsi};
+
+const ADDRESS: u64 = 0x31_3620;
+
+fn plan_of(code: &[u8], convention: Convention, self_kind: SelfKind) -> Result<Plan, Refusal> {
+    plan(code, ADDRESS, convention, self_kind)
+}
+
+fn emulated(offset: u32, registers: [Register; COOKIE_REGISTERS]) -> Result<Plan, Refusal> {
+    Ok(Plan {
+        offset,
+        registers,
+        price: Price::Emulated,
+    })
+}
+
+const UNMOVED: [Register; COOKIE_REGISTERS] = [Rdi, Rsi, Rdx, Rcx, R8];
+
+#[test]
+fn a_function_that_starts_with_push_is_probed_there() {
+    // os_unlink, CPython 3.12.1: push %r12; mov %rsi,%rdi
+    let code = [0x41, 0x54, 0x48, 0x89, 0xf7];
+    assert_eq!(
+        plan_of(&code, Convention::FastCallKeywords, SelfKind::Module),
+        emulated(0, UNMOVED)
+    );
+}
+
+#[test]
+fn arguments_are_followed_to_the_first_emulated_instruction() {
+    // builtin_abs, CPython 3.12.1: mov %rsi,%rdi; jmp PyNumber_Absolute@plt
+    let code = [0x48, 0x89, 0xf7, 0xe9, 0x68, 0x41, 0xdf, 0xff];
+    let moved = [Rdi, Rsi, Rdx, Rcx, R8];
+    assert_eq!(
+        plan_of(&code, Convention::O, SelfKind::Module),
+        emulated(3, moved)
+    );
+    // A method's self would be lost by then.
+    let start = Plan {
+        offset: 0,
+        registers: UNMOVED,
+        price: Price::SingleStepped,
+    };
+    assert_eq!(plan_of(&code, Convention::O, SelfKind::Bound), Ok(start));
+}
+
+#[test]
+fn an_argument_that_was_moved_is_found_in_its_new_register() {
+    // endbr64; mov %rsi,%rbx-like copies before the push: f3 0f 1e fa; 48 89 f3; 31 f6; 55
+    let code = [0xf3, 0x0f, 0x1e, 0xfa, 0x48, 0x89, 0xf3, 0x31, 0xf6, 0x55];
+    assert_eq!(
+        plan_of(&code, Convention::O, SelfKind::Bound),
+        emulated(9, [Rdi, Rbx, Rdx, Rcx, R8])
+    );
+}
+
+#[test]
+fn endbr64_before_push_costs_nothing() {
+    // gcc -fcf-protection: endbr64; push %rbp; mov %rsp,%rbp
+    let code = [0xf3, 0x0f, 0x1e, 0xfa, 0x55, 0x48, 0x89, 0xe5];
+    assert_eq!(
+        plan_of(&code, Convention::VarArgs, SelfKind::Bound),
+        emulated(4, UNMOVED)
+    );
+}
+
+#[test]
+fn once_the_stack_pointer_moves_only_the_start_is_left() {
+    // time_monotonic, CPython 3.12.1: sub $0x18,%rsp; xor %esi,%esi; lea 0x8(%rsp),%rdi; call
+    let code = [
+        0x48, 0x83, 0xec, 0x18, 0x31, 0xf6, 0x48, 0x8d, 0x7c, 0x24, 0x08, 0xe8, 0, 0, 0, 0,
+    ];
+    let start = Plan {
+        offset: 0,
+        registers: UNMOVED,
+        price: Price::SingleStepped,
+    };
+    assert_eq!(plan_of(&code, Convention::NoArgs, SelfKind::Module), Ok(start));
+}
+
+#[test]
+fn a_conditional_jump_is_emulated_too() {
+    // test %rsi,%rsi; je +16
+    let code = [0x48, 0x85, 0xf6, 0x74, 0x10, 0x90];
+    assert_eq!(
+        plan_of(&code, Convention::O, SelfKind::Bound),
+        emulated(3, UNMOVED)
+    );
+}
+
+#[test]
+fn a_loop_back_into_the_prologue_forbids_its_middle() {
+    // mov %rsi,%rax; push %rbp; jmp back to the push
+    let code = [0x48, 0x89, 0xf0, 0x55, 0xeb, 0xfd];
+    let start = Plan {
+        offset: 0,
+        registers: UNMOVED,
+        price: Price::SingleStepped,
+    };
+    assert_eq!(plan_of(&code, Convention::O, SelfKind::Bound), Ok(start));
+}
+
+#[test]
+fn what_uprobes_refuse_is_refused_before() {
+    let module = SelfKind::Module;
+    assert_eq!(plan_of(&[], Convention::O, module), Err(Refusal::Undecodable));
+    assert_eq!(plan_of(&[0xcc], Convention::O, module), Err(Refusal::Breakpoint));
+    // lock incl (%rax); cs nopw
+    assert_eq!(
+        plan_of(&[0xf0, 0xff, 0x00], Convention::O, module),
+        Err(Refusal::Unprobeable)
+    );
+    let cs_nop = [0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0];
+    assert_eq!(plan_of(&cs_nop, Convention::O, module), Err(Refusal::Unprobeable));
+}
+
+#[test]
+fn a_five_byte_nop_is_never_chosen() {
+    // nopl 0x0(%rax,%rax,1); push %rbp: Linux 6.18 may turn the nop into a call.
+    let code = [0x0f, 0x1f, 0x44, 0x00, 0x00, 0x55];
+    assert_eq!(
+        plan_of(&code, Convention::O, SelfKind::Bound),
+        emulated(5, UNMOVED)
+    );
+}

@@ -79,6 +79,9 @@ pub struct TraceArgs {
     /// Megabytes of the ring buffer between kernel and daemon
     #[arg(long, value_name = "MB", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub ring: u32,
+    /// Attach programs that do nothing: what a bare probe costs
+    #[arg(long, hide = true)]
+    pub empty: bool,
     /// Diagnostics of the tool itself; twice for more
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,

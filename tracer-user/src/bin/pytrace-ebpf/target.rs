@@ -198,7 +198,13 @@ fn plan(file: Option<&File>, function: &CFunction) -> Result<Plan, String> {
     let len = file
         .read_at(&mut code, function.file_offset)
         .map_err(|error| error.to_string())?;
-    sites::plan(&code[..len], function.ml_meth, function.convention).map_err(|error| error.to_string())
+    sites::plan(
+        &code[..len],
+        function.ml_meth,
+        function.convention,
+        function.self_kind,
+    )
+    .map_err(|error| error.to_string())
 }
 
 /// All processes asked for; an error where one of them cannot be traced or nothing is left to probe.

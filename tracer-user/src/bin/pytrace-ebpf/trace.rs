@@ -62,6 +62,7 @@ async fn session(args: &TraceArgs, traced: Vec<Traced>) -> anyhow::Result<()> {
     let mut kernel = Kernel::load(KernelOptions {
         ring_bytes: args.ring << 20,
         sites,
+        empty: args.empty,
     })?;
     logging::kernel(&mut kernel, args.verbose);
     let mut ring = Ring::new(kernel.take_events()?)?;

@@ -1,0 +1,274 @@
+//! `cargo xtask bench`: what tracing costs. Medians of several rounds; what is compared is
+//! measured in turn in the same run, because the machine's speed drifts.
+
+use std::{
+    env, fs,
+    io::{BufRead as _, BufReader, Lines, Write as _},
+    path::PathBuf,
+    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio},
+    time::Instant,
+};
+
+use anyhow::{Context as _, bail};
+
+use crate::{build, shell};
+
+/// Rounds of each measurement.
+const ROUNDS: usize = 7;
+/// Calls in one round.
+const CALLS: u32 = 100_000;
+/// Calls of the run that must be free of loss.
+const MANY_CALLS: u32 = 2_000_000;
+/// A C function of two arguments whose probe sits on an emulated instruction.
+const FUNCTION: &str = "_operator.is_";
+
+/// Measures and prints.
+pub fn run() -> anyhow::Result<()> {
+    if !shell::is_root() {
+        bail!("the benchmarks attach probes; run `sudo -E cargo xtask bench`");
+    }
+    for python in interpreters() {
+        println!("== {}", python.display());
+        price(&python)?;
+        attach(&python)?;
+        first_event(&python)?;
+        keeps_up(&python)?;
+    }
+    Ok(())
+}
+
+fn interpreters() -> Vec<PathBuf> {
+    let home = PathBuf::from(env::var_os("HOME").unwrap_or_default()).join(".pyenv/versions");
+    let mut found = vec![PathBuf::from("/usr/bin/python3")];
+    found.extend(["3.12.1", "3.13.0"].map(|version| home.join(version).join("bin/python")));
+    found.retain(|path| path.exists());
+    found
+}
+
+/// The Python program that makes the calls.
+struct Calls {
+    child: Child,
+    input: ChildStdin,
+    output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Calls {
+    fn start(python: &PathBuf) -> anyhow::Result<Self> {
+        let mut child = Command::new(python)
+            .arg(shell::root().join("xtask/bench/calls.py"))
+            .arg(FUNCTION)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let input = child.stdin.take().context("no stdin")?;
+        let mut output = BufReader::new(child.stdout.take().context("no stdout")?).lines();
+        output.next().context("the program did not start")??;
+        Ok(Self { child, input, output })
+    }
+
+    /// Nanoseconds a call.
+    fn run(&mut self, count: u32) -> anyhow::Result<f64> {
+        writeln!(self.input, "{count}")?;
+        Ok(self.output.next().context("the program ended")??.parse()?)
+    }
+}
+
+impl Drop for Calls {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The tool, attached.
+struct Tracer {
+    child: Child,
+    messages: Lines<BufReader<ChildStderr>>,
+}
+
+impl Tracer {
+    fn start(pid: u32, args: &[&str]) -> anyhow::Result<Self> {
+        let mut child = Command::new(build::binary())
+            .args(["--pid", &pid.to_string(), "-v"])
+            .args(args)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let messages = BufReader::new(child.stderr.take().context("no stderr")?).lines();
+        let mut tracer = Self { child, messages };
+        tracer.message(": attached to ")?;
+        Ok(tracer)
+    }
+
+    /// The next message that contains `part`.
+    fn message(&mut self, part: &str) -> anyhow::Result<String> {
+        for line in &mut self.messages {
+            let line = line?;
+            if line.contains(part) {
+                return Ok(line);
+            }
+        }
+        bail!("the tracer did not say `{part}`")
+    }
+
+    /// Detaches; its summary line.
+    fn stop(mut self) -> anyhow::Result<String> {
+        shell::run(Command::new("kill").args(["-INT", &self.child.id().to_string()]))?;
+        let summary = self.message(" lost (hits ")?;
+        self.child.wait()?;
+        Ok(summary)
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Entry and return with two arguments and the Python line, against a bare pair of empty probes.
+fn price(python: &PathBuf) -> anyhow::Result<()> {
+    let mut calls = Calls::start(python)?;
+    let pid = calls.child.id();
+    let only = ["-e", "none", "-f", FUNCTION];
+    let (mut bare, mut full, mut ratio) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let untraced = calls.run(CALLS)?;
+        let tracer = Tracer::start(pid, &[&only[..], &["--empty"]].concat())?;
+        let empty = calls.run(CALLS)? - untraced;
+        tracer.stop()?;
+        let tracer = Tracer::start(pid, &[&only[..], &["--format", "json"]].concat())?;
+        let traced = calls.run(CALLS)? - untraced;
+        tracer.stop()?;
+        bare.push(empty);
+        full.push(traced);
+        ratio.push(traced / empty);
+    }
+    println!(
+        "price of a call: bare pair {:.0} ns, traced {:.0} ns, ratio {:.2} (target 2.5)",
+        median(bare),
+        median(full),
+        median(ratio)
+    );
+    Ok(())
+}
+
+/// Attaching to and detaching from every function there is.
+fn attach(python: &PathBuf) -> anyhow::Result<()> {
+    let calls = Calls::start(python)?;
+    let (mut attached, mut detached) = (Vec::new(), Vec::new());
+    let mut sites = String::new();
+    for _ in 0..ROUNDS {
+        let mut child = Command::new(build::binary())
+            .args([
+                "--pid",
+                &calls.child.id().to_string(),
+                "-v",
+                "-e",
+                "all",
+                "-f",
+                "*",
+            ])
+            .args(["--duration", "0.05"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        for line in BufReader::new(child.stderr.take().context("no stderr")?).lines() {
+            let line = line?;
+            if let Some((head, time)) = line.split_once(" sites attached in ") {
+                sites = head.trim_start_matches("pytrace-ebpf: ").to_owned();
+                attached.push(milliseconds(time)?);
+            } else if let Some((_, time)) = line.split_once(" sites detached in ") {
+                detached.push(milliseconds(time)?);
+            }
+        }
+        child.wait()?;
+    }
+    println!(
+        "{sites} sites: attach {:.0} ms (target 200 for 1,000), detach {:.0} ms (target 500)",
+        median(attached),
+        median(detached)
+    );
+    let output = Command::new(build::binary())
+        .args(["functions", "--pid", &calls.child.id().to_string()])
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let (emulated, stepped) = (
+        text.matches(" emulated ").count(),
+        text.matches(" single-stepped ").count(),
+    );
+    println!(
+        "{:.1} % of {} functions are probed on emulated instructions (target 85 %)",
+        100.0 * emulated as f64 / (emulated + stepped) as f64,
+        emulated + stepped
+    );
+    Ok(())
+}
+
+/// A duration as `{:?}` writes it.
+fn milliseconds(text: &str) -> anyhow::Result<f64> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let factor = match &text[digits.len()..] {
+        "s" => 1e3,
+        "ms" => 1.0,
+        _ => 1e-3,
+    };
+    Ok(digits.parse::<f64>()? * factor)
+}
+
+/// From starting the tool to the first event.
+fn first_event(python: &PathBuf) -> anyhow::Result<()> {
+    let mut calls = Calls::start(python)?;
+    let mut times = Vec::new();
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        let mut child = Command::new(build::binary())
+            .args([
+                "--pid",
+                &calls.child.id().to_string(),
+                "-e",
+                "all",
+                "--format",
+                "json",
+                "--max-events",
+                "1",
+            ])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let mut lines = BufReader::new(child.stdout.take().context("no stdout")?).lines();
+        lines.next().context("no header")??;
+        // The program reads the clock before and after its loop.
+        calls.run(1)?;
+        lines.next().context("no event")??;
+        times.push(start.elapsed().as_secs_f64() * 1e3);
+        child.wait()?;
+    }
+    println!("from start to first event: {:.0} ms (target 500)", median(times));
+    Ok(())
+}
+
+/// One thread calling as fast as it can.
+fn keeps_up(python: &PathBuf) -> anyhow::Result<()> {
+    let mut calls = Calls::start(python)?;
+    for format in ["json", "text"] {
+        let tracer = Tracer::start(
+            calls.child.id(),
+            &["-e", "none", "-f", FUNCTION, "--format", format],
+        )?;
+        let ns = calls.run(MANY_CALLS)?;
+        let status = fs::read_to_string(format!("/proc/{}/status", tracer.child.id()))?;
+        let peak = status
+            .lines()
+            .find(|line| line.starts_with("VmHWM"))
+            .unwrap_or_default();
+        let peak: String = peak.chars().filter(char::is_ascii_digit).collect();
+        let summary = tracer.stop()?;
+        println!(
+            "full speed, {format}: {:.0} calls a second; {}; peak memory {} MiB (target 64)",
+            1e9 / ns,
+            summary.trim_start_matches("pytrace-ebpf: "),
+            peak.parse::<u64>().unwrap_or(0) / 1024
+        );
+    }
+    Ok(())
+}

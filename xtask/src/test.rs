@@ -1,0 +1,217 @@
+//! `cargo xtask test`: everything CI checks, in the order in which it fails fastest.
+
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, bail};
+
+use crate::{bpf_toolchain, build, shell};
+
+/// What the test runners said.
+#[derive(Default)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+    interpreters: BTreeSet<String>,
+}
+
+/// Runs everything; the last line is the count of tests.
+pub fn run() -> anyhow::Result<()> {
+    let mut tally = Tally::default();
+    tally.step("format", &mut shell::cargo(&["fmt", "--all", "--check"]))?;
+    tally.step(
+        "clippy",
+        &mut shell::cargo(&[
+            "clippy",
+            "--quiet",
+            "--workspace",
+            "--exclude",
+            "tracer-ebpf",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ]),
+    )?;
+    tally.lint_bpf()?;
+    build::release()?;
+    tally.step(
+        "verifier load",
+        shell::as_root(&build::binary().to_string_lossy()).arg("doctor"),
+    )?;
+    tally.tests("unit tests", shell::cargo(&["test", "--quiet"]))?;
+    tally.tests("end-to-end tests", e2e_command(None))?;
+    tally.finish()
+}
+
+/// Runs only the end-to-end tests whose names contain `filter`.
+pub fn e2e(filter: Option<&str>) -> anyhow::Result<()> {
+    build::release()?;
+    let mut tally = Tally::default();
+    tally.tests("end-to-end tests", e2e_command(filter))?;
+    tally.finish()
+}
+
+fn e2e_command(filter: Option<&str>) -> Command {
+    let mut command = if shell::is_root() {
+        shell::cargo(&[])
+    } else {
+        let mut command = shell::as_root("env");
+        command.current_dir(shell::root());
+        command.arg(format!("PATH={}", env::var("PATH").unwrap_or_default()));
+        command.arg(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command
+    };
+    command.args(["test", "--package", "tests", "--"]);
+    // What ran is printed by the tests themselves.
+    command.args(["--nocapture"]).args(filter);
+    command.env("PYTRACE_BIN", build::binary());
+    command
+}
+
+impl Tally {
+    fn step(&mut self, name: &str, command: &mut Command) -> anyhow::Result<()> {
+        println!("== {name}");
+        let status = command
+            .status()
+            .with_context(|| format!("cannot run {command:?}"))?;
+        if status.success() {
+            self.passed += 1;
+            Ok(())
+        } else {
+            self.failed += 1;
+            self.print();
+            bail!("{name} failed")
+        }
+    }
+
+    /// The BPF crate has its own compiler, and needs that compiler's linter.
+    fn lint_bpf(&mut self) -> anyhow::Result<()> {
+        let toolchain = bpf_toolchain::find().map_err(|what| anyhow::anyhow!(what))?;
+        let driver = PathBuf::from("/usr/bin/clippy-driver");
+        if !matches!(toolchain.compiler, bpf_toolchain::Compiler::Prebuilt(_)) || !driver.exists() {
+            println!("SKIPPED: clippy of the BPF crate: its compiler has no clippy-driver here");
+            self.skipped += 1;
+            return Ok(());
+        }
+        let mut command = toolchain.cargo(&shell::root(), "check", &shell::root().join("target/bpf-clippy"));
+        command
+            .env("RUSTC_WORKSPACE_WRAPPER", driver)
+            .env("CLIPPY_ARGS", "-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__");
+        self.step("clippy of the BPF crate", &mut command)
+    }
+
+    fn tests(&mut self, name: &str, mut command: Command) -> anyhow::Result<()> {
+        println!("== {name}");
+        let before = self.failed;
+        let succeeded = shell::run_seeing(command.stdin(Stdio::null()), |line| self.line(line))?;
+        if !succeeded && self.failed == before {
+            self.failed += 1;
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, line: &str) {
+        if let Some(counts) = line.trim_start().strip_prefix("test result: ") {
+            self.passed += count(counts, "passed");
+            self.failed += count(counts, "failed");
+            self.skipped += count(counts, "ignored");
+        }
+        // The test runner may have started the line with the test's own name.
+        if let Some(at) = line.find("INTERPRETER: ") {
+            self.interpreters
+                .insert(line[at + "INTERPRETER: ".len()..].to_owned());
+        }
+        if line.contains("SKIPPED: ") {
+            self.skipped += 1;
+            self.passed = self.passed.saturating_sub(1);
+        }
+    }
+
+    fn print(&self) {
+        println!(
+            "{} passed, {} failed, {} skipped",
+            self.passed, self.failed, self.skipped
+        );
+    }
+
+    fn finish(mut self) -> anyhow::Result<()> {
+        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        println!("kernel: {}", kernel.trim());
+        for interpreter in &self.interpreters {
+            println!("interpreter: {interpreter}");
+        }
+        for path in installed() {
+            let path = path.to_string_lossy();
+            if !self
+                .interpreters
+                .iter()
+                .any(|ran| ran.split(' ').next() == Some(&path))
+            {
+                println!("interpreter {path} is installed, but no end-to-end test ran on it");
+                self.failed += 1;
+            }
+        }
+        self.print();
+        if self.failed > 0 {
+            bail!("tests failed");
+        }
+        Ok(())
+    }
+}
+
+/// Interpreters the end-to-end tests must have run on.
+fn installed() -> Vec<PathBuf> {
+    let mut found = vec![PathBuf::from("/usr/bin/python3")];
+    let versions = env::var_os("HOME").map(|home| PathBuf::from(home).join(".pyenv/versions"));
+    for entry in versions
+        .into_iter()
+        .filter_map(|dir| fs::read_dir(dir).ok())
+        .flatten()
+        .flatten()
+    {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if ["3.11.", "3.12.", "3.13."]
+            .iter()
+            .any(|minor| name.starts_with(minor))
+        {
+            found.push(entry.path().join("bin/python"));
+        }
+    }
+    found.retain(|path| path.exists());
+    found
+}
+
+/// `N` of `N passed; M failed; …`.
+fn count(counts: &str, what: &str) -> u64 {
+    let words: Vec<&str> = counts.split([' ', ';']).filter(|word| !word.is_empty()).collect();
+    words
+        .windows(2)
+        .find(|pair| pair[1] == what)
+        .and_then(|pair| pair[0].parse().ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_read_from_the_runners_line() {
+        let line = "ok. 12 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s";
+        assert_eq!(
+            [
+                count(line, "passed"),
+                count(line, "failed"),
+                count(line, "ignored")
+            ],
+            [12, 3, 1]
+        );
+    }
+}
