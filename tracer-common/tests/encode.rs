@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tracer_common::{
-    encode::{Cursor, Memory, Progress, Slot, WORDS, begin_entry, begin_return, step},
+    encode::{Cursor, Memory, Progress, Slot, WINDOW_WORDS, WORDS, begin_entry, begin_return, step},
     target::{CaptureLimits, FEATURE_LONG_TAG, KnownObjects, Offsets, Target},
     wire::{FLAG_CUT, RecordHeader, Tag, value_word},
 };
@@ -38,6 +38,13 @@ impl Memory for Image {
             *word = u64::from_le_bytes(chunk.try_into().unwrap());
         }
         Some(words)
+    }
+    fn window<const N: usize>(&mut self, to: &mut [u64; WINDOW_WORDS], address: u64) -> bool {
+        let words = self.words::<N>(address);
+        if let Some(words) = words {
+            to[..N].copy_from_slice(&words);
+        }
+        words.is_some()
     }
     fn u32(&mut self, address: u64) -> Option<u32> {
         Some(u32::from_le_bytes(self.bytes(address, 4)?.try_into().unwrap()))

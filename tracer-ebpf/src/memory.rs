@@ -4,7 +4,7 @@ use core::arch::asm;
 
 use aya_ebpf::helpers::generated::{bpf_copy_from_user, bpf_probe_read_user, bpf_probe_read_user_str};
 use tracer_common::{
-    encode::{Memory, RECORD_WORDS, WORDS},
+    encode::{Memory, RECORD_WORDS, WINDOW_WORDS, WORDS},
     limits::RECORD_MAX,
 };
 
@@ -36,6 +36,13 @@ impl Memory for User {
     fn words<const N: usize>(&mut self, address: u64) -> Option<[u64; N]> {
         let mut words = [0u64; N];
         copy(words.as_mut_ptr().cast(), (N * 8) as u32, address).then_some(words)
+    }
+
+    #[inline(always)]
+    fn window<const N: usize>(&mut self, to: &mut [u64; WINDOW_WORDS], address: u64) -> bool {
+        // Fields are read one by one where this fails, so nothing is faulted in for it.
+        // SAFETY: the encoder asserts that N is at most WINDOW_WORDS.
+        unsafe { bpf_probe_read_user(to.as_mut_ptr().cast(), (N * 8) as u32, address as *const _) == 0 }
     }
 
     #[inline(always)]

@@ -13,12 +13,12 @@ mod slot;
 mod value;
 
 pub use roots::{Outcome, begin_entry, begin_return};
-pub use slot::{Cursor, RECORD_WORDS, STACK_MAX, Slot, WORDS};
+pub use slot::{Cursor, RECORD_WORDS, STACK_MAX, Slot, WINDOW_WORDS, WORDS};
 
 use crate::{
     limits::MAX_DEPTH,
     target::Target,
-    wire::{FLAG_CUT, Tag, value_word},
+    wire::FLAG_CUT,
 };
 use slot::Op;
 
@@ -26,6 +26,8 @@ use slot::Op;
 pub trait Memory {
     /// `N` words at `address`.
     fn words<const N: usize>(&mut self, address: u64) -> Option<[u64; N]>;
+    /// `N` words at `address` into the first places of `to`; false if they cannot be read.
+    fn window<const N: usize>(&mut self, to: &mut [u64; WINDOW_WORDS], address: u64) -> bool;
     /// A 32-bit number at `address`.
     fn u32(&mut self, address: u64) -> Option<u32>;
     /// A byte at `address`.
@@ -65,22 +67,19 @@ pub fn step<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M) -> Prog
         slot.flags |= FLAG_CUT;
         return Progress::Done;
     }
+    // A finished cursor costs no step of its own.
+    if slot.is_finished() {
+        slot.pop();
+        if slot.depth == 0 {
+            return Progress::Done;
+        }
+        if slot.is_finished() {
+            return Progress::More;
+        }
+    }
     let top = slot.depth - 1;
     let cursor = *slot.cursor(top);
-    if cursor.open != 0 {
-        slot.cursor(top).open = 0;
-        slot.push_word(cursor.open);
-        if cursor.open as u8 == Tag::Args as u8 || cursor.open as u8 == Tag::Kwargs as u8 {
-            slot.push_word(cursor.total);
-        }
-    }
-    if cursor.left == 0 || cursor.limit == 0 {
-        slot.depth = top;
-        if cursor.end != 0 {
-            slot.push_word(value_word(Tag::End, 0, 0));
-        }
-        return Progress::More;
-    }
+    slot.open(top);
     let Some((address, depth)) = next_item(slot, target, memory, &cursor, top) else {
         return Progress::More;
     };

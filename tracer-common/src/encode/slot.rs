@@ -1,5 +1,6 @@
 //! The encoder's memory: one record being written and the stack of what is left to do.
 
+use super::Memory;
 use crate::{
     limits::RECORD_MAX,
     wire::{RecordHeader, Tag, TypeRef, value_word},
@@ -13,6 +14,68 @@ pub const WORDS: usize = 2 * RECORD_WORDS;
 pub const STACK_MAX: usize = 32;
 
 const HEADER_WORDS: u32 = (RecordHeader::SIZE / 8) as u32;
+
+/// Words of an object that are read at once. A power of two.
+pub const WINDOW_WORDS: usize = 16;
+
+/// A piece of the traced process that was read in one go: a helper call costs more than the bytes.
+#[derive(Clone, Copy)]
+pub struct Window {
+    base: u64,
+    /// Bytes that are there; 0 if they could not be read.
+    len: u64,
+}
+
+impl Window {
+    /// Reads `N` words at `base` into the slot's window.
+    #[inline(always)]
+    pub fn read<const N: usize, M: Memory>(slot: &mut Slot, memory: &mut M, base: u64) -> Self {
+        const { assert!(N <= WINDOW_WORDS) };
+        let there = memory.window::<N>(&mut slot.window, base);
+        Self {
+            base,
+            len: if there { 8 * N as u64 } else { 0 },
+        }
+    }
+
+    /// The word at `base + offset`: from the window, or, outside it, from memory.
+    #[inline(always)]
+    pub fn word<M: Memory>(self, slot: &Slot, memory: &mut M, offset: u16) -> Option<u64> {
+        let offset = offset as u64;
+        if offset & 7 == 0 && offset < self.len {
+            return Some(slot.window[(offset / 8) as usize & (WINDOW_WORDS - 1)]);
+        }
+        memory.pointer(self.base + offset)
+    }
+
+    /// The 32-bit number there.
+    #[inline(always)]
+    pub fn u32<M: Memory>(self, slot: &Slot, memory: &mut M, offset: u16) -> Option<u32> {
+        let at = offset as u64;
+        if at & 3 == 0 && at < self.len {
+            let word = slot.window[(at / 8) as usize & (WINDOW_WORDS - 1)];
+            return Some((word >> (8 * (at & 4))) as u32);
+        }
+        memory.u32(self.base + at)
+    }
+
+    /// The byte there.
+    #[inline(always)]
+    pub fn u8<M: Memory>(self, slot: &Slot, memory: &mut M, offset: u16) -> Option<u8> {
+        let at = offset as u64;
+        if at < self.len {
+            let word = slot.window[(at / 8) as usize & (WINDOW_WORDS - 1)];
+            return Some((word >> (8 * (at & 7))) as u8);
+        }
+        memory.u8(self.base + at)
+    }
+
+    /// Whether `len` bytes at `offset`, a multiple of 8, are in the window.
+    #[inline(always)]
+    pub fn holds(self, offset: u64, len: u64) -> bool {
+        offset & 7 == 0 && offset + len <= self.len
+    }
+}
 
 /// What a cursor walks over.
 #[repr(u32)]
@@ -163,6 +226,8 @@ pub struct Slot {
     /// Values that could not be read.
     pub faults: u32,
     pub _padding: u32,
+    /// The first words of the object at hand; see [`Window`].
+    pub window: [u64; WINDOW_WORDS],
     /// The probed thread's general-purpose registers, by x86-64's own numbers. Owned by the kernel half.
     pub registers: [u64; 16],
     pub stack: [Cursor; STACK_MAX],
@@ -196,6 +261,40 @@ impl Slot {
         *self.cursor(depth) = cursor;
         self.depth = depth + 1;
         true
+    }
+
+    /// Whether the top cursor has nothing left.
+    #[inline(always)]
+    pub(super) fn is_finished(&mut self) -> bool {
+        let top = self.cursor(self.depth.wrapping_sub(1));
+        top.left == 0 || top.limit == 0
+    }
+
+    /// Takes the top cursor off the stack, and closes its container.
+    #[inline(always)]
+    pub(super) fn pop(&mut self) {
+        let top = self.depth.wrapping_sub(1);
+        self.open(top);
+        let end = self.cursor(top).end;
+        self.depth = top;
+        if end != 0 {
+            self.push_word(value_word(Tag::End, 0, 0));
+        }
+    }
+
+    /// Writes a cursor's opening word, once.
+    #[inline(always)]
+    pub(super) fn open(&mut self, at: u32) {
+        let cursor = self.cursor(at);
+        let (open, total) = (cursor.open, cursor.total);
+        if open == 0 {
+            return;
+        }
+        cursor.open = 0;
+        self.push_word(open);
+        if open as u8 == Tag::Args as u8 || open as u8 == Tag::Kwargs as u8 {
+            self.push_word(total);
+        }
     }
 
     #[inline(always)]

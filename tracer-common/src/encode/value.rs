@@ -4,6 +4,7 @@
 use super::{
     Cursor, Memory, Slot,
     kind::{self, Kind},
+    slot::{WINDOW_WORDS, Window},
 };
 use crate::{
     limits::{MAX_C_NAME, MAX_INT_DIGITS},
@@ -22,6 +23,28 @@ const MEMORYVIEW_SCALAR: u32 = 8;
 /// `DICT_KEYS_GENERAL`, `DICT_KEYS_SPLIT` (pycore_dict.h).
 const DICT_KEYS_GENERAL: u8 = 0;
 
+/// Words of an object read at once: all of an `int` of few digits, all but the characters of a
+/// `str`. Objects may be smaller; where the window reaches into memory that is not there, fields are
+/// read one by one.
+const OBJECT_WORDS: usize = 8;
+
+/// Words of characters that a window can hold: `bytes` start at the fifth of eight.
+const SHORT_WORDS: u32 = 4;
+
+/// The object being encoded.
+#[derive(Clone, Copy)]
+struct Object {
+    address: u64,
+    window: Window,
+}
+
+impl Object {
+    #[inline(always)]
+    fn word<M: Memory>(self, slot: &Slot, memory: &mut M, offset: u16) -> Option<u64> {
+        self.window.word(slot, memory, offset)
+    }
+}
+
 /// Encodes the object at `address` (0: NULL), which `depth` containers surround.
 #[inline(always)]
 pub fn encode<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, address: u64, depth: u32) {
@@ -31,7 +54,11 @@ pub fn encode<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, addre
     if address == target.known.none {
         return slot.push_tag(Tag::None);
     }
-    let Some(ty) = memory.pointer(address + target.offsets.ob_type as u64) else {
+    let object = Object {
+        address,
+        window: Window::read::<OBJECT_WORDS, _>(slot, memory, address),
+    };
+    let Some(ty) = object.word(slot, memory, target.offsets.ob_type) else {
         return slot.unreadable(address);
     };
     let mut kind = kind::exact(target, ty);
@@ -50,7 +77,7 @@ pub fn encode<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, addre
             }
         }
     }
-    if by_kind(slot, target, memory, address, kind, depth).is_none() {
+    if by_kind(slot, target, memory, object, kind, depth).is_none() {
         slot.unreadable(address);
     }
 }
@@ -84,13 +111,14 @@ fn by_kind<M: Memory>(
     slot: &mut Slot,
     target: &Target,
     memory: &mut M,
-    address: u64,
+    object: Object,
     kind: Kind,
     depth: u32,
 ) -> Option<()> {
     let o = &target.offsets;
+    let address = object.address;
     match kind {
-        Kind::Long => long(slot, target, memory, address),
+        Kind::Long => long(slot, target, memory, object),
         Kind::Bool => {
             slot.push_tag(if address == target.known.true_ {
                 Tag::True
@@ -100,7 +128,7 @@ fn by_kind<M: Memory>(
             Some(())
         }
         Kind::Float => {
-            let [bits] = memory.words::<1>(address + o.ob_fval as u64)?;
+            let bits = object.word(slot, memory, o.ob_fval)?;
             slot.push_tag(Tag::Float);
             slot.push_word(bits);
             Some(())
@@ -113,10 +141,10 @@ fn by_kind<M: Memory>(
             Some(())
         }
         Kind::Str | Kind::Bytes | Kind::ByteArray | Kind::MemoryView => {
-            text(slot, target, memory, address, kind)
+            text(slot, target, memory, object, kind)
         }
         Kind::List | Kind::Tuple | Kind::Set | Kind::FrozenSet | Kind::Dict => {
-            container(slot, target, memory, address, kind, depth)
+            container(slot, target, memory, object, kind, depth)
         }
         Kind::Range | Kind::Slice => {
             let range = kind as u32 == Kind::Range as u32;
@@ -206,9 +234,9 @@ fn c_function<M: Memory>(
 }
 
 #[inline(always)]
-fn long<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, address: u64) -> Option<()> {
-    let [size] = memory.words::<1>(address + target.offsets.long_size as u64)?;
-    let digits = address + target.offsets.long_digits as u64;
+fn long<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, object: Object) -> Option<()> {
+    let size = object.word(slot, memory, target.offsets.long_size)?;
+    let digits = object.address + target.offsets.long_digits as u64;
     let (count, negative) = if target.features & FEATURE_LONG_TAG != 0 {
         // `_PyLong_SIGN_MASK` 3, `NON_SIZE_BITS` 3 (Include/internal/pycore_long.h).
         (size >> 3, size & 3 == 2)
@@ -271,31 +299,38 @@ fn data<M: Memory>(slot: &mut Slot, memory: &mut M, at: u32, len: u32, from: u64
 
 /// Strings of characters or bytes: where they are, how long, and how much of them is taken.
 #[inline(always)]
-fn text<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, address: u64, kind: Kind) -> Option<()> {
+fn text<M: Memory>(
+    slot: &mut Slot,
+    target: &Target,
+    memory: &mut M,
+    object: Object,
+    kind: Kind,
+) -> Option<()> {
     let o = &target.offsets;
+    let address = object.address;
     let mut width = 1;
     let (tag, from, length) = match kind {
         Kind::Str => {
-            let length = memory.pointer(address + o.unicode_length as u64)?;
+            let length = object.word(slot, memory, o.unicode_length)?;
             // `interned:2, kind:3, compact:1, ascii:1` (Include/cpython/unicodeobject.h, 3.6 to 3.13).
-            let state = memory.u32(address + o.unicode_state as u64)?;
+            let state = object.window.u32(slot, memory, o.unicode_state)?;
             width = state >> 2 & 7;
             let from = match state >> 5 & 3 {
                 3 => address + o.unicode_ascii_data as u64,
                 1 => address + o.unicode_compact_data as u64,
-                _ => memory.pointer(address + o.unicode_any as u64)?,
+                _ => object.word(slot, memory, o.unicode_any)?,
             };
             (Tag::Str, from, length)
         }
         Kind::Bytes => (
             Tag::Bytes,
             address + o.ob_sval as u64,
-            memory.pointer(address + o.ob_size as u64)?,
+            object.word(slot, memory, o.ob_size)?,
         ),
         Kind::ByteArray => (
             Tag::ByteArray,
-            memory.pointer(address + o.ob_start as u64)?,
-            memory.pointer(address + o.ob_size as u64)?,
+            object.word(slot, memory, o.ob_start)?,
+            object.word(slot, memory, o.ob_size)?,
         ),
         _ => {
             let flags = memory.u32(address + o.memoryview_flags as u64)?;
@@ -322,7 +357,30 @@ fn text<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, address: u6
     let start = slot.len;
     slot.put(start, value_word(tag, width as u8, captured));
     slot.put(start + 1, length);
+    let inside = from.wrapping_sub(address);
+    if inside < 8 * OBJECT_WORDS as u64 && object.window.holds(inside, padded(captured) as u64) {
+        return short_data(slot, start + 2, captured, (inside / 8) as u32);
+    }
     data(slot, memory, start + 2, captured, from)
+}
+
+/// Copies `len` bytes that the window holds from its word `from` on.
+#[inline(always)]
+fn short_data(slot: &mut Slot, at: u32, len: u32, from: u32) -> Option<()> {
+    for i in 0..SHORT_WORDS {
+        if i * 8 < len {
+            let rest = len - i * 8;
+            let mask = if rest >= 8 {
+                u64::MAX
+            } else {
+                (1 << (8 * rest)) - 1
+            };
+            let word = slot.window[(from + i) as usize & (WINDOW_WORDS - 1)];
+            slot.put(at + i, word & mask);
+        }
+    }
+    slot.len = at + padded(len) / 8;
+    Some(())
 }
 
 #[inline(always)]
@@ -330,17 +388,18 @@ fn container<M: Memory>(
     slot: &mut Slot,
     target: &Target,
     memory: &mut M,
-    address: u64,
+    object: Object,
     kind: Kind,
     depth: u32,
 ) -> Option<()> {
     let o = &target.offsets;
+    let address = object.address;
     let inside = depth < target.limits.max_depth;
     let most = target.limits.max_items as u64;
     let (tag, total, cursor) = match kind {
         Kind::List => {
-            let total = memory.pointer(address + o.ob_size as u64)?;
-            let items = memory.pointer(address + o.list_ob_item as u64)?;
+            let total = object.word(slot, memory, o.ob_size)?;
+            let items = object.word(slot, memory, o.list_ob_item)?;
             (
                 Tag::List,
                 total,
@@ -348,7 +407,7 @@ fn container<M: Memory>(
             )
         }
         Kind::Tuple => {
-            let total = memory.pointer(address + o.ob_size as u64)?;
+            let total = object.word(slot, memory, o.ob_size)?;
             (
                 Tag::Tuple,
                 total,
@@ -356,7 +415,7 @@ fn container<M: Memory>(
             )
         }
         Kind::Dict => {
-            let total = memory.pointer(address + o.ma_used as u64)?;
+            let total = object.word(slot, memory, o.ma_used)?;
             (
                 Tag::Dict,
                 total,
@@ -364,9 +423,9 @@ fn container<M: Memory>(
             )
         }
         _ => {
-            let total = memory.pointer(address + o.set_used as u64)?;
-            let mask = memory.pointer(address + o.set_mask as u64)?;
-            let table = memory.pointer(address + o.set_table as u64)?;
+            let total = object.word(slot, memory, o.set_used)?;
+            let mask = object.word(slot, memory, o.set_mask)?;
+            let table = object.word(slot, memory, o.set_table)?;
             let tag = if kind as u32 == Kind::Set as u32 {
                 Tag::Set
             } else {

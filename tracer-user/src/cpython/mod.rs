@@ -55,6 +55,9 @@ pub enum InterpreterError {
     Memory { pid: u32, error: ReadError },
 }
 
+/// Inode of the initial pid namespace (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
+const INITIAL_PID_NAMESPACE: u64 = 0xefff_fffc;
+
 /// `PY_VERSION_HEX`, Include/patchlevel.h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub u32);
@@ -233,8 +236,11 @@ impl Interpreter {
     /// What the kernel half has to know of this process.
     pub fn target(&self, process: &Process, limits: CaptureLimits) -> Target {
         let user = &self.layout.user;
-        // A namespace that cannot be read has no identity; (0, 0) is none of a real one.
-        let (pidns_dev, pidns_ino) = process.pid_namespace().unwrap_or_default();
+        // 0 where thread ids are the same inside and out: then no look-up is needed at each call.
+        let (pidns_dev, pidns_ino) = match process.pid_namespace() {
+            Ok((_, INITIAL_PID_NAMESPACE)) | Err(_) => (0, 0),
+            Ok(other) => other,
+        };
         Target {
             pidns_dev,
             pidns_ino,
