@@ -15,11 +15,7 @@ mod value;
 pub use roots::{Outcome, begin_entry, begin_return};
 pub use slot::{Cursor, RECORD_WORDS, STACK_MAX, Slot, WINDOW_WORDS, WORDS};
 
-use crate::{
-    limits::MAX_DEPTH,
-    target::Target,
-    wire::FLAG_CUT,
-};
+use crate::{limits::MAX_DEPTH, target::Target, wire::FLAG_CUT};
 use slot::Op;
 
 /// Reads another process's (or the traced process's own) memory.

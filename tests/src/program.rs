@@ -1,0 +1,91 @@
+//! A Python program of `tests/programs`.
+
+use std::{
+    io::{BufRead as _, BufReader, Lines, Write as _},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use serde_json::Value;
+
+/// A running program. Ended, by pid, when dropped.
+pub struct Program {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Program {
+    /// Starts `name` and waits until it says it is ready.
+    pub fn start(python: &Path, name: &str) -> Self {
+        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("programs")
+            .join(name);
+        let mut child = Command::new(python)
+            .arg(script)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the interpreter starts");
+        let input = child.stdin.take();
+        let output = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
+        let mut program = Self { child, input, output };
+        assert_eq!(program.line(), "ready");
+        program
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a line.
+    pub fn tell(&mut self, line: &str) {
+        writeln!(self.input.as_mut().expect("stdin is open"), "{line}").expect("the program lives");
+    }
+
+    /// The next line it prints.
+    pub fn line(&mut self) -> String {
+        self.output
+            .next()
+            .expect("the program lives")
+            .expect("the program prints text")
+    }
+
+    /// Lets it work; what it prints until it is done.
+    pub fn run(&mut self) -> Vec<Value> {
+        self.tell("go");
+        let mut printed = Vec::new();
+        loop {
+            let line = self.line();
+            if line == "done" {
+                return printed;
+            }
+            printed.push(serde_json::from_str(&line).expect("the program prints JSON"));
+        }
+    }
+
+    /// Lets it end by itself; whether it succeeded.
+    pub fn end(mut self) -> bool {
+        self.input.take();
+        self.child
+            .wait()
+            .expect("the program can be waited for")
+            .success()
+    }
+
+    /// Kills it.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("the program can be killed");
+        self.child.wait().expect("the program can be waited for");
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

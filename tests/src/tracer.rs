@@ -1,0 +1,125 @@
+//! The tool, attached to a program.
+
+use std::{
+    env,
+    io::{BufRead as _, BufReader, Lines, Read as _},
+    path::PathBuf,
+    process::{Child, ChildStdout, Command, Stdio},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+
+use crate::Program;
+
+/// The binary under test.
+pub fn binary() -> PathBuf {
+    env::var_os("PYTRACE_BIN")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/release/pytrace-ebpf"))
+}
+
+/// A tracer that is attached. Detached when dropped.
+pub struct Tracer {
+    child: Child,
+    output: Lines<BufReader<ChildStdout>>,
+    pub header: Value,
+}
+
+/// What a tracer printed.
+#[derive(Debug)]
+pub struct Trace {
+    /// Everything between header and summary.
+    pub events: Vec<Value>,
+    pub summary: Value,
+    pub stderr: String,
+}
+
+impl Tracer {
+    /// Attaches to a program; returns when the probes are in.
+    pub fn attach(program: &Program, args: &[&str]) -> Self {
+        let mut child = Command::new(binary())
+            .args(["--pid", &program.pid().to_string(), "--format", "json"])
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the tool starts");
+        let mut output = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
+        let Some(Ok(header)) = output.next() else {
+            let mut stderr = String::new();
+            let _ = child
+                .stderr
+                .take()
+                .expect("stderr is piped")
+                .read_to_string(&mut stderr);
+            panic!("no header; {stderr}");
+        };
+        let header: Value = serde_json::from_str(&header).expect("the header is JSON");
+        assert_eq!(header["type"], "header");
+        assert_eq!(header["v"], 1);
+        Self {
+            child,
+            output,
+            header,
+        }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id() as i32)
+    }
+
+    /// Ends it by a signal and collects what it printed.
+    pub fn stop_by(self, signal: Signal) -> Trace {
+        kill(self.pid(), signal).expect("the tracer lives");
+        self.wait()
+    }
+
+    /// As Ctrl-C does.
+    pub fn stop(self) -> Trace {
+        self.stop_by(Signal::SIGINT)
+    }
+
+    /// Kills it, which leaves it no time to detach.
+    pub fn kill(mut self) {
+        self.child.kill().expect("the tracer can be killed");
+        self.child.wait().expect("the tracer can be waited for");
+    }
+
+    /// Waits until it ends by itself; it must succeed.
+    pub fn wait(mut self) -> Trace {
+        let mut events: Vec<Value> = (&mut self.output)
+            .map(|line| serde_json::from_str(&line.expect("text")).expect("every line is JSON"))
+            .collect();
+        let mut stderr = String::new();
+        let _ = self
+            .child
+            .stderr
+            .take()
+            .expect("stderr is piped")
+            .read_to_string(&mut stderr);
+        let status = self.child.wait().expect("the tracer can be waited for");
+        assert!(status.success(), "{status}: {stderr}");
+        let summary = events.pop().expect("there is a summary");
+        assert_eq!(summary["type"], "summary");
+        Trace {
+            events,
+            summary,
+            stderr,
+        }
+    }
+}
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            let _ = kill(self.pid(), Signal::SIGINT);
+            let _ = self.child.wait();
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Coming and going: the target must not notice, and nothing may be left behind.
+
+use std::{
+    os::unix::fs::PermissionsExt as _,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use tests::{Program, Tracer, assert_no_breakpoints, binary, calls, differences, interpreters};
+
+/// Asks `busy.py` how far it is and whether all its results were right.
+fn progress(program: &mut Program) -> u64 {
+    program.tell("count");
+    let line = program.line();
+    let (count, wrong) = line.split_once(' ').expect("two numbers");
+    assert_eq!(wrong, "0", "a traced call gave another result");
+    count.parse().expect("a number")
+}
+
+/// Waits until the program has made more calls.
+fn goes_on(program: &mut Program) {
+    let before = progress(program);
+    while progress(program) == before {}
+}
+
+#[test]
+fn attaching_and_detaching_under_load_changes_nothing() {
+    for python in interpreters() {
+        let mut program = Program::start(&python, "busy.py");
+        for round in 0..10 {
+            let signal = if round % 2 == 0 {
+                Signal::SIGINT
+            } else {
+                Signal::SIGTERM
+            };
+            let tracer = Tracer::attach(&program, &["-e", "none", "-f", "_operator.*"]);
+            goes_on(&mut program);
+            let trace = tracer.stop_by(signal);
+            assert!(trace.summary["hits"].as_u64() > Some(0));
+            goes_on(&mut program);
+        }
+        assert_no_breakpoints(program.pid());
+        program.tell("end");
+        assert!(program.end());
+    }
+}
+
+#[test]
+fn a_killed_tracer_leaves_no_breakpoint() {
+    for python in interpreters() {
+        let mut program = Program::start(&python, "busy.py");
+        for _ in 0..3 {
+            let tracer = Tracer::attach(&program, &["-e", "all", "-f", "_operator.*"]);
+            goes_on(&mut program);
+            tracer.kill();
+            // The kernel takes the probes out when it closes the links, which it may do a little later.
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while !differences(program.pid()).is_empty() {
+                assert!(Instant::now() < deadline, "breakpoints are still there");
+            }
+            goes_on(&mut program);
+        }
+        program.tell("end");
+        assert!(program.end());
+    }
+}
+
+#[test]
+fn the_tracer_ends_with_its_target() {
+    for python in interpreters() {
+        for killed in [false, true] {
+            let mut program = Program::start(&python, "nested.py");
+            let pid = program.pid();
+            let tracer = Tracer::attach(&program, &[]);
+            program.run();
+            if killed {
+                program.kill();
+            } else {
+                assert!(program.end());
+            }
+            let trace = tracer.wait();
+            let exit = trace
+                .events
+                .iter()
+                .find(|event| event["type"] == "process")
+                .expect("an exit");
+            assert_eq!(
+                (&exit["event"], &exit["pid"]),
+                (&Value::from("exit"), &Value::from(pid))
+            );
+            assert!(
+                calls(&trace.events)
+                    .iter()
+                    .any(|call| call["function"] == "builtins.print")
+            );
+        }
+    }
+}
+
+#[test]
+fn limits_and_files_are_kept() {
+    let folder = std::env::temp_dir().join(format!("pytrace-test-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a temporary folder");
+    for python in interpreters() {
+        let program = Program::start(&python, "busy.py");
+        let only = ["-e", "none", "-f", "_operator.is_"];
+        let trace = Tracer::attach(&program, &[&only[..], &["--max-events", "5"]].concat()).wait();
+        assert_eq!(calls(&trace.events).len(), 5);
+        let trace = Tracer::attach(&program, &[&only[..], &["--duration", "0.1"]].concat()).wait();
+        assert!(!calls(&trace.events).is_empty());
+        let trace = Tracer::attach(
+            &program,
+            &[&only[..], &["--errors", "--max-events", "3"]].concat(),
+        )
+        .wait();
+        assert!(calls(&trace.events).iter().all(|call| call["outcome"] == "raise"));
+        let file = folder.join("out.txt");
+        let status = Command::new(binary())
+            .args(["--pid", &program.pid().to_string(), "--max-events", "2", "-o"])
+            .arg(&file)
+            .args(only)
+            .stderr(Stdio::null())
+            .status()
+            .expect("the tool runs");
+        assert!(status.success());
+        let mode = std::fs::metadata(&file)
+            .expect("the file is there")
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let text = std::fs::read_to_string(&file).expect("the file is text");
+        assert_eq!(text.lines().count(), 2, "{text}");
+        let line = text.lines().next().unwrap_or_default();
+        assert!(
+            line.contains(" busy.py:") && line.contains("work  _operator.is_("),
+            "{line}"
+        );
+        std::fs::remove_file(&file).expect("the file can be removed");
+    }
+    let _ = std::fs::remove_dir_all(folder);
+}
+
+/// Exit code and standard error of the tool.
+fn fails(args: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(binary())
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the tool runs");
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+#[test]
+fn what_cannot_be_traced_is_said_in_one_line() {
+    let mut child = Command::new("cat")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("cat runs");
+    let not_python = child.id().to_string();
+    for (pid, part) in [("999999999", "no such process"), (not_python.as_str(), "Python")] {
+        let (code, stderr) = fails(&["--pid", pid]);
+        assert_eq!(code, Some(1), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert!(stderr.to_lowercase().contains(&part.to_lowercase()), "{stderr}");
+    }
+    child.kill().expect("cat can be killed");
+    child.wait().expect("cat can be waited for");
+    for python in interpreters().into_iter().take(1) {
+        let program = Program::start(&python, "busy.py");
+        let pid = program.pid().to_string();
+        for args in [
+            vec!["--pid", &pid, "-e", "flie"],
+            vec![],
+            vec!["--pid", &pid, "--no-such-option"],
+            vec!["--pid", "x"],
+        ] {
+            assert_eq!(fails(&args).0, Some(2), "{args:?}");
+        }
+        let (code, stderr) = fails(&["--pid", &pid, "-e", "none", "-f", "no.such.function"]);
+        assert_eq!((code, stderr.lines().count()), (Some(1), 1), "{stderr}");
+    }
+}
+
+#[test]
+fn other_versions_are_refused_by_name() {
+    let home = std::env::var("HOME").unwrap_or_default();
+    for version in ["2.7.18", "3.6.15", "3.8.18", "3.10.13"] {
+        let python = std::path::PathBuf::from(format!("{home}/.pyenv/versions/{version}/bin/python"));
+        if interpreters().is_empty() || !python.exists() {
+            continue;
+        }
+        let program = Program::start(&python, "count.py");
+        let (code, stderr) = fails(&["--pid", &program.pid().to_string()]);
+        assert_eq!((code, stderr.lines().count()), (Some(1), 1), "{stderr}");
+        let minor: Vec<&str> = version.split('.').take(2).collect();
+        assert!(stderr.contains(&minor.join(".")), "{stderr}");
+    }
+}

@@ -1,0 +1,196 @@
+//! Whole events against what the traced program wrote down itself.
+
+use serde_json::{Value, json};
+use tests::{Program, Tracer, assert_same, calls, interpreters};
+
+/// Functions that only `truth.call` calls in the programs.
+const FUNCTIONS: [&str; 18] = [
+    "_operator.truth",
+    "_operator.is_",
+    "builtins.list.pop",
+    "builtins.list.remove",
+    "builtins.dict.get",
+    "builtins.dict.pop",
+    "builtins.print",
+    "builtins.max",
+    "posix.getpid",
+    "posix.unlink",
+    "posix.mkdir",
+    "posix.kill",
+    "posix.read",
+    "zlib.decompress",
+    "time.sleep",
+    "builtins.bytes.decode",
+    "builtins.str.encode",
+    "builtins.none",
+];
+
+/// The calls of functions under test made by `truth.call` itself.
+fn traced(program: &str, stack_function: &str) {
+    for python in interpreters() {
+        let mut program = Program::start(&python, program);
+        let mut args = vec!["-e", "none"];
+        for function in FUNCTIONS {
+            args.extend(["-f", function]);
+        }
+        let tracer = Tracer::attach(&program, &args);
+        let truth = program.run();
+        let trace = tracer.stop();
+        let calls: Vec<Value> = calls(&trace.events)
+            .into_iter()
+            .filter(|call| call["stack"][0]["function"] == stack_function)
+            .collect();
+        assert_same(&calls, &truth);
+        assert_eq!(trace.summary["lost"], 0);
+        assert_eq!(trace.summary["faults"], 0);
+        assert!(program.end(), "the program went on as if nothing was");
+    }
+}
+
+#[test]
+fn values_are_those_at_the_moment_of_the_call() {
+    traced("values.py", "call");
+}
+
+#[test]
+fn results_and_exceptions_are_told_apart() {
+    traced("outcomes.py", "call");
+}
+
+#[test]
+fn every_call_has_the_line_it_stands_on() {
+    for python in interpreters() {
+        let mut program = Program::start(&python, "lines.py");
+        let tracer = Tracer::attach(&program, &["-e", "none", "-f", "posix.getppid", "--stack", "5"]);
+        let expected = program.run().remove(0);
+        let trace = tracer.stop();
+        let mut frames: Vec<Value> = calls(&trace.events)
+            .iter()
+            .map(|call| call["stack"].clone())
+            .collect();
+        let evaluated = frames.pop().expect("the last call is the one in eval");
+        let lines: Vec<Value> = frames.iter().map(|stack| stack[0]["line"].clone()).collect();
+        // The program lists its marks from top to bottom; calls come in that order too.
+        assert_eq!(json!(lines), expected, "{}", python.display());
+        assert_eq!(
+            evaluated[0],
+            json!({"function": "<module>", "file": "<string>", "line": 1})
+        );
+        let functions: Vec<&Value> = frames.iter().map(|stack| &stack[0]["function"]).collect();
+        assert_eq!(functions[2], "nested.<locals>.inner");
+        assert_eq!(frames[2][1]["function"], "nested");
+        assert_eq!(frames[2][2]["function"], "<module>");
+        assert!(program.end());
+    }
+}
+
+#[test]
+fn events_of_threads_are_not_mixed_up() {
+    for python in interpreters() {
+        let mut program = Program::start(&python, "threads.py");
+        let tracer = Tracer::attach(&program, &["-e", "none", "-f", "_operator.is_"]);
+        let ids = program.run().remove(0);
+        let trace = tracer.stop();
+        let calls = calls(&trace.events);
+        for number in 0..8 {
+            let of_thread: Vec<&Value> = calls.iter().filter(|call| call["args"][0] == number).collect();
+            assert_eq!(of_thread.len(), 2000);
+            for (i, call) in of_thread.iter().enumerate() {
+                assert_eq!(call["args"][1], i);
+                assert_eq!(call["tid"], ids[number.to_string()]);
+                assert_eq!(call["outcome"], "return");
+            }
+        }
+        assert_eq!(trace.summary["lost"], 0);
+        assert!(program.end());
+    }
+}
+
+#[test]
+fn counters_agree_with_the_programs_own_count() {
+    for python in interpreters() {
+        for ring in ["1", "16"] {
+            let mut program = Program::start(&python, "count.py");
+            let tracer = Tracer::attach(&program, &["-e", "none", "-f", "_operator.is_", "--ring", ring]);
+            program.run();
+            let trace = tracer.stop();
+            let n = |field: &str| trace.summary[field].as_u64().expect("a counter");
+            assert_eq!(n("hits"), 100_000);
+            assert_eq!(n("hits"), n("delivered") + n("dropped") + n("filtered"));
+            assert_eq!(
+                n("return_hits"),
+                n("return_delivered") + n("return_dropped") + n("return_filtered")
+            );
+            assert_eq!(n("lost"), n("dropped"));
+            assert_eq!(calls(&trace.events).len() as u64, n("delivered"));
+            assert!(program.end());
+        }
+    }
+}
+
+#[test]
+fn a_call_inside_a_call_has_it_as_parent() {
+    for python in interpreters() {
+        let mut program = Program::start(&python, "nested.py");
+        let tracer = Tracer::attach(&program, &["--nested"]);
+        program.run();
+        let trace = tracer.stop();
+        let calls = calls(&trace.events);
+        let print = calls
+            .iter()
+            .find(|call| call["args"] == json!(["inner"]))
+            .expect("print is seen");
+        let write = calls
+            .iter()
+            .find(|call| call["args"][1]["bytes"] == "aW5uZXI=")
+            .expect("write is seen");
+        assert_eq!(print["function"], "builtins.print");
+        assert_eq!(print["parent"], Value::Null);
+        assert_eq!(write["function"], "posix.write");
+        assert_eq!(write["parent"], print["id"]);
+        assert_eq!(write["stack"][0]["function"], "File.write");
+        assert!(program.end());
+    }
+}
+
+#[test]
+fn a_default_trace_shows_each_act_once() {
+    for python in interpreters() {
+        let mut program = Program::start(&python, "effects.py");
+        let tracer = Tracer::attach(&program, &[]);
+        program.run();
+        let trace = tracer.stop();
+        let seen = |effect: &str, args: Value| {
+            let calls = calls(&trace.events);
+            let of: Vec<_> = calls
+                .into_iter()
+                .filter(|call| call["effect"] == effect && (args.is_null() || call["args"] == args))
+                .collect();
+            assert_eq!(of.len(), 1, "{effect} {args}: {of:?}");
+            of[0].clone()
+        };
+        let opened = seen(
+            "file.open",
+            json!([seen("file.rename", Value::Null)["args"][0], "w"]),
+        );
+        assert_eq!(opened["target"]["path"], opened["args"][0]);
+        let write = seen("file.write", json!(["hello"]));
+        assert_eq!(write["self"]["object"], "_io.TextIOWrapper");
+        assert_eq!(seen("net.send", json!([{"bytes": "cGluZw=="}]))["result"], 4);
+        assert_eq!(
+            seen("net.recv", json!([16]))["result"],
+            json!({"bytes": "cGluZw=="})
+        );
+        let insert = json!(["insert into t values (?)", {"tuple": [1]}]);
+        assert_eq!(
+            seen("db.execute", insert)["target"]["sql"],
+            "insert into t values (?)"
+        );
+        seen("db.commit", Value::Null);
+        seen("env.set", Value::Null);
+        assert_eq!(seen("process.spawn", json!(["true"]))["result"], 0);
+        assert_eq!(seen("console.print", json!(["printed"]))["result"], Value::Null);
+        assert_eq!(trace.summary["lost"], 0);
+        assert!(program.end());
+    }
+}
