@@ -33,7 +33,7 @@ pub fn run(binary: &Path) -> Result<()> {
     let mut service = Service::start()?;
     let shown = show(binary, root, &mut service);
     if shown.is_err() {
-        end(&mut service.process);
+        service.stop();
     }
     shown
 }
@@ -128,6 +128,16 @@ impl Service {
                 Err(error)
             }
         }
+    }
+
+    /// Ends the service by SIGTERM, on which it removes its files, or else the hard way.
+    fn stop(&mut self) {
+        let _ = Command::new("kill").arg(self.process.id().to_string()).status();
+        let asked = Instant::now();
+        while asked.elapsed() < ANSWER_LIMIT && matches!(self.process.try_wait(), Ok(None)) {
+            thread::sleep(Duration::from_millis(20));
+        }
+        end(&mut self.process);
     }
 
     /// What `GET /health` answers; an error unless the service runs and is well.
