@@ -114,6 +114,8 @@ def encode(o, depth=0):
     if isinstance(o, BaseException):
         args = first(o.args)
         value["args"] = [encode(x, depth + 1) for x in args] if depth < MAX_DEPTH else []
+        if len(value["args"]) != len(o.args):
+            value["args_len"] = len(o.args)
         return value
     for base in PLAIN:
         if isinstance(o, base):

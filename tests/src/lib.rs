@@ -9,7 +9,7 @@ mod program;
 mod tracer;
 
 pub use breakpoints::{assert_no_breakpoints, differences};
-pub use compare::{assert_same, calls, without};
+pub use compare::{assert_same, calls, parse, without};
 pub use program::Program;
 pub use tracer::{Trace, Tracer, binary};
 

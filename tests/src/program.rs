@@ -63,7 +63,7 @@ impl Program {
             if line == "done" {
                 return printed;
             }
-            printed.push(serde_json::from_str(&line).expect("the program prints JSON"));
+            printed.push(crate::parse(&line));
         }
     }
 

@@ -94,7 +94,7 @@ impl Tracer {
     /// Waits until it ends by itself; it must succeed.
     pub fn wait(mut self) -> Trace {
         let mut events: Vec<Value> = (&mut self.output)
-            .map(|line| serde_json::from_str(&line.expect("text")).expect("every line is JSON"))
+            .map(|line| crate::parse(&line.expect("text")))
             .collect();
         let mut stderr = String::new();
         let _ = self
@@ -117,9 +117,8 @@ impl Tracer {
 
 impl Drop for Tracer {
     fn drop(&mut self) {
-        if let Ok(None) = self.child.try_wait() {
-            let _ = kill(self.pid(), Signal::SIGINT);
-            let _ = self.child.wait();
-        }
+        // Nobody reads its output any more, so it could not end by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

@@ -163,7 +163,7 @@ fn what_cannot_be_traced_is_said_in_one_line() {
         .spawn()
         .expect("cat runs");
     let not_python = child.id().to_string();
-    for (pid, part) in [("999999999", "no such process"), (not_python.as_str(), "Python")] {
+    for (pid, part) in [("999999999", "no process"), (not_python.as_str(), "Python")] {
         let (code, stderr) = fails(&["--pid", pid]);
         assert_eq!(code, Some(1), "{stderr}");
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
@@ -195,7 +195,7 @@ fn other_versions_are_refused_by_name() {
         if interpreters().is_empty() || !python.exists() {
             continue;
         }
-        let program = Program::start(&python, "count.py");
+        let program = Program::start(&python, "idle.py");
         let (code, stderr) = fails(&["--pid", &program.pid().to_string()]);
         assert_eq!((code, stderr.lines().count()), (Some(1), 1), "{stderr}");
         let minor: Vec<&str> = version.split('.').take(2).collect();

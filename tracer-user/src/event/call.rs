@@ -25,6 +25,9 @@ pub struct CallEvent<'a> {
     pub time_ns: u64,
     pub duration_ns: Option<u64>,
     pub meta: &'a SiteMeta,
+    /// `module.qualname`, and how long its module part is.
+    pub function: &'a str,
+    pub module_len: usize,
     pub arguments: Arguments<'a>,
     pub outcome: Outcome<'a>,
     pub stack: Vec<Frame>,
@@ -118,6 +121,16 @@ impl<'a> ExceptionArgs<'a> {
 }
 
 impl<'a> CallEvent<'a> {
+    /// `module` of `module.qualname`.
+    pub fn module(&self) -> &'a str {
+        self.function.get(..self.module_len).unwrap_or_default()
+    }
+
+    /// `qualname` of `module.qualname`.
+    pub fn qualname(&self) -> &'a str {
+        self.function.get(self.module_len + 1..).unwrap_or(self.function)
+    }
+
     /// A part of the event's target: an argument by place or name, or the result.
     pub fn part(&self, from: From) -> Option<&Value<'a>> {
         match from {

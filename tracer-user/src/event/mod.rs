@@ -15,6 +15,8 @@ pub struct SiteMeta {
     pub function: Arc<str>,
     /// Module part of `function` (`_socket`), so that `qualname` is the rest.
     pub module_len: usize,
+    /// Other names it goes by: several types may share one C function.
+    pub aliases: Arc<[Arc<str>]>,
     /// `group.name`: `file.open`; `other.call` for functions named by `-f` that have none.
     pub effect: &'static str,
     pub convention: Convention,
@@ -39,13 +41,14 @@ impl SiteMeta {
         !ENCLOSING.contains(&group)
     }
 
-    /// `module` of `module.qualname`.
-    pub fn module(&self) -> &str {
-        self.function.get(..self.module_len).unwrap_or_default()
-    }
-
-    /// `qualname` of `module.qualname`.
-    pub fn qualname(&self) -> &str {
-        self.function.get(self.module_len + 1..).unwrap_or(&self.function)
+    /// The function's name for an object of that type, where several types share the function.
+    pub fn name_for(&self, type_name: &str) -> Option<&Arc<str>> {
+        let method = self.function.rsplit('.').next()?;
+        self.aliases.iter().find(|alias| {
+            alias
+                .strip_suffix(method)
+                .and_then(|owner| owner.strip_suffix('.'))
+                == Some(type_name)
+        })
     }
 }

@@ -42,7 +42,7 @@ impl Sink for Json {
             None => out.extend_from_slice(b"null"),
         }
         out.extend_from_slice(b",\"function\":");
-        json_text(&call.meta.function, out);
+        json_text(call.function, out);
         out.extend_from_slice(b",\"effect\":");
         json_text(call.meta.effect, out);
         arguments(call, names, out);

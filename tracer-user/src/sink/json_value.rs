@@ -41,12 +41,7 @@ pub fn value(value: &Value<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
                 push!(out, "{{\"int\":\"{sign}{leading}\",\"len\":{len}}}");
             }
         }
-        Value::Float(n) if n.is_finite() => number::float(*n, out),
-        Value::Float(n) => {
-            out.extend_from_slice(b"{\"float\":");
-            special_float(*n, out);
-            out.push(b'}');
-        }
+        Value::Float(n) => float(*n, out),
         Value::Complex(real, imag) => {
             out.extend_from_slice(b"{\"complex\":[");
             float(*real, out);
@@ -73,16 +68,11 @@ pub fn value(value: &Value<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
 
 fn float(n: f64, out: &mut Vec<u8>) {
     if n.is_finite() {
-        number::float(n, out)
-    } else {
-        special_float(n, out)
+        return number::float(n, out);
     }
-}
-
-fn special_float(n: f64, out: &mut Vec<u8>) {
-    out.push(b'"');
+    out.extend_from_slice(b"{\"float\":\"");
     number::float(n, out);
-    out.push(b'"');
+    out.extend_from_slice(b"\"}");
 }
 
 fn string(text: &Text<'_>, out: &mut Vec<u8>) {

@@ -5,10 +5,7 @@ use std::io::Write as _;
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{ProcessChange, Sink, Summary, TargetInfo, escape::plain, json_value::text_of, repr};
-use crate::event::{
-    SiteMeta,
-    call::{CallEvent, Frame, Outcome, TypeNames},
-};
+use crate::event::call::{CallEvent, Frame, Outcome, TypeNames};
 
 const NS_PER_S: u64 = 1_000_000_000;
 
@@ -38,7 +35,7 @@ impl Sink for Text {
         push!(out, " {}/{} ", call.pid, call.tid);
         place(call.stack.first(), out);
         out.extend_from_slice(b"  ");
-        function(call.meta, out);
+        function(call, out);
         arguments(call, names, out);
         match &call.outcome {
             Outcome::Returned(result) => {
@@ -114,9 +111,9 @@ fn place(frame: Option<&Frame>, out: &mut Vec<u8>) {
 }
 
 /// Methods without their module, builtins and `open` bare, the rest in full.
-fn function(meta: &SiteMeta, out: &mut Vec<u8>) {
-    let bare = meta.qualname().contains('.') || matches!(meta.module(), "builtins" | "_io");
-    plain(if bare { meta.qualname() } else { &meta.function }, out);
+fn function(call: &CallEvent<'_>, out: &mut Vec<u8>) {
+    let bare = call.qualname().contains('.') || matches!(call.module(), "builtins" | "_io" | "io");
+    plain(if bare { call.qualname() } else { call.function }, out);
 }
 
 fn arguments(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {

@@ -93,7 +93,7 @@ pub struct OutputArgs {
     /// One line a call, as strace does; or one JSON object a line
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
-    /// Write there (created 0600); a name ending in `.pytrace` is a recording for `replay`
+    /// Write there (created 0600)
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Stop after this many events

@@ -9,7 +9,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
 /// Chunks waiting to be written at most; each is at most about [`CHUNK`] bytes.
@@ -28,6 +28,9 @@ impl Output {
     pub fn open(path: Option<&Path>) -> anyhow::Result<Self> {
         let to: Box<dyn Write + Send> = match path {
             None => Box::new(io::stdout()),
+            Some(path) if path.extension().is_some_and(|end| end == "pytrace") => {
+                bail!("recordings (.pytrace) are not written yet; give another name for text or JSON")
+            }
             Some(path) => {
                 Box::new(create(path).with_context(|| format!("cannot create {}", path.display()))?)
             }

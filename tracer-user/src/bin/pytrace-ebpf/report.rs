@@ -110,7 +110,25 @@ impl<N: Names> Reporter<N> {
         let Some(meta) = self.sites.get(header.site as usize) else {
             return;
         };
+        let arguments = arguments(call.entry.values());
+        let mut names = TypeNames {
+            names: &mut self.names,
+            target: header.target,
+        };
+        let owner = match &arguments.self_ {
+            Some(Value::Object { ty, .. }) if !meta.aliases.is_empty() => Some(names.of(*ty)),
+            _ => None,
+        };
+        let renamed = owner
+            .as_ref()
+            .and_then(|owner| Some((meta.name_for(owner)?, owner)));
+        let (function, module_len) = match renamed {
+            Some((name, owner)) => (name, owner.rfind('.').unwrap_or(0)),
+            None => (&meta.function, meta.module_len),
+        };
         let event = CallEvent {
+            function,
+            module_len,
             id: call.id,
             parent: call.parent,
             target: header.target,
@@ -119,7 +137,7 @@ impl<N: Names> Reporter<N> {
             time_ns: self.epoch_ns.saturating_add(header.time_ns),
             duration_ns: duration,
             meta,
-            arguments: arguments(call.entry.values()),
+            arguments,
             outcome,
             stack,
         };

@@ -87,6 +87,11 @@ impl Traced {
                     meta: SiteMeta {
                         function: Arc::from(function.function.as_str()),
                         module_len: function.module_len,
+                        aliases: function
+                            .aliases
+                            .iter()
+                            .map(|alias| Arc::from(alias.as_str()))
+                            .collect(),
                         effect: entry.map_or("other.call", |entry| entry.effect),
                         convention: function.convention,
                         self_kind: function.self_kind,
