@@ -11,6 +11,7 @@ use aya_ebpf::{
     },
     programs::{ProbeContext, RetProbeContext},
 };
+use aya_log_ebpf::warn;
 use tracer_common::{
     cookie::{COOKIE_REGISTERS, Packed},
     counters::{Control, SiteCounters},
@@ -95,6 +96,7 @@ pub fn entry(ctx: &ProbeContext) {
     let tstate = thread::state(hit.target, hit.cookie.target(), tid);
     if tstate == 0 {
         slot.flags |= FLAG_NO_TSTATE;
+        warn!(ctx, "no thread state found for thread {}", tid);
     }
     let frame = thread::frame(hit.target, tstate);
     begin_entry(

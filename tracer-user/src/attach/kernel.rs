@@ -27,6 +27,8 @@ pub struct KernelOptions {
     pub ring_bytes: u32,
     /// Probe sites at most.
     pub sites: u32,
+    /// What the kernel half logs: [`log::Level`] as a number, 0 for nothing.
+    pub log_level: u8,
     /// Load programs that do nothing, to measure what a bare probe costs.
     pub empty: bool,
 }
@@ -86,6 +88,7 @@ impl Kernel {
             .next_power_of_two()
             .clamp(SLOT_RANGE.0, SLOT_RANGE.1);
         let mut ebpf = EbpfLoader::new()
+            .override_global("AYA_LOG_LEVEL", &options.log_level, false)
             .map_max_entries("SLOTS", slots)
             .map_max_entries("EVENTS", options.ring_bytes)
             .map_max_entries("COUNTERS", options.sites.max(1))

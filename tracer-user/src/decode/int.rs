@@ -6,7 +6,7 @@ use num_bigint::BigUint;
 const DIGIT_BITS: u64 = 30;
 /// Above this many 30-bit digits the decimal digits are not worked out (their number would need
 /// numbers as large as the int itself).
-const MAX_DIGITS: u64 = 200_000;
+const MAX_DIGITS: u64 = 2_000;
 /// Decimal digits shown of a cut int.
 const SHOWN: usize = 64;
 
@@ -25,6 +25,15 @@ pub fn leading_decimals(top: &BigUint, captured: u32, digits: u64) -> Option<(St
     }
     let certain = low.bytes().zip(high.bytes()).take_while(|(a, b)| a == b).count();
     Some((low[..certain.min(SHOWN)].to_owned(), low.len() as u64))
+}
+
+/// Bits of such an int.
+pub fn bits(top: &BigUint, captured: u32, digits: u64) -> u64 {
+    top.bits().saturating_add(
+        digits
+            .saturating_sub(u64::from(captured))
+            .saturating_mul(DIGIT_BITS),
+    )
 }
 
 #[cfg(test)]

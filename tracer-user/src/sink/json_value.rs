@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     decode::{
-        int::leading_decimals,
+        int::{self, leading_decimals},
         value::{BytesKind, SequenceKind, Text, Value},
     },
     event::call::{ExceptionArgs, TypeNames},
@@ -37,8 +37,13 @@ pub fn value(value: &Value<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
             if u64::from(*captured) == *digits {
                 push!(out, "{{\"int\":\"{sign}{magnitude}\"}}");
             } else {
-                let (leading, len) = leading_decimals(magnitude, *captured, *digits).unwrap_or_default();
-                push!(out, "{{\"int\":\"{sign}{leading}\",\"len\":{len}}}");
+                match leading_decimals(magnitude, *captured, *digits) {
+                    Some((leading, len)) => push!(out, "{{\"int\":\"{sign}{leading}\",\"len\":{len}}}"),
+                    None => {
+                        let bits = int::bits(magnitude, *captured, *digits);
+                        push!(out, "{{\"int\":\"{sign}\",\"bits\":{bits}}}");
+                    }
+                }
             }
         }
         Value::Float(n) => float(*n, out),

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     decode::{
-        int::leading_decimals,
+        int::{self, leading_decimals},
         value::{BytesKind, SequenceKind, Value},
     },
     event::call::{ExceptionArgs, TypeNames},
@@ -35,8 +35,10 @@ pub fn value(value: &Value<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
             if u64::from(*captured) == *digits {
                 push!(out, "{sign}{magnitude}");
             } else {
-                let (leading, _) = leading_decimals(magnitude, *captured, *digits).unwrap_or_default();
-                push!(out, "{sign}{leading}...");
+                match leading_decimals(magnitude, *captured, *digits) {
+                    Some((leading, _)) => push!(out, "{sign}{leading}..."),
+                    None => push!(out, "<int of {} bits>", int::bits(magnitude, *captured, *digits)),
+                }
             }
         }
         Value::Float(n) => number::float(*n, out),

@@ -27,6 +27,16 @@ impl Default for Text {
     }
 }
 
+impl Text {
+    /// Times in UTC, wherever this runs.
+    pub fn utc() -> Self {
+        Self {
+            zone: TimeZone::UTC,
+            ..Self::default()
+        }
+    }
+}
+
 impl Sink for Text {
     fn header(&mut self, _: &[TargetInfo], _: &mut Vec<u8>) {}
 

@@ -70,6 +70,7 @@ pub fn doctor(pid: Option<u32>) -> anyhow::Result<()> {
     match Kernel::load(KernelOptions {
         ring_bytes: 1 << 20,
         sites: 1,
+        log_level: 0,
         empty: false,
     }) {
         Ok(_) => println!("BPF programs   load (uprobe_multi, sleepable, bpf_loop)"),

@@ -35,6 +35,8 @@ impl fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
+/// Interrupted again while the last output waited for its reader.
+const INTERRUPTED: i32 = 130;
 const COULD_NOT: u8 = 1;
 const USAGE: u8 = 2;
 

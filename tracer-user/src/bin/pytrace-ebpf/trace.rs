@@ -62,6 +62,7 @@ async fn session(args: &TraceArgs, traced: Vec<Traced>) -> anyhow::Result<()> {
     let mut kernel = Kernel::load(KernelOptions {
         ring_bytes: args.ring << 20,
         sites,
+        log_level: if args.verbose == 0 { 0 } else { args.verbose + 1 },
         empty: args.empty,
     })?;
     logging::kernel(&mut kernel, args.verbose);
@@ -326,10 +327,21 @@ impl Session {
         let inner = self.pairing.counts().inner;
         let summary = self.reporter.summary(&counters, inner, &mut self.buffer);
         if self.has_output() {
-            self.send().await;
+            let mut again = signal(SignalKind::interrupt())?;
+            tokio::select! {
+                () = self.send() => {}
+                _ = again.recv() => std::process::exit(crate::INTERRUPTED),
+            }
         }
         print_summary(&summary);
-        match self.output.finish() {
+        // Whoever asks a second time does not want to wait for the reader of the output.
+        let mut again = signal(SignalKind::interrupt())?;
+        let written = tokio::task::spawn_blocking(move || self.output.finish());
+        let result = tokio::select! {
+            written = written => written?,
+            _ = again.recv() => std::process::exit(crate::INTERRUPTED),
+        };
+        match result {
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
             result => result.context("cannot write the output"),
         }
