@@ -27,6 +27,11 @@ use crate::cli::{Format, OutputArgs};
 /// Code objects whose lines are kept decoded.
 const MAX_CODES: usize = 16 * 1024;
 
+/// Target, address and fingerprint of a code object.
+type CodeKey = (u16, u64, u64);
+/// A code object that could be named, and its lines.
+type Named = (Arc<Code>, Arc<Lines>);
+
 /// Which events are shown.
 #[derive(Clone, Copy, Debug)]
 struct Filter {
@@ -42,7 +47,7 @@ pub struct Reporter<N> {
     names: N,
     sink: Box<dyn Sink>,
     filter: Filter,
-    codes: HashMap<(u16, u64, u64), Option<(Arc<Code>, Arc<Lines>)>>,
+    codes: HashMap<CodeKey, Option<Named>>,
     /// Unix time of `CLOCK_MONOTONIC` 0, nanoseconds.
     epoch_ns: u64,
     events: u64,
