@@ -44,7 +44,7 @@ pub fn run() -> anyhow::Result<()> {
         "verifier load",
         shell::as_root(&build::binary().to_string_lossy()).arg("doctor"),
     )?;
-    tally.tests("unit tests", shell::cargo(&["test", "--quiet"]))?;
+    tally.tests("unit tests", shell::cargo(&["test", "--quiet", "--no-fail-fast"]))?;
     tally.tests("end-to-end tests", e2e_command(None))?;
     tally.finish()
 }
@@ -67,7 +67,7 @@ fn e2e_command(filter: Option<&str>) -> Command {
         command.arg(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command
     };
-    command.args(["test", "--package", "tests", "--"]);
+    command.args(["test", "--package", "tests", "--no-fail-fast", "--"]);
     // What ran is printed by the tests themselves.
     command.args(["--nocapture"]).args(filter);
     command.env("PYTRACE_BIN", build::binary());
