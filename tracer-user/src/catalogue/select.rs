@@ -1,130 +1,348 @@
-//! What the user asked to see: `-e` and `-f`.
+//! Which effects and functions were asked for: `-e` and `-f`.
 
-use globset::{Glob, GlobMatcher};
-use thiserror::Error;
+use std::collections::BTreeSet;
+use std::fmt;
 
-use super::effects::{EFFECTS, WORLD, group, groups};
+use globset::{Glob, GlobSet, GlobSetBuilder};
 
-/// Why a list or a pattern is not understood.
-#[derive(Debug, Error)]
+use super::effects::{self, EFFECTS, GROUPS, OTHER};
+
+/// What `-e` is when it is not given.
+pub const DEFAULT_EFFECTS: &str = "world";
+
+/// The effects chosen by a list such as `file,net`, `all,!time`, `none` or `file.open`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selection(BTreeSet<&'static str>);
+
+/// Why a selection was not understood.
+#[derive(Debug, thiserror::Error)]
 pub enum SelectError {
     #[error(
-        "no effect or group is called `{name}`; groups: {groups}, world, all, none; see `pytrace-ebpf effects`"
+        "unknown effect `{word}`{near}; groups are {groups} (and world, all, none); see `pytrace-ebpf effects`"
     )]
-    Unknown { name: String, groups: String },
-    #[error("`{pattern}` is not a pattern: {error}")]
-    Pattern { pattern: String, error: globset::Error },
-}
-
-/// A choice of effects.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Selection {
-    effects: Vec<&'static str>,
+    UnknownEffect {
+        word: String,
+        /// `: did you mean …?`, or nothing.
+        near: String,
+        groups: String,
+    },
+    #[error("`-f {glob}` is not a glob: {source}")]
+    Glob { glob: String, source: globset::Error },
 }
 
 impl Selection {
-    /// Reads `file,net`, `all,!time`, `none`: from left to right, `!x` takes x out. A list that starts by taking out
-    /// takes out of `world`.
+    /// Reads a comma-separated list, from left to right: a word adds what it names, `!word` takes
+    /// it out, `none` takes everything out. A list that starts with `!` starts from `world`.
     ///
     /// # Errors
-    /// A name that is neither effect nor group.
+    ///
+    /// [`SelectError::UnknownEffect`], with what the word may have meant.
     pub fn parse(list: &str) -> Result<Self, SelectError> {
-        let mut selection = Self::default();
-        if list.trim_start().starts_with('!') {
-            selection.effects = matching("world")?;
-        }
-        for item in list.split(',').map(str::trim).filter(|item| !item.is_empty()) {
-            match item.strip_prefix('!') {
-                Some(out) => {
-                    let out = matching(out)?;
-                    selection.effects.retain(|effect| !out.contains(effect));
+        let mut chosen = BTreeSet::new();
+        let words = list.split(',').map(str::trim).filter(|word| !word.is_empty());
+        for (i, word) in words.enumerate() {
+            match word.strip_prefix('!') {
+                Some(without) => {
+                    if i == 0 {
+                        chosen.extend(named(DEFAULT_EFFECTS)?);
+                    }
+                    for effect in named(without)? {
+                        chosen.remove(effect);
+                    }
                 }
-                None => selection.effects.extend(matching(item)?),
+                None if word == "none" => chosen.clear(),
+                None => chosen.extend(named(word)?),
             }
         }
-        Ok(selection)
+        Ok(Self(chosen))
     }
 
-    /// Whether an effect (`group.name`) was chosen.
+    /// Whether calls with this effect were asked for.
     pub fn wants(&self, effect: &str) -> bool {
-        self.effects.contains(&effect)
+        self.0.contains(effect)
+    }
+
+    /// Nothing was asked for.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
-fn matching(name: &str) -> Result<Vec<&'static str>, SelectError> {
-    let chosen = |effect: &str| match name {
-        "all" => true,
-        "none" => false,
-        "world" => WORLD.contains(&group(effect)),
-        _ => effect == name || group(effect) == name,
-    };
-    let effects: Vec<_> = EFFECTS
+impl Default for Selection {
+    /// Everything that reaches outside the process.
+    fn default() -> Self {
+        let world =
+            |effect: &&effects::Effect| effects::group(effect.group()).is_some_and(|group| group.world);
+        Self(EFFECTS.iter().filter(world).map(|effect| effect.effect).collect())
+    }
+}
+
+/// All effects that a word names.
+fn named(word: &str) -> Result<BTreeSet<&'static str>, SelectError> {
+    if word == "none" {
+        return Ok(BTreeSet::new());
+    }
+    if word == "world" {
+        return Ok(Selection::default().0);
+    }
+    let is_meant =
+        |effect: &&'static str| word == "all" || word == *effect || word == effects::group_of(effect);
+    let found: BTreeSet<_> = all_effects().filter(is_meant).collect();
+    if found.is_empty() {
+        Err(unknown(word))
+    } else {
+        Ok(found)
+    }
+}
+
+/// Effects of C functions, effects of bytecodes, and [`OTHER`].
+fn all_effects() -> impl Iterator<Item = &'static str> {
+    EFFECTS
         .iter()
-        .map(|entry| entry.effect)
-        .filter(|effect| chosen(effect))
-        .collect();
-    if effects.is_empty() && name != "none" {
-        return Err(SelectError::Unknown {
-            name: name.into(),
-            groups: groups().join(", "),
-        });
-    }
-    Ok(effects)
+        .map(|effect| effect.effect)
+        .chain(effects::BYTECODE_EFFECTS.iter().copied())
+        .chain([OTHER])
 }
 
-/// Functions named by `-f`.
-#[derive(Clone, Debug, Default)]
-pub struct Functions {
-    patterns: Vec<GlobMatcher>,
+fn unknown(word: &str) -> SelectError {
+    let names = GROUPS
+        .iter()
+        .map(|group| group.name)
+        .chain(["world", "all", "none"]);
+    let near: BTreeSet<&str> = names
+        .chain(all_effects())
+        .filter(|name| is_near(word, name))
+        .take(8)
+        .collect();
+    SelectError::UnknownEffect {
+        word: word.to_owned(),
+        near: if near.is_empty() {
+            String::new()
+        } else {
+            format!(
+                ": did you mean {}?",
+                near.into_iter().collect::<Vec<_>>().join(", ")
+            )
+        },
+        groups: GROUPS
+            .iter()
+            .map(|group| group.name)
+            .collect::<Vec<_>>()
+            .join(", "),
+    }
 }
+
+/// A slip of the finger away, or the same act's name (`open`, `socket.open` for `file.open`).
+fn is_near(word: &str, name: &str) -> bool {
+    let act = word.rsplit('.').next();
+    distance(word, name) <= 1 + word.len() / 4 || name.split_once('.').map(|(_, act)| act) == act
+}
+
+/// Levenshtein distance in characters.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// The functions named by `-f`.
+#[derive(Clone, Debug)]
+pub struct Functions(GlobSet);
 
 impl Functions {
-    /// Reads patterns in which `*` and `?` stand for any characters, dots included.
+    /// Reads the globs. `*` matches dots too: `zlib.*` is everything in zlib, its types' methods
+    /// included.
     ///
     /// # Errors
-    /// A pattern that is none.
-    pub fn parse(patterns: &[String]) -> Result<Self, SelectError> {
-        let compile = |pattern: &String| {
-            Glob::new(pattern)
-                .map(|glob| glob.compile_matcher())
-                .map_err(|error| SelectError::Pattern {
-                    pattern: pattern.clone(),
-                    error,
-                })
+    ///
+    /// [`SelectError::Glob`], naming the first one that is none.
+    pub fn parse<S: AsRef<str>>(globs: &[S]) -> Result<Self, SelectError> {
+        let bad = |glob: &str, source| SelectError::Glob {
+            glob: glob.to_owned(),
+            source,
         };
-        Ok(Self {
-            patterns: patterns.iter().map(compile).collect::<Result<_, _>>()?,
-        })
+        let mut set = GlobSetBuilder::new();
+        for glob in globs.iter().map(AsRef::as_ref) {
+            set.add(Glob::new(glob).map_err(|source| bad(glob, source))?);
+        }
+        let set = set.build().map_err(|source| bad("", source))?;
+        Ok(Self(set))
     }
 
-    /// Whether one of the patterns matches the function's name or another name it goes by.
-    pub fn matches(&self, name: &str, aliases: &[String]) -> bool {
-        let matches = |name: &str| self.patterns.iter().any(|pattern| pattern.is_match(name));
-        matches(name) || aliases.iter().any(|alias| matches(alias))
+    /// Whether the function was named, by its own name or another one it is reachable by
+    /// (`builtins.open` of `_io.open`).
+    pub fn matches<S: AsRef<str>>(&self, name: &str, aliases: &[S]) -> bool {
+        self.0.is_match(name) || aliases.iter().any(|alias| self.0.is_match(alias.as_ref()))
     }
+
+    /// Nothing was named.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// A group as `pytrace-ebpf effects` lists it: each effect with the functions that have it.
+pub struct GroupListing {
+    pub group: &'static effects::Group,
+    pub effects: Vec<(&'static str, Vec<&'static str>)>,
+}
+
+/// The catalogue, by group and effect in the order of the table.
+pub fn groups() -> Vec<GroupListing> {
+    GROUPS
+        .iter()
+        .map(|group| {
+            let mut listed: Vec<(&'static str, Vec<&'static str>)> = Vec::new();
+            for effect in EFFECTS.iter().filter(|effect| effect.group() == group.name) {
+                let at = listed
+                    .iter()
+                    .position(|(name, _)| *name == effect.effect)
+                    .unwrap_or(listed.len());
+                if at == listed.len() {
+                    listed.push((effect.effect, Vec::new()));
+                }
+                listed[at].1.extend(effect.names.first());
+            }
+            for &effect in effects::BYTECODE_EFFECTS {
+                if effects::group_of(effect) == group.name {
+                    listed.push((effect, Vec::new()));
+                }
+            }
+            GroupListing {
+                group,
+                effects: listed,
+            }
+        })
+        .collect()
+}
+
+/// Writes the catalogue for people to read.
+///
+/// # Errors
+///
+/// Those of `out`.
+pub fn write_groups(out: &mut impl fmt::Write) -> fmt::Result {
+    for listing in groups() {
+        let world = if listing.group.world { " (world)" } else { "" };
+        writeln!(out, "{}{world}: {}", listing.group.name, listing.group.doc)?;
+        for (effect, functions) in listing.effects {
+            let functions = if functions.is_empty() {
+                "(bytecodes)".to_owned()
+            } else {
+                functions.join(" ")
+            };
+            writeln!(out, "  {effect:<20} {functions}")?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn lists_are_read_from_left_to_right() {
-        let selection = Selection::parse("file,!file.stat,time.sleep").unwrap();
-        assert!(selection.wants("file.open") && selection.wants("time.sleep"));
-        assert!(!selection.wants("file.stat") && !selection.wants("time.read"));
-        assert!(Selection::parse("all,!time").unwrap().wants("random.read"));
-        assert!(!Selection::parse("world").unwrap().wants("random.read"));
-        assert_eq!(Selection::parse("none").unwrap(), Selection::default());
-        assert!(Selection::parse("!net").unwrap().wants("file.open"));
-        assert!(Selection::parse("flie").is_err());
+    fn selected(list: &str) -> Selection {
+        Selection::parse(list).expect(list)
     }
 
     #[test]
-    fn patterns_match_names_and_aliases() {
-        let functions = Functions::parse(&["builtins.open".into(), "zlib.*".into()]).unwrap();
-        assert!(functions.matches("_io.open", &["builtins.open".into()]));
-        assert!(functions.matches("zlib.Compress.flush", &[]));
-        assert!(!functions.matches("posix.open", &[]));
+    fn world_is_the_default_and_stays_outside() {
+        assert_eq!(selected(DEFAULT_EFFECTS), Selection::default());
+        let world = Selection::default();
+        for effect in [
+            "file.open",
+            "net.send",
+            "process.fork",
+            "console.print",
+            "env.set",
+            "db.execute",
+        ] {
+            assert!(world.wants(effect), "{effect}");
+        }
+        for effect in [
+            "time.sleep",
+            "random.read",
+            "memory.append",
+            "thread.start",
+            OTHER,
+        ] {
+            assert!(!world.wants(effect), "{effect}");
+        }
+    }
+
+    #[test]
+    fn lists_are_read_from_left_to_right() {
+        assert!(selected("file,net").wants("net.send"));
+        assert!(!selected("file,net").wants("db.execute"));
+        assert!(selected("all,!time").wants("memory.append"));
+        assert!(!selected("all,!time").wants("time.sleep"));
+        assert!(!selected("file,!file.stat").wants("file.stat"));
+        assert!(selected("!file, file.open").wants("file.open"));
+        assert!(!selected("!file").wants("file.open"));
+        assert!(selected("!file").wants("net.send"));
+        assert!(selected("file.open").wants("file.open"));
+        assert!(!selected("file.open").wants("file.read"));
+    }
+
+    #[test]
+    fn none_is_nothing() {
+        assert!(selected("none").is_empty());
+        assert!(selected("").is_empty());
+        assert_eq!(selected("file,none,net"), selected("net"));
+        assert_eq!(selected("net,!none"), selected("net"));
+    }
+
+    #[test]
+    fn an_unknown_word_is_answered_with_near_ones() {
+        let said = |list| Selection::parse(list).map_err(|e| e.to_string()).expect_err(list);
+        assert!(said("fiel").contains("did you mean file"), "{}", said("fiel"));
+        assert!(said("file.opne").contains("file.open"), "{}", said("file.opne"));
+        assert!(said("open").contains("file.open"), "{}", said("open"));
+        assert!(
+            said("socket.send").contains("net.send"),
+            "{}",
+            said("socket.send")
+        );
+        let nothing = said("file,!xyzzyxyzzy");
+        assert!(!nothing.contains("did you mean"), "{nothing}");
+        assert!(nothing.contains("file, net, process"), "{nothing}");
+    }
+
+    #[test]
+    fn globs_match_names_and_aliases() {
+        let functions = Functions::parse(&["builtins.open", "zlib.*", "*.append"]).expect("globs");
+        assert!(functions.matches("_io.open", &["io.open", "builtins.open"]));
+        assert!(!functions.matches("_io.open", &["io.open"]));
+        assert!(functions.matches("zlib.Compress.flush", &[] as &[&str]));
+        assert!(functions.matches("builtins.list.append", &[] as &[&str]));
+        assert!(!functions.matches("zlibx", &[] as &[&str]));
+        assert!(Functions::parse(&[] as &[&str]).expect("no globs").is_empty());
+    }
+
+    #[test]
+    fn a_bad_glob_is_named() {
+        let said = Functions::parse(&["a[b"])
+            .map_err(|e| e.to_string())
+            .expect_err("a bad glob");
+        assert!(said.starts_with("`-f a[b`"), "{said}");
+    }
+
+    #[test]
+    fn the_listing_has_every_function() {
+        let mut text = String::new();
+        write_groups(&mut text).expect("writes to a string");
+        for effect in EFFECTS {
+            assert!(text.contains(effect.names[0]), "{}", effect.names[0]);
+        }
+        assert!(text.starts_with("file (world): "));
     }
 }

@@ -5,10 +5,7 @@ use std::io::Write as _;
 use anyhow::bail;
 use tracer_user::{
     attach::{Kernel, KernelOptions},
-    catalogue::{
-        effects,
-        select::{Functions, Selection},
-    },
+    catalogue::select::{self, Functions, Selection},
     sites::Price,
 };
 
@@ -54,7 +51,7 @@ pub fn functions(pid: u32, glob: Option<&str>) -> anyhow::Result<()> {
 /// Prints the catalogue.
 pub fn effects() -> anyhow::Result<()> {
     let mut text = String::new();
-    effects::write(&mut text)?;
+    select::write_groups(&mut text)?;
     let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(())
 }
@@ -79,7 +76,7 @@ pub fn doctor(pid: Option<u32>) -> anyhow::Result<()> {
     if let Some(pid) = pid {
         let wanted = Wanted {
             effects: Selection::parse("world")?,
-            functions: Functions::default(),
+            functions: Functions::parse::<String>(&[])?,
         };
         let traced = Traced::find(pid, &wanted)?;
         let emulated = traced

@@ -78,7 +78,7 @@ impl Traced {
             .collect();
         for function in &self.discovery.functions {
             let named = wanted.functions.matches(&function.function, &function.aliases);
-            let entry = function.names().find_map(effects::lookup);
+            let entry = function.names().find_map(effects::find);
             if !named && !entry.is_some_and(|entry| wanted.effects.wants(entry.effect)) {
                 continue;
             }

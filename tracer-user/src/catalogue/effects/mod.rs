@@ -1,10 +1,14 @@
 //! The catalogue of side effects: which C function does what to the world.
+//!
+//! [`EFFECTS`] is the one table; [`GROUPS`] says what the first half of an effect's name means, and
+//! whether it belongs to the default selection, `world`.
 
 mod table;
 
-use std::{collections::HashMap, fmt, sync::LazyLock};
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
-pub use table::EFFECTS;
+pub use table::{EFFECTS, GROUPS};
 
 /// Where a part of an event's `target` comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,93 +26,107 @@ pub struct TargetPart {
     pub from: From,
 }
 
-/// What one C function does.
+/// The effect of functions that are traced only because somebody named them.
+pub const OTHER: &str = "other.call";
+
+/// Effects of bytecodes that call no C function: `memory.store_attr` of `STORE_ATTR` …
+pub const BYTECODE_EFFECTS: &[&str] = &[
+    "memory.store_attr",
+    "memory.delete_attr",
+    "memory.store_global",
+    "memory.delete_global",
+    "memory.store_name",
+    "memory.store_subscr",
+    "memory.delete_subscr",
+];
+
+/// What a C function does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effect {
-    /// `module.qualname` as Python reports it, one for each spelling among the versions.
+    /// The function, as `f"{f.__module__}.{f.__qualname__}"`, or `module.type.__init__` for a slot,
+    /// or the type for a constructor. More than one where Python versions differ, the newest first.
     pub names: &'static [&'static str],
-    /// `group.name`.
+    /// `group.name`: `file.open`.
     pub effect: &'static str,
-    /// No Python code runs inside, arguments of builtin and `pathlib` types given: a return
-    /// probe is safe even where C stacks are switched.
+    /// No Python code can run inside, whatever the arguments: none is converted by a `__fspath__`,
+    /// `__index__` or `__float__`, none is waited for (a signal handler would run), no audit hook is
+    /// called, and nothing is allocated that the garbage collector knows (before 3.12 a collection,
+    /// hence a finalizer, may run at any such allocation). Only then is a uretprobe safe in a
+    /// program that switches C stacks.
     pub leaf: bool,
+    /// What the call acts on.
     pub target: &'static [TargetPart],
 }
 
-/// Groups that reach outside the process: the default, `world`.
-pub const WORLD: [&str; 6] = ["file", "net", "process", "console", "env", "db"];
+impl Effect {
+    /// The effect's group: `file` of `file.open`.
+    pub fn group(&self) -> &'static str {
+        group_of(self.effect)
+    }
+}
 
-static BY_NAME: LazyLock<HashMap<&'static str, &'static Effect>> = LazyLock::new(|| {
-    EFFECTS
-        .iter()
-        .flat_map(|effect| effect.names.iter().map(move |name| (*name, effect)))
-        .collect()
-});
+/// The group of an effect: `file` of `file.open`.
+pub fn group_of(effect: &str) -> &str {
+    effect.split_once('.').map_or(effect, |(group, _)| group)
+}
 
-/// The effect of the function with that name, if the catalogue has it.
-pub fn lookup(function: &str) -> Option<&'static Effect> {
+/// A group of effects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Group {
+    pub name: &'static str,
+    /// Reaches outside the process: part of the default selection.
+    pub world: bool,
+    pub doc: &'static str,
+}
+
+/// The group with that name.
+pub fn group(name: &str) -> Option<&'static Group> {
+    GROUPS.iter().find(|group| group.name == name)
+}
+
+/// The effect of the function with that full name, in whatever Python version.
+pub fn find(function: &str) -> Option<&'static Effect> {
+    static BY_NAME: LazyLock<HashMap<&'static str, &'static Effect>> = LazyLock::new(|| {
+        let names = |effect: &'static Effect| effect.names.iter().map(move |&name| (name, effect));
+        EFFECTS.iter().flat_map(names).collect()
+    });
     BY_NAME.get(function).copied()
-}
-
-/// `group` of `group.name`.
-pub fn group(effect: &str) -> &str {
-    effect.split('.').next().unwrap_or(effect)
-}
-
-/// Group names, in the order of the table.
-pub fn groups() -> Vec<&'static str> {
-    let mut groups = Vec::new();
-    for effect in EFFECTS {
-        let group = group(effect.effect);
-        if !groups.contains(&group) {
-            groups.push(group);
-        }
-    }
-    groups
-}
-
-/// Writes the catalogue: a line an effect, with its functions.
-pub fn write(out: &mut impl fmt::Write) -> fmt::Result {
-    for group in groups() {
-        let world = if WORLD.contains(&group) { " (in world)" } else { "" };
-        writeln!(out, "{group}{world}")?;
-        let mut seen: Vec<&str> = Vec::new();
-        for effect in EFFECTS
-            .iter()
-            .filter(|effect| self::group(effect.effect) == group)
-        {
-            if seen.contains(&effect.effect) {
-                continue;
-            }
-            seen.push(effect.effect);
-            let functions: Vec<&str> = EFFECTS
-                .iter()
-                .filter(|other| other.effect == effect.effect)
-                .filter_map(|other| other.names.first().copied())
-                .collect();
-            writeln!(out, "  {:<20} {}", effect.effect, functions.join(", "))?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
-    fn every_name_is_there_once_and_every_effect_has_a_group() {
-        let names: Vec<_> = EFFECTS.iter().flat_map(|effect| effect.names).collect();
-        let mut unique = names.clone();
-        unique.sort();
-        unique.dedup();
-        assert_eq!(names.len(), unique.len());
-        assert!(names.len() >= 60);
+    fn every_name_is_there_once() {
+        let mut seen = HashSet::new();
+        for name in EFFECTS.iter().flat_map(|effect| effect.names) {
+            assert!(seen.insert(name), "{name} is there twice");
+            assert!(find(name).is_some());
+        }
+        assert!(seen.len() >= 120);
+    }
+
+    #[test]
+    fn every_effect_is_in_a_group_and_every_group_is_used() {
         for effect in EFFECTS {
-            assert_eq!(effect.effect.split('.').count(), 2, "{}", effect.effect);
+            assert!(effect.effect.contains('.'), "{effect:?}");
+            assert!(group(effect.group()).is_some(), "{effect:?}");
+            assert!(!effect.names.is_empty(), "{effect:?}");
         }
-        for group in WORLD {
-            assert!(groups().contains(&group), "{group}");
+        for group in GROUPS {
+            assert!(
+                EFFECTS.iter().any(|effect| effect.group() == group.name),
+                "{group:?}"
+            );
         }
+    }
+
+    #[test]
+    fn open_has_one_effect_under_both_its_names() {
+        assert_eq!(find("io.open"), find("_io.open"));
+        assert_eq!(find("_io.open").map(|open| open.effect), Some("file.open"));
     }
 }

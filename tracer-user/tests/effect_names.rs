@@ -1,0 +1,143 @@
+//! Every name in the table of effects is one that some interpreter gives to the function itself.
+//!
+//! Interpreters that are not there are skipped with a message.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use tracer_user::catalogue::effects::EFFECTS;
+
+/// Reads names; writes for each that is there: the name, a tab, and what it calls itself.
+const SCRIPT: &str = r#"
+import importlib, sys
+
+def own_name(thing):
+    if isinstance(thing, type):
+        return f"{thing.__module__}.{thing.__qualname__}"
+    owner = getattr(thing, "__objclass__", None)
+    if owner is not None:
+        return f"{owner.__module__}.{thing.__qualname__}"
+    return f"{thing.__module__}.{thing.__qualname__}"
+
+# Types that their module does not name.
+def hidden(module, name):
+    if (module.__name__, name) == ("posix", "ScandirIterator"):
+        with module.scandir("/") as iterator:
+            return type(iterator)
+    if (module.__name__, name) == ("_thread", "lock"):
+        return type(module.allocate_lock())
+    if (module.__name__, name) == ("select", "poll"):
+        return type(module.poll())
+    if (module.__name__, name) == ("_ctypes", "PyCFuncPtr"):
+        return module.CFuncPtr
+    return None
+
+for name in sys.stdin.read().split():
+    module, *path = name.split(".")
+    try:
+        thing = importlib.import_module(module)
+        found = hidden(thing, path[0]) if len(path) > 1 else None
+        if found is not None:
+            thing, path = found, path[1:]
+        for part in path:
+            thing = getattr(thing, part)
+    except (ImportError, AttributeError):
+        continue
+    print(name, own_name(thing), sep="\t")
+"#;
+
+fn interpreters() -> Vec<PathBuf> {
+    let home = std::env::var("HOME").unwrap_or_default();
+    let mut all = vec![PathBuf::from("/usr/bin/python3")];
+    for version in [
+        "3.6.15", "3.7.16", "3.8.18", "3.9.18", "3.10.13", "3.11.7", "3.12.1", "3.13.0",
+    ] {
+        all.push(PathBuf::from(format!(
+            "{home}/.pyenv/versions/{version}/bin/python"
+        )));
+    }
+    all.retain(|python| {
+        let there = python.exists();
+        if !there {
+            eprintln!("skipped: no {}", python.display());
+        }
+        there
+    });
+    all
+}
+
+/// What the interpreter calls those of `names` that it has.
+fn ask(python: &PathBuf, names: &BTreeSet<&str>) -> BTreeMap<String, String> {
+    let mut child = Command::new(python)
+        .args(["-I", "-W", "ignore", "-c", SCRIPT])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the interpreter starts");
+    let list: Vec<&str> = names.iter().copied().collect();
+    let mut stdin = child.stdin.take().expect("stdin is a pipe");
+    stdin
+        .write_all(list.join("\n").as_bytes())
+        .expect("the interpreter reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("the interpreter ends");
+    assert!(output.status.success(), "{} failed", python.display());
+    String::from_utf8(output.stdout)
+        .expect("names are text")
+        .lines()
+        .filter_map(|line| line.split_once('\t'))
+        .map(|(name, own)| (name.to_owned(), own.to_owned()))
+        .collect()
+}
+
+#[test]
+fn every_name_is_the_functions_own_somewhere() {
+    let interpreters = interpreters();
+    if interpreters.is_empty() {
+        eprintln!("skipped: no interpreter to ask");
+        return;
+    }
+    let names: BTreeSet<&str> = EFFECTS.iter().flat_map(|effect| effect.names).copied().collect();
+    let mut missing = names.clone();
+    let mut other_names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for python in &interpreters {
+        let answers = ask(python, &names);
+        let absent: Vec<_> = names
+            .iter()
+            .filter(|name| !answers.contains_key(**name))
+            .collect();
+        eprintln!(
+            "{}: {} of {} names, without {absent:?}",
+            python.display(),
+            answers.len(),
+            names.len()
+        );
+        for (name, own) in answers {
+            if own == name {
+                missing.remove(name.as_str());
+            } else {
+                other_names.entry(name).or_default().insert(own);
+            }
+        }
+    }
+    let wrong: Vec<_> = missing
+        .iter()
+        .map(|name| (name, other_names.get(*name)))
+        .collect();
+    assert!(
+        wrong.is_empty(),
+        "names that no interpreter gives (and what it says instead): {wrong:#?}"
+    );
+
+    // An own name that differs must be in the table too, or calls there go unseen.
+    let unseen: Vec<_> = other_names
+        .iter()
+        .filter(|(_, owns)| !owns.iter().all(|own| names.contains(own.as_str())))
+        .collect();
+    assert!(
+        unseen.is_empty(),
+        "functions with yet another name in some version: {unseen:#?}"
+    );
+}
