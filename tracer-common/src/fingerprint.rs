@@ -25,6 +25,12 @@ pub const fn type_object(tp_name: u64, name: [u64; 2], tp_base: u64, tp_basicsiz
     )
 }
 
+/// Fingerprint of an old-style class of Python 2: its `cl_name`, `cl_bases` and `cl_dict` pointers.
+#[inline(always)]
+pub const fn old_class(name: u64, bases: u64, dict: u64) -> u64 {
+    mix(mix(mix(SEED, name), bases), dict)
+}
+
 /// Fingerprint of a code object: `co_filename`, `co_qualname`/`co_name` and `co_linetable` pointers,
 /// `co_firstlineno`, and the line table's size and first 16 bytes (whatever lies there).
 #[inline(always)]

@@ -37,6 +37,8 @@ offsets! {
         tp_basicsize = "PyTypeObject.tp_basicsize",
         tp_flags = "PyTypeObject.tp_flags",
         tp_base = "PyTypeObject.tp_base",
+        /// `int` of Python 2.
+        int_ival = "PyIntObject.ob_ival",
         /// `lv_tag` (3.12+) or `ob_size` (before).
         long_size = "PyLongObject.size_or_tag",
         long_digits = "PyLongObject.ob_digit",
@@ -44,6 +46,11 @@ offsets! {
         cval = "PyComplexObject.cval",
         unicode_length = "PyASCIIObject.length",
         unicode_state = "PyASCIIObject.state",
+        /// Where in the state word `kind` (3 bits), `compact` and `ascii` begin. Absent in Python 2.
+        unicode_kind_shift = "PyASCIIObject.state.kind",
+        /// Data of a string that is not ready (up to 3.11): `wchar_t`s.
+        unicode_wstr = "PyASCIIObject.wstr",
+        unicode_wstr_length = "PyCompactUnicodeObject.wstr_length",
         /// Data of a compact ASCII string: `sizeof(PyASCIIObject)`.
         unicode_ascii_data = "sizeof.PyASCIIObject",
         /// Data of a compact non-ASCII string: `sizeof(PyCompactUnicodeObject)`.
@@ -57,6 +64,12 @@ offsets! {
         ma_used = "PyDictObject.ma_used",
         ma_keys = "PyDictObject.ma_keys",
         ma_values = "PyDictObject.ma_values",
+        /// Python 2: the table's size less one.
+        ma_mask = "PyDictObject.ma_mask",
+        /// Python 2: entries of hash, key, value.
+        ma_table = "PyDictObject.ma_table",
+        /// 3.6 to 3.10: the index table's entries.
+        dk_size = "PyDictKeysObject.dk_size",
         /// One byte: log2 of the index table's entries.
         dk_log2_size = "PyDictKeysObject.dk_log2_size",
         /// One byte: log2 of the index table's bytes.
@@ -65,17 +78,26 @@ offsets! {
         dk_kind = "PyDictKeysObject.dk_kind",
         dk_nentries = "PyDictKeysObject.dk_nentries",
         dk_indices = "PyDictKeysObject.dk_indices",
-        /// First value inside `PyDictValues` (0 before 3.13).
+        /// First value inside `PyDictValues` (0 before 3.13, absent before 3.11).
         dictvalues_values = "PyDictValues.values",
+        /// One byte: how many values there is room for (3.13+).
+        dictvalues_capacity = "PyDictValues.capacity",
         set_used = "PySetObject.used",
         set_mask = "PySetObject.mask",
         set_table = "PySetObject.table",
+        /// 0, or 8 where the hash comes first (Python 2).
+        setentry_key = "setentry.key",
         range_start = "PyRangeObject.start",
         slice_start = "PySliceObject.start",
         md_name = "PyModuleObject.md_name",
         func_module = "PyFunctionObject.func_module",
         func_qualname = "PyFunctionObject.func_qualname",
         im_func = "PyMethodObject.im_func",
+        /// Old-style instances and classes of Python 2.
+        in_class = "PyInstanceObject.in_class",
+        cl_bases = "PyClassObject.cl_bases",
+        cl_dict = "PyClassObject.cl_dict",
+        cl_name = "PyClassObject.cl_name",
         m_ml = "PyCFunctionObject.m_ml",
         m_self = "PyCFunctionObject.m_self",
         m_module = "PyCFunctionObject.m_module",
@@ -87,24 +109,38 @@ offsets! {
         interp_threads_head = "PyInterpreterState.threads.head",
         tstate_next = "PyThreadState.next",
         tstate_native_thread_id = "PyThreadState.native_thread_id",
-        /// Pointer to `_PyCFrame` (3.11, 3.12); absent after.
+        /// The word with the bits that tell a thread state's status (3.12+).
+        tstate_status = "PyThreadState._status",
+        /// Which of its bits says that the state is the current one of its thread.
+        tstate_active_bit = "PyThreadState._status.active",
+        /// Pointer to `_PyCFrame` (3.10 to 3.12).
         tstate_cframe = "PyThreadState.cframe",
-        /// `current_frame` in `_PyCFrame` (3.11, 3.12) or in `PyThreadState` (3.13+).
+        /// `current_frame` in `_PyCFrame` (3.11, 3.12); elsewhere it is in `PyThreadState`.
+        cframe_current_frame = "_PyCFrame.current_frame",
+        /// In `PyThreadState`: `frame` (to 3.10), `current_frame` (3.13+).
         current_frame = "current_frame",
         /// `curexc_type` (up to 3.11); absent after.
         curexc_type = "PyThreadState.curexc_type",
         /// `curexc_value` (up to 3.11) or `current_exception` (3.12+).
         current_exception = "PyThreadState.current_exception",
-        /// `f_code` (to 3.12) or `f_executable` (3.13+).
+        /// `f_code` (to 3.11) or `f_executable` (3.12+; with tag bits in 3.14+).
         frame_code = "_PyInterpreterFrame.code",
-        /// `prev_instr` (to 3.12) or `instr_ptr` (3.13+).
+        /// `prev_instr` (3.11, 3.12) or `instr_ptr` (3.13+).
         frame_instr = "_PyInterpreterFrame.instr",
+        /// `f_lasti` (to 3.10).
+        frame_lasti = "PyFrameObject.f_lasti",
         frame_previous = "_PyInterpreterFrame.previous",
         frame_owner = "_PyInterpreterFrame.owner",
+        /// Free-threaded builds: which of the code's per-thread copies runs.
+        frame_tlbc_index = "_PyInterpreterFrame.tlbc_index",
         co_code_adaptive = "PyCodeObject.co_code_adaptive",
+        /// Free-threaded builds: `_PyCodeArray *` of the per-thread copies.
+        co_tlbc = "PyCodeObject.co_tlbc",
         co_firstlineno = "PyCodeObject.co_firstlineno",
         co_filename = "PyCodeObject.co_filename",
+        /// `co_name` before 3.11.
         co_qualname = "PyCodeObject.co_qualname",
+        /// `co_lnotab` before 3.10.
         co_linetable = "PyCodeObject.co_linetable",
     }
 }
@@ -139,6 +175,10 @@ pub struct KnownObjects {
     pub tuple_type: u64,
     pub dict_type: u64,
     pub object_type: u64,
+    /// Python 2's `int`, old-style instances and old-style classes.
+    pub int_type: u64,
+    pub instance_type: u64,
+    pub class_type: u64,
 }
 
 /// How much of a value is captured.
@@ -168,6 +208,8 @@ impl Default for CaptureLimits {
 
 /// `int` has `lv_tag` (3.12+) instead of a signed `ob_size`.
 pub const FEATURE_LONG_TAG: u32 = 1;
+/// Python 2: `str` is bytes, `xrange` holds C longs, a set's deleted entries point to a string.
+pub const FEATURE_PYTHON2: u32 = 2;
 
 /// Everything the kernel half knows of one traced process.
 #[derive(Clone, Copy, Debug)]
@@ -177,7 +219,8 @@ pub struct Target {
     pub pidns_dev: u64,
     pub pidns_ino: u64,
     /// Address of the pointer to the running thread's state
-    /// (`_PyRuntime.gilstate.tstate_current`, up to 3.11); 0: walk the interpreters' threads.
+    /// (`_PyThreadState_Current` up to 3.6, `_PyRuntime.gilstate.tstate_current` up to 3.11); 0:
+    /// walk the interpreters' threads.
     pub tstate_current: u64,
     /// Address of `_PyRuntime.interpreters.head`.
     pub interpreters_head: u64,
@@ -185,8 +228,8 @@ pub struct Target {
     pub limits: CaptureLimits,
     /// `FEATURE_*` bits.
     pub features: u32,
-    /// Value of `_PyInterpreterFrame.owner` that marks a frame of the C stack (3 in 3.12, 3.13), or 255.
-    pub owner_cstack: u32,
+    /// Bytes per character of every `unicode` of Python 2 (`Py_UNICODE`: 2 or 4); 0 elsewhere.
+    pub unicode_width: u32,
     pub offsets: Offsets,
     /// Keeps the size a multiple of 8.
     pub _padding: [u8; PADDING],

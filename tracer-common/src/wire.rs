@@ -27,6 +27,10 @@ pub const FLAG_MORE_FRAMES: u32 = 4;
 /// A frame could not be read; the frames before it are good.
 pub const FLAG_FRAME_FAULT: u32 = 8;
 
+/// In a value's `sub`: a type of Python 2 (`str` as [`Tag::Bytes`], `unicode` as [`Tag::Str`], `long` as
+/// [`Tag::Int64`] or [`Tag::BigInt`]) that is written differently than Python 3's type of that kind.
+pub const SUB_PYTHON2: u8 = 0x80;
+
 /// First part of every record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -69,7 +73,8 @@ pub struct FrameRecord {
     pub code: u64,
     /// [`crate::fingerprint::code_object`] at the moment of the call.
     pub fingerprint: u64,
-    /// Bytes from `co_code_adaptive` to the current instruction (may be negative: before the first).
+    /// Bytes from the first to the current instruction (may be negative: before the first). Up to 3.10
+    /// it is `f_lasti`: bytes, in 3.10 code units.
     pub instruction: i32,
     /// `co_firstlineno`.
     pub first_line: u32,
@@ -93,7 +98,7 @@ pub enum Tag {
     False = 4,
     /// i64.
     Int64 = 5,
-    /// `sub` 1 if negative, `n` captured 30-bit digits (the most significant ones, stored least
+    /// `sub` bit 0 if negative, `n` captured 30-bit digits (the most significant ones, stored least
     /// significant first, u32 each, padded); first a u64: digits in all.
     BigInt = 6,
     /// f64 bits.
@@ -124,7 +129,7 @@ pub enum Tag {
     Slice = 19,
     /// [`TypeRef`]: a type object as a value.
     Type = 20,
-    /// u64 id; name value; End.
+    /// u64 id; name value ([`Tag::Null`]: to be found in the module's dict); End.
     Module = 21,
     /// Python function or method: u64 id; `__module__` value; `__qualname__` value; End.
     Function = 22,

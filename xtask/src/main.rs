@@ -35,8 +35,12 @@ enum Command {
     },
     /// Set up, build, and measure what tracing costs (as root)
     Bench,
-    /// Write the object layouts of the interpreters under ~/.pyenv/versions
-    Layouts,
+    /// Write the object layouts of the interpreters under ~/.pyenv/versions and in PYTRACE_PYTHONS
+    Layouts {
+        /// Write nothing, fail where a file differs
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -51,6 +55,6 @@ fn main() -> anyhow::Result<()> {
         Command::Bench => setup::run()
             .and_then(|()| build::release())
             .and_then(|()| bench::run()),
-        Command::Layouts => layouts::run(),
+        Command::Layouts { check } => layouts::run(check),
     }
 }

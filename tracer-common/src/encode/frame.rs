@@ -1,12 +1,21 @@
 //! Python frames: which code object, which instruction.
 
 use super::{Cursor, Memory, Slot, slot::Window};
-use crate::{fingerprint, target::Target, wire::FLAG_FRAME_FAULT};
+use crate::{
+    fingerprint,
+    target::{ABSENT, Offsets, Target},
+    wire::FLAG_FRAME_FAULT,
+};
 
-/// Words of a frame up to and with `owner`.
-const FRAME_WORDS: usize = 10;
-/// Words of a code object from `co_firstlineno` to `co_linetable`.
-const CODE_WORDS: usize = 10;
+/// Words of a frame up to and with `owner` (`f_lasti` in `PyFrameObject`).
+const FRAME_WORDS: usize = 16;
+/// Words of a code object from `co_firstlineno` to `co_linetable`, whichever comes first.
+const CODE_WORDS: usize = 12;
+/// From this value of `_PyInterpreterFrame.owner` on a frame stands for C code: `FRAME_OWNED_BY_CSTACK`
+/// (3.12, 3.13), `FRAME_OWNED_BY_INTERPRETER` (3.14+, pycore_interpframe_structs.h).
+const OWNED_BY_C: u8 = 3;
+/// `_PyStackRef` tag bits (3.14+); objects are aligned to 8 bytes at least.
+const TAG_BITS: u64 = 7;
 /// Words of a `bytes` object from `ob_size` to its 16th byte.
 const TABLE_WORDS: usize = 4;
 
@@ -28,9 +37,9 @@ pub fn encode<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, curso
         return;
     };
     slot.cursor(top).at = previous;
-    if target.owner_cstack != u8::MAX as u32 {
+    if o.frame_owner != ABSENT {
         let owner = window.u8(slot, memory, o.frame_owner);
-        if owner.is_none_or(|owner| owner as u32 == target.owner_cstack) {
+        if owner.is_none_or(|owner| owner >= OWNED_BY_C) {
             return;
         }
     }
@@ -58,21 +67,56 @@ fn next_left(slot: &mut Slot, top: u32, left: u64) {
 #[inline(always)]
 fn describe<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, frame: Window) -> Option<[u64; 3]> {
     let o = &target.offsets;
-    let code = frame.word(slot, memory, o.frame_code)?;
-    let instr = frame.word(slot, memory, o.frame_instr)?;
+    let code = frame.word(slot, memory, o.frame_code)? & !TAG_BITS;
+    let instruction = instruction(slot, o, memory, frame, code)?;
     // The fields wanted of a code object lie close together.
-    let start = o.co_firstlineno & !7;
+    let start = first_field(o);
     let window = Window::read::<CODE_WORDS, _>(slot, memory, code + start as u64);
     let first_line = window.u32(slot, memory, o.co_firstlineno - start)?;
-    let filename = window.word(slot, memory, o.co_filename.wrapping_sub(start))?;
-    let qualname = window.word(slot, memory, o.co_qualname.wrapping_sub(start))?;
-    let linetable = window.word(slot, memory, o.co_linetable.wrapping_sub(start))?;
+    let filename = window.word(slot, memory, o.co_filename - start)?;
+    let qualname = window.word(slot, memory, o.co_qualname - start)?;
+    let linetable = window.word(slot, memory, o.co_linetable - start)?;
     let window = Window::read::<TABLE_WORDS, _>(slot, memory, linetable + o.ob_size as u64);
     let size = window.word(slot, memory, 0)?;
     let first = window.word(slot, memory, o.ob_sval - o.ob_size)?;
     let second = window.word(slot, memory, o.ob_sval - o.ob_size + 8)?;
     let fingerprint =
         fingerprint::code_object([filename, qualname, linetable], first_line, size, [first, second]);
-    let instruction = instr.wrapping_sub(code + o.co_code_adaptive as u64) as u32;
     Some([code, fingerprint, instruction as u64 | (first_line as u64) << 32])
+}
+
+/// The word of a code object where the fields that are read begin.
+#[inline(always)]
+fn first_field(o: &Offsets) -> u16 {
+    let first = if o.co_firstlineno < o.co_filename {
+        o.co_firstlineno
+    } else {
+        o.co_filename
+    };
+    first & !7
+}
+
+/// What `FrameRecord::instruction` says: bytes from the code's first instruction, or `f_lasti`.
+#[inline(always)]
+fn instruction<M: Memory>(
+    slot: &mut Slot,
+    o: &Offsets,
+    memory: &mut M,
+    frame: Window,
+    code: u64,
+) -> Option<u32> {
+    if o.frame_lasti != ABSENT {
+        return frame.u32(slot, memory, o.frame_lasti);
+    }
+    let instr = frame.word(slot, memory, o.frame_instr)?;
+    let mut first = code + o.co_code_adaptive as u64;
+    if o.frame_tlbc_index != ABSENT {
+        let index = frame.u32(slot, memory, o.frame_tlbc_index)?;
+        // Entry 0 is the code object's own; `_PyCodeArray` is a size and the entries (Include/cpython/code.h).
+        if index != 0 {
+            let array = memory.pointer(code + o.co_tlbc as u64)?;
+            first = memory.pointer(array + 8 + 8 * index as u64)?;
+        }
+    }
+    Some(instr.wrapping_sub(first) as u32)
 }

@@ -1,7 +1,11 @@
 //! Which kind of value an object is: by exact type, else by `tp_flags`, else by its bases.
 
 use super::Memory;
-use crate::{fingerprint, target::Target, wire::TypeRef};
+use crate::{
+    fingerprint,
+    target::{FEATURE_PYTHON2, Target},
+    wire::TypeRef,
+};
 
 /// How an object is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +33,15 @@ pub enum Kind {
     Function,
     Method,
     CFunction,
+    /// Python 2's `int`.
+    Int,
+    /// Old-style instance and class of Python 2.
+    Instance,
+    Class,
 }
 
 // `Py_TPFLAGS_*_SUBCLASS`, Include/object.h, the same in 2.7 to 3.15.
+const INT_SUBCLASS: u64 = 1 << 23;
 const LONG_SUBCLASS: u64 = 1 << 24;
 const LIST_SUBCLASS: u64 = 1 << 25;
 const TUPLE_SUBCLASS: u64 = 1 << 26;
@@ -50,6 +60,8 @@ pub fn exact(target: &Target, ty: u64) -> Kind {
     let k = &target.known;
     if ty == k.unicode_type {
         Kind::Str
+    } else if ty == k.int_type {
+        Kind::Int
     } else if ty == k.long_type {
         Kind::Long
     } else if ty == k.bytes_type {
@@ -74,6 +86,10 @@ pub fn exact(target: &Target, ty: u64) -> Kind {
         Kind::Method
     } else if ty == k.cfunction_type || ty == k.cmethod_type {
         Kind::CFunction
+    } else if ty == k.instance_type {
+        Kind::Instance
+    } else if ty == k.class_type {
+        Kind::Class
     } else {
         by_base(target, ty)
     }
@@ -104,6 +120,10 @@ fn by_base(target: &Target, ty: u64) -> Kind {
 #[inline(always)]
 pub fn derived<M: Memory>(target: &Target, memory: &mut M, ty: u64) -> Option<Kind> {
     let flags = memory.pointer(ty + target.offsets.tp_flags as u64)?;
+    // The bit has other meanings later (`Py_TPFLAGS_ITEMS_AT_END`, 3.12).
+    if target.features & FEATURE_PYTHON2 != 0 && flags & INT_SUBCLASS != 0 {
+        return Some(Kind::Int);
+    }
     let by_flags = [
         (BASE_EXC_SUBCLASS, Kind::Exception),
         (TYPE_SUBCLASS, Kind::Type),
@@ -150,4 +170,22 @@ fn type_fingerprint<M: Memory>(target: &Target, memory: &mut M, ty: u64) -> Opti
     let tp_base = memory.pointer(ty + o.tp_base as u64)?;
     let name = memory.short_str(tp_name)?;
     Some(fingerprint::type_object(tp_name, name, tp_base, tp_basicsize))
+}
+
+/// Address and fingerprint of an old-style class of Python 2, which is no type object.
+#[inline(always)]
+pub fn class_ref<M: Memory>(target: &Target, memory: &mut M, class: u64) -> TypeRef {
+    TypeRef {
+        address: class,
+        fingerprint: class_fingerprint(target, memory, class).unwrap_or(0),
+    }
+}
+
+#[inline(always)]
+fn class_fingerprint<M: Memory>(target: &Target, memory: &mut M, class: u64) -> Option<u64> {
+    let o = &target.offsets;
+    let name = memory.pointer(class + o.cl_name as u64)?;
+    let bases = memory.pointer(class + o.cl_bases as u64)?;
+    let dict = memory.pointer(class + o.cl_dict as u64)?;
+    Some(fingerprint::old_class(name, bases, dict))
 }

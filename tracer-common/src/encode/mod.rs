@@ -113,7 +113,8 @@ fn next_item<M: Memory>(
             }
         }
         op if op == Op::Pairs as u32 => pair(slot, memory, cursor, top, depth),
-        op if op == Op::Keys as u32 => key(slot, memory, cursor, top, depth),
+        op if op == Op::Keys as u32 => key(slot, target, memory, cursor, top, depth),
+        op if op == Op::Ordered as u32 => ordered_pair(slot, memory, cursor, top, depth),
         _ => {
             frame::encode(slot, target, memory, cursor, top);
             None
@@ -125,6 +126,7 @@ fn next_item<M: Memory>(
 #[inline(always)]
 fn key<M: Memory>(
     slot: &mut Slot,
+    target: &Target,
     memory: &mut M,
     cursor: &Cursor,
     top: u32,
@@ -134,16 +136,70 @@ fn key<M: Memory>(
     let next = slot.cursor(top);
     next.at = cursor.at + 16;
     next.limit = cursor.limit - 1;
-    let Some([key, hash]) = entry else {
+    let Some(entry) = entry else {
         next.limit = 0;
         slot.unreadable(cursor.at);
         return None;
     };
-    // `setentry.hash` is -1 for the dummy that marks a deleted entry (Objects/setobject.c).
-    if key == 0 || hash == u64::MAX {
+    let (key, deleted) = if target.offsets.setentry_key == 0 {
+        // `setentry.hash` is -1 for the dummy that marks a deleted entry (Objects/setobject.c).
+        (entry[0], entry[1] == u64::MAX)
+    } else {
+        (entry[1], is_dummy(target, memory, entry[1]))
+    };
+    if key == 0 || deleted {
         return None;
     }
+    slot.cursor(top).left = cursor.left - 1;
+    Some((key, depth))
+}
+
+/// Is the object the string that Python 2 puts in the place of a deleted key (`set_init` in
+/// Objects/setobject.c, 2.7)? A set that holds an equal string shows one item less.
+#[inline(always)]
+fn is_dummy<M: Memory>(target: &Target, memory: &mut M, key: u64) -> bool {
+    const TEXT: &[u8; 11] = b"<dummy key>";
+    const FIRST: u64 = u64::from_le_bytes([
+        TEXT[0], TEXT[1], TEXT[2], TEXT[3], TEXT[4], TEXT[5], TEXT[6], TEXT[7],
+    ]);
+    const LAST: u64 = u64::from_le_bytes([TEXT[8], TEXT[9], TEXT[10], 0, 0, 0, 0, 0]);
+    let o = &target.offsets;
+    if key == 0 || memory.pointer(key + o.ob_type as u64) != Some(target.known.bytes_type) {
+        return false;
+    }
+    let Some([first, last]) = memory.words::<2>(key + o.ob_sval as u64) else {
+        return false;
+    };
+    first == FIRST && last & 0xffff_ffff == LAST
+}
+
+/// One pair of a split dict, in the order of insertion.
+#[inline(always)]
+fn ordered_pair<M: Memory>(
+    slot: &mut Slot,
+    memory: &mut M,
+    cursor: &Cursor,
+    top: u32,
+    depth: u32,
+) -> Option<(u64, u32)> {
+    let next = slot.cursor(top);
+    next.order = if cursor.strides >> 16 != 0 {
+        cursor.order.wrapping_sub(1)
+    } else {
+        cursor.order.wrapping_add(1)
+    };
     next.left = cursor.left - 1;
+    let (mut key, mut value) = (None, None);
+    if let Some(index) = memory.u8(cursor.order) {
+        key = memory.pointer(cursor.at + index as u64 * (cursor.strides & 0xff) as u64);
+        value = memory.pointer(cursor.values + 8 * index as u64);
+    }
+    let (Some(key), Some(value)) = (key, value) else {
+        slot.cursor(top).left = 0;
+        slot.unreadable(cursor.order);
+        return None;
+    };
+    slot.push(Cursor::pointers(value, 0, 1, depth));
     Some((key, depth))
 }
 

@@ -90,6 +90,8 @@ pub enum Op {
     Keys = 4,
     /// Python frames from `at` outwards.
     Frames = 5,
+    /// Pairs of a split dict: keys at `at`, values at `values`, by the index bytes at `order`.
+    Ordered = 6,
 }
 
 /// Something to go on with.
@@ -107,7 +109,8 @@ pub struct Cursor {
     pub left: u64,
     /// Entries still to look at.
     pub limit: u64,
-    /// Bytes from key to key (bits 0..8) and from value to value (8..16).
+    /// Bytes from key to key (bits 0..8) and from value to value (8..16); of [`Op::Ordered`]: not 0
+    /// in bits 16.. if the order is read downwards.
     pub strides: u32,
     /// Not 0: write [`Tag::End`] when done.
     pub end: u32,
@@ -115,6 +118,8 @@ pub struct Cursor {
     pub open: u64,
     /// Total to write after an `open` word of [`Tag::Args`] or [`Tag::Kwargs`].
     pub total: u64,
+    /// Address of the next index byte of [`Op::Ordered`].
+    pub order: u64,
 }
 
 impl Cursor {
@@ -164,6 +169,22 @@ impl Cursor {
             left: count,
             limit,
             strides: key_stride | value_stride << 8,
+            ..Self::default()
+        }
+    }
+
+    /// `count` pairs of a split dict in the order of insertion.
+    #[inline(always)]
+    pub fn ordered(keys: u64, key_stride: u32, values: u64, order: u64, downwards: bool, count: u64, depth: u32) -> Self {
+        Self {
+            op: Op::Ordered as u32,
+            depth,
+            at: keys,
+            values,
+            left: count,
+            limit: count,
+            strides: key_stride | 8 << 8 | (downwards as u32) << 16,
+            order,
             ..Self::default()
         }
     }

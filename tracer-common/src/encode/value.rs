@@ -1,5 +1,5 @@
 //! One object, kind by kind. Struct layouts: `Include/cpython/*object.h` and
-//! `Include/internal/pycore_dict.h` of CPython 3.11 to 3.13, by way of [`Target::offsets`].
+//! `Include/internal/pycore_dict.h` of CPython 2.7 and 3.6 to 3.15, by way of [`Target::offsets`].
 
 use super::{
     Cursor, Memory, Slot,
@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     limits::{MAX_C_NAME, MAX_INT_DIGITS},
-    target::{FEATURE_LONG_TAG, Target},
-    wire::{Tag, padded, value_word},
+    target::{ABSENT, FEATURE_LONG_TAG, FEATURE_PYTHON2, Target},
+    wire::{SUB_PYTHON2, Tag, padded, value_word},
 };
 
 /// Bits of one `digit` of an int (`PyLong_SHIFT` of every 64-bit build).
@@ -61,6 +61,10 @@ pub fn encode<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, addre
     let Some(ty) = object.word(slot, memory, target.offsets.ob_type) else {
         return slot.unreadable(address);
     };
+    // No object has no type, and 0 stands for types that this version does not have.
+    if ty == 0 {
+        return slot.unreadable(address);
+    }
     let mut kind = kind::exact(target, ty);
     if kind as u32 == Kind::Other as u32 {
         let Some(derived) = kind::derived(target, memory, ty) else {
@@ -68,7 +72,9 @@ pub fn encode<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, addre
         };
         kind = derived;
         match kind {
-            Kind::Other | Kind::Exception => return instance(slot, target, memory, address, ty, kind, depth),
+            Kind::Other | Kind::Exception => {
+                return instance(slot, target, memory, address, ty, kind, depth);
+            }
             Kind::Type | Kind::Module => {}
             _ => {
                 slot.push_tag(Tag::Subclass);
@@ -119,6 +125,12 @@ fn by_kind<M: Memory>(
     let address = object.address;
     match kind {
         Kind::Long => long(slot, target, memory, object),
+        Kind::Int => {
+            let value = object.word(slot, memory, o.int_ival)?;
+            slot.push_tag(Tag::Int64);
+            slot.push_word(value);
+            Some(())
+        }
         Kind::Bool => {
             slot.push_tag(if address == target.known.true_ {
                 Tag::True
@@ -150,11 +162,26 @@ fn by_kind<M: Memory>(
             let range = kind as u32 == Kind::Range as u32;
             let fields = if range { o.range_start } else { o.slice_start };
             slot.push_tag(if range { Tag::Range } else { Tag::Slice });
+            if range && target.features & FEATURE_PYTHON2 != 0 {
+                return xrange(slot, memory, address + fields as u64);
+            }
             slot.push(Cursor::sequence(address + fields as u64, 3, depth).ended());
             Some(())
         }
         _ => named(slot, target, memory, address, kind, depth),
     }
+}
+
+/// Python 2's `xrange`: C longs start, step and length (Objects/rangeobject.c, 2.7).
+#[inline(always)]
+fn xrange<M: Memory>(slot: &mut Slot, memory: &mut M, fields: u64) -> Option<()> {
+    let [start, step, len] = memory.words::<3>(fields)?;
+    for value in [start, start.wrapping_add(step.wrapping_mul(len)), step] {
+        slot.push_tag(Tag::Int64);
+        slot.push_word(value);
+    }
+    slot.push_tag(Tag::End);
+    Some(())
 }
 
 /// Types, modules and functions: things whose value is a name.
@@ -173,8 +200,23 @@ fn named<M: Memory>(
             slot.push_tag(Tag::Type);
             slot.push_type(kind::type_ref(target, memory, address));
         }
+        Kind::Instance => {
+            let class = memory.pointer(address + o.in_class as u64)?;
+            slot.push_tag(Tag::Object);
+            slot.push_type(kind::class_ref(target, memory, class));
+            slot.push_word(address);
+        }
+        Kind::Class => {
+            slot.push_tag(Tag::Type);
+            slot.push_type(kind::class_ref(target, memory, address));
+        }
         Kind::Module => {
-            let name = memory.pointer(address + o.md_name as u64)?;
+            // Python 2's modules have no name but in their dict: the user half looks there.
+            let name = if o.md_name == ABSENT {
+                0
+            } else {
+                memory.pointer(address + o.md_name as u64)?
+            };
             slot.push_tag(Tag::Module);
             slot.push_word(address);
             slot.push(Cursor::pointers(name, 0, 1, depth).ended());
@@ -262,7 +304,7 @@ fn long<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, object: Obj
         } else {
             (low | high << DIGIT_BITS) as i64
         };
-        slot.push_tag(Tag::Int64);
+        slot.push_word(value_word(Tag::Int64, python2(target), 0));
         slot.push_word(if negative {
             magnitude.wrapping_neg()
         } else {
@@ -277,9 +319,19 @@ fn long<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, object: Obj
     };
     let from = digits + 4 * (count - captured as u64);
     let start = slot.len;
-    slot.put(start, value_word(Tag::BigInt, negative as u8, captured));
+    slot.put(start, value_word(Tag::BigInt, negative as u8 | python2(target), captured));
     slot.put(start + 1, count);
     data(slot, memory, start + 2, captured * 4, from)
+}
+
+/// The bit in a value's `sub` that tells Python 2's types from Python 3's of the same kind.
+#[inline(always)]
+fn python2(target: &Target) -> u8 {
+    if target.features & FEATURE_PYTHON2 != 0 {
+        SUB_PYTHON2
+    } else {
+        0
+    }
 }
 
 /// Copies `len` bytes to word `at` and makes them the end of the record.
@@ -311,14 +363,26 @@ fn text<M: Memory>(
     let mut width = 1;
     let (tag, from, length) = match kind {
         Kind::Str => {
-            let length = object.word(slot, memory, o.unicode_length)?;
-            // `interned:2, kind:3, compact:1, ascii:1` (Include/cpython/unicodeobject.h, 3.6 to 3.13).
-            let state = object.window.u32(slot, memory, o.unicode_state)?;
-            width = state >> 2 & 7;
-            let from = match state >> 5 & 3 {
-                3 => address + o.unicode_ascii_data as u64,
-                1 => address + o.unicode_compact_data as u64,
-                _ => object.word(slot, memory, o.unicode_any)?,
+            let mut length = object.word(slot, memory, o.unicode_length)?;
+            let from = if o.unicode_kind_shift == ABSENT {
+                width = target.unicode_width;
+                object.word(slot, memory, o.unicode_any)?
+            } else {
+                // `kind:3, compact:1, ascii:1` (Include/cpython/unicodeobject.h).
+                let state = object.window.u32(slot, memory, o.unicode_state)?;
+                let state = state >> (o.unicode_kind_shift & 31);
+                width = state & 7;
+                match state >> 3 & 3 {
+                    3 => address + o.unicode_ascii_data as u64,
+                    1 => address + o.unicode_compact_data as u64,
+                    // `PyUnicode_WCHAR_KIND`: not ready (up to 3.11).
+                    _ if width == 0 && o.unicode_wstr != ABSENT => {
+                        width = 4;
+                        length = object.word(slot, memory, o.unicode_wstr_length)?;
+                        object.word(slot, memory, o.unicode_wstr)?
+                    }
+                    _ => object.word(slot, memory, o.unicode_any)?,
+                }
             };
             (Tag::Str, from, length)
         }
@@ -333,15 +397,12 @@ fn text<M: Memory>(
             object.word(slot, memory, o.ob_size)?,
         ),
         _ => {
-            let flags = memory.u32(address + o.memoryview_flags as u64)?;
-            if flags & MEMORYVIEW_RELEASED != 0 || flags & (MEMORYVIEW_C | MEMORYVIEW_SCALAR) == 0 {
+            let Some((buf, length)) = buffer(target, memory, address) else {
                 slot.push_tag(Tag::Object);
                 slot.push_type(kind::type_ref(target, memory, target.known.memoryview_type));
                 slot.push_word(address);
                 return Some(());
-            }
-            // `Py_buffer`: buf, obj, len (Include/pybuffer.h).
-            let [buf, _, length] = memory.words::<3>(address + o.memoryview_view as u64)?;
+            };
             (Tag::MemoryView, buf, length)
         }
     };
@@ -355,13 +416,32 @@ fn text<M: Memory>(
         length as u32 * width
     };
     let start = slot.len;
-    slot.put(start, value_word(tag, width as u8, captured));
+    slot.put(start, value_word(tag, width as u8 | python2(target), captured));
     slot.put(start + 1, length);
     let inside = from.wrapping_sub(address);
     if inside < 8 * OBJECT_WORDS as u64 && object.window.holds(inside, padded(captured) as u64) {
         return short_data(slot, start + 2, captured, (inside / 8) as u32);
     }
     data(slot, memory, start + 2, captured, from)
+}
+
+/// Address and length of a `memoryview`'s bytes; `None`: they are not in one piece, or released.
+#[inline(always)]
+fn buffer<M: Memory>(target: &Target, memory: &mut M, address: u64) -> Option<(u64, u64)> {
+    let o = &target.offsets;
+    let view = address + o.memoryview_view as u64;
+    // `Py_buffer`: buf, obj, len, itemsize (Include/pybuffer.h; Include/object.h in 2.7).
+    let [buf, _, length, itemsize] = memory.words::<4>(view)?;
+    if o.memoryview_flags != ABSENT {
+        let flags = memory.u32(address + o.memoryview_flags as u64)?;
+        let released = flags & MEMORYVIEW_RELEASED != 0;
+        let contiguous = flags & (MEMORYVIEW_C | MEMORYVIEW_SCALAR) != 0;
+        return (!released && contiguous).then_some((buf, length));
+    }
+    // Python 2: readonly and ndim (ints), format, shape, strides follow.
+    let [dimensions, _, _, strides] = memory.words::<4>(view + 32)?;
+    let contiguous = strides == 0 || dimensions >> 32 == 1 && memory.pointer(strides)? == itemsize;
+    contiguous.then_some((buf, length))
 }
 
 /// Copies `len` bytes that the window holds from its word `from` on.
@@ -449,7 +529,7 @@ fn container<M: Memory>(
     Some(())
 }
 
-/// A cursor over a dict's entries (combined or split table), in the order of the entry table.
+/// A cursor over a dict's entries, in the order in which Python lists them.
 #[inline(always)]
 pub fn dict_cursor<M: Memory>(
     target: &Target,
@@ -459,29 +539,64 @@ pub fn dict_cursor<M: Memory>(
     depth: u32,
 ) -> Option<Cursor> {
     let o = &target.offsets;
+    if o.ma_table != ABSENT {
+        // Python 2: `PyDictEntry` is hash, key, value; deleted entries have no value (Include/dictobject.h).
+        let table = memory.pointer(dict + o.ma_table as u64)?;
+        let entries = memory.pointer(dict + o.ma_mask as u64)?.wrapping_add(1);
+        return Some(Cursor::pairs(table + 8, 24, table + 16, 24, count, entries, depth));
+    }
     let keys = memory.pointer(dict + o.ma_keys as u64)?;
     let values = memory.pointer(dict + o.ma_values as u64)?;
-    let log2_index_bytes = memory.u8(keys + o.dk_log2_index_bytes as u64)?;
-    let dk_kind = memory.u8(keys + o.dk_kind as u64)?;
-    let entries_used = memory.pointer(keys + o.dk_nentries as u64)?;
-    if log2_index_bytes > MAX_LOG2_INDEX_BYTES {
-        return None;
-    }
-    let entries = keys + o.dk_indices as u64 + (1u64 << (log2_index_bytes & 63));
-    // `PyDictKeyEntry` is hash, key, value; `PyDictUnicodeEntry` is key, value (pycore_dict.h).
-    Some(if values != 0 {
-        Cursor::pairs(
-            entries,
-            16,
-            values + o.dictvalues_values as u64,
-            8,
-            count,
-            entries_used,
-            depth,
-        )
-    } else if dk_kind == DICT_KEYS_GENERAL {
-        Cursor::pairs(entries + 8, 24, entries + 16, 24, count, entries_used, depth)
+    let index_bytes = index_bytes(target, memory, keys)?;
+    // Without a kind (up to 3.10) all entries have three words.
+    let general = if o.dk_kind == ABSENT {
+        true
     } else {
-        Cursor::pairs(entries, 16, entries + 8, 16, count, entries_used, depth)
-    })
+        memory.u8(keys + o.dk_kind as u64)? == DICT_KEYS_GENERAL
+    };
+    let entries_used = memory.pointer(keys + o.dk_nentries as u64)?;
+    // `PyDictKeyEntry` is hash, key, value; `PyDictUnicodeEntry` is key, value (pycore_dict.h).
+    let mut first = keys + o.dk_indices as u64 + index_bytes;
+    let mut stride = 16;
+    if general {
+        first += 8;
+        stride = 24;
+    }
+    if values == 0 {
+        return Some(Cursor::pairs(first, stride, first + 8, stride, count, entries_used, depth));
+    }
+    if o.dictvalues_values == ABSENT {
+        // Up to 3.10 a split dict's values come in the order of its keys, or it is split no more.
+        return Some(Cursor::pairs(first, stride, values, 8, count, entries_used, depth));
+    }
+    let first_value = values + o.dictvalues_values as u64;
+    // `get_index_from_order`, Objects/dictobject.c.
+    let (order, downwards) = if o.dictvalues_capacity == ABSENT {
+        (values.wrapping_sub(3), true)
+    } else {
+        let capacity = memory.u8(values + o.dictvalues_capacity as u64)?;
+        (first_value + 8 * capacity as u64, false)
+    };
+    Some(Cursor::ordered(first, stride, first_value, order, downwards, count, depth))
+}
+
+/// Bytes of a keys object's index table; `None`: garbage.
+#[inline(always)]
+fn index_bytes<M: Memory>(target: &Target, memory: &mut M, keys: u64) -> Option<u64> {
+    let o = &target.offsets;
+    if o.dk_size == ABSENT {
+        let log2 = memory.u8(keys + o.dk_log2_index_bytes as u64)?;
+        return (log2 <= MAX_LOG2_INDEX_BYTES).then(|| 1u64 << (log2 & 63));
+    }
+    // `DK_IXSIZE`, Objects/dictobject.c of 3.6 to 3.10.
+    let size = memory.pointer(keys + o.dk_size as u64)?;
+    if size <= 0xff {
+        Some(size)
+    } else if size <= 0xffff {
+        Some(2 * size)
+    } else if size <= 0xffff_ffff {
+        Some(4 * size)
+    } else {
+        None
+    }
 }
