@@ -90,6 +90,8 @@ fn target() -> Target {
             "PyTupleObject.ob_item" => 24,
             "PyASCIIObject.length" => 16,
             "PyASCIIObject.state" => 32,
+            "PyASCIIObject.state.kind" => 2,
+            "setentry.key" | "PyDictValues.values" => 0,
             "sizeof.PyASCIIObject" => 40,
             "PyDictObject.ma_used" => 16,
             "PyDictObject.ma_keys" => 32,
@@ -125,7 +127,7 @@ fn target() -> Target {
             stack: 0,
         },
         features: FEATURE_LONG_TAG,
-        owner_cstack: 255,
+        unicode_width: 0,
         offsets,
         _padding: Default::default(),
     }

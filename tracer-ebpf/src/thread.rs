@@ -66,11 +66,11 @@ pub fn frame(target: &Target, tstate: u64) -> u64 {
         return 0;
     }
     let o = &target.offsets;
-    if o.tstate_cframe == ABSENT {
+    if o.cframe_current_frame == ABSENT {
         return User.pointer(tstate + o.current_frame as u64).unwrap_or(0);
     }
     match User.pointer(tstate + o.tstate_cframe as u64) {
-        Some(cframe) if cframe != 0 => User.pointer(cframe + o.current_frame as u64).unwrap_or(0),
+        Some(cframe) if cframe != 0 => User.pointer(cframe + o.cframe_current_frame as u64).unwrap_or(0),
         _ => 0,
     }
 }

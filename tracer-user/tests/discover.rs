@@ -187,13 +187,15 @@ fn main_thread_is_in_main(process: &Process, interpreter: &Interpreter) {
         tstate = objects.field(tstate, offsets.tstate_next).unwrap();
         assert_ne!(tstate, 0, "no thread state of the main thread");
     }
-    let holder = match offsets.tstate_cframe {
-        ABSENT => tstate,
-        cframe => objects.field(tstate, cframe).unwrap(),
+    let mut frame = match offsets.cframe_current_frame {
+        ABSENT => objects.field(tstate, offsets.current_frame).unwrap(),
+        current_frame => {
+            let cframe = objects.field(tstate, offsets.tstate_cframe).unwrap();
+            objects.field(cframe, current_frame).unwrap()
+        }
     };
-    let mut frame = objects.field(holder, offsets.current_frame).unwrap();
     let owner = |frame: u64| process.read_u8(frame + u64::from(offsets.frame_owner)).unwrap();
-    while u32::from(owner(frame)) == target.owner_cstack {
+    while owner(frame) >= 3 {
         frame = objects.field(frame, offsets.frame_previous).unwrap();
     }
     let code = objects.field(frame, offsets.frame_code).unwrap();

@@ -256,8 +256,7 @@ impl Interpreter {
             } else {
                 0
             },
-            // FRAME_OWNED_BY_CSTACK of 3.12 and 3.13, Include/internal/pycore_frame.h.
-            owner_cstack: if self.version.minor() >= 12 { 3 } else { 255 },
+            unicode_width: 0,
             offsets: self.layout.offsets,
             _padding: Default::default(),
         }
