@@ -57,14 +57,14 @@ pub fn repr_str(chars: impl Iterator<Item = u32> + Clone, out: &mut Vec<u8>) {
     out.push(quote);
 }
 
-/// Appends the `repr` of bytes, `b` included.
+/// Appends the `repr` of bytes, without the `b` before it.
 pub fn repr_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     let quote = if bytes.contains(&b'\'') && !bytes.contains(&b'"') {
         b'"'
     } else {
         b'\''
     };
-    out.extend_from_slice(&[b'b', quote]);
+    out.push(quote);
     for byte in bytes {
         if byte.is_ascii() {
             repr_char(u32::from(*byte), quote, out);
