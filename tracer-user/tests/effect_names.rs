@@ -1,6 +1,8 @@
 //! Every name in the table of effects is one that some interpreter gives to the function itself.
 //!
-//! Interpreters that are not there are skipped with a message.
+//! Asked are the interpreters that are there.
+
+mod pythons;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -53,26 +55,6 @@ for name in sys.stdin.read().split():
         continue
 "#;
 
-fn interpreters() -> Vec<PathBuf> {
-    let home = std::env::var("HOME").unwrap_or_default();
-    let mut all = vec![PathBuf::from("/usr/bin/python3")];
-    for version in [
-        "2.7.18", "3.6.15", "3.7.16", "3.8.18", "3.9.18", "3.10.13", "3.11.7", "3.12.1", "3.13.0",
-    ] {
-        all.push(PathBuf::from(format!(
-            "{home}/.pyenv/versions/{version}/bin/python"
-        )));
-    }
-    all.retain(|python| {
-        let there = python.exists();
-        if !there {
-            eprintln!("skipped: no {}", python.display());
-        }
-        there
-    });
-    all
-}
-
 /// What the interpreter calls those of `names` that it has.
 fn ask(python: &PathBuf, names: &BTreeSet<&str>) -> BTreeMap<String, String> {
     let mut child = Command::new(python)
@@ -99,7 +81,7 @@ fn ask(python: &PathBuf, names: &BTreeSet<&str>) -> BTreeMap<String, String> {
 
 #[test]
 fn every_name_is_the_functions_own_somewhere() {
-    let interpreters = interpreters();
+    let interpreters = pythons::all();
     if interpreters.is_empty() {
         eprintln!("skipped: no interpreter to ask");
         return;
