@@ -49,7 +49,7 @@ const BYTES_SUBCLASS: u64 = 1 << 27;
 const UNICODE_SUBCLASS: u64 = 1 << 28;
 const DICT_SUBCLASS: u64 = 1 << 29;
 const BASE_EXC_SUBCLASS: u64 = 1 << 30;
-const TYPE_SUBCLASS: u64 = 1 << 31;
+pub(super) const TYPE_SUBCLASS: u64 = 1 << 31;
 
 /// Base classes looked at for subclasses that `tp_flags` does not tell.
 const MAX_BASES: u32 = 8;

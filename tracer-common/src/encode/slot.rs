@@ -263,6 +263,25 @@ pub struct Slot {
     pub words: [u64; WORDS],
 }
 
+impl Default for Slot {
+    /// A free slot. Large: to be boxed.
+    fn default() -> Self {
+        Self {
+            busy: 0,
+            len: 0,
+            depth: 0,
+            flags: 0,
+            frames: 0,
+            faults: 0,
+            _padding: 0,
+            window: [0; WINDOW_WORDS],
+            registers: [0; 16],
+            stack: [Cursor::default(); STACK_MAX],
+            words: [0; WORDS],
+        }
+    }
+}
+
 impl Slot {
     /// Makes the slot ready for a record; the header's words are written last.
     #[inline(always)]

@@ -265,7 +265,13 @@ fn c_function<M: Memory>(
     if bound != 0 {
         let ty = memory.pointer(bound + o.ob_type as u64)?;
         if ty != target.known.module_type {
-            owner = ty;
+            // `meth_get__qualname__`, Objects/methodobject.c: class and static methods are bound to the class.
+            let flags = memory.pointer(ty + o.tp_flags as u64)?;
+            owner = if flags & kind::TYPE_SUBCLASS != 0 {
+                bound
+            } else {
+                ty
+            };
         }
     }
     let start = slot.len;
