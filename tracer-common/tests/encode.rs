@@ -310,10 +310,10 @@ fn vectorcall_arguments_and_keywords_are_told_apart() {
 fn none_and_an_exception_are_never_confused() {
     let image = Image::default();
     let mut slot = new_slot();
-    begin_return(&mut slot, &target(), &mut image.memory(), 0, NONE, 0);
+    begin_return(&mut slot, &target(), 0, NONE, 0);
     assert_eq!(run(&image, &mut slot).0, [word(Tag::Result), word(Tag::None)]);
     let mut slot = new_slot();
-    begin_return(&mut slot, &target(), &mut image.memory(), 0, 0, 0);
+    begin_return(&mut slot, &target(), 0, 0, 0);
     assert_eq!(
         run(&image, &mut slot).0,
         [word(Tag::Raised), word(Tag::Null), word(Tag::Null)]
