@@ -16,6 +16,7 @@ import os
 import re
 import sys
 import threading
+import time
 import types
 
 import truth_value
@@ -433,16 +434,21 @@ def stack(frame):
     return frames
 
 
-def tell(frames):
+def wait():
+    "Stays."
+    sys.stdin.readline()
+
+
+def tell_frames(thread):
+    """Tells the frames of a thread that has come to stay, or is about to."""
+    while True:
+        frames = stack(sys._current_frames().get(thread.ident))
+        if frames and frames[0]["function"] == "wait" and frames[0]["line"] != wait.__code__.co_firstlineno:
+            break
+        # Not to wait for time to pass: to let the other thread run.
+        time.sleep(0)
     for limit in (64, 3, 1, 0):
         say(frames=limit, truth={"stack": frames[:limit]})
-    print("done")
-    sys.stdout.flush()
-
-
-def wait():
-    """Tells the frames, and stays on the same line."""
-    tell(stack(sys._getframe())) or sys.stdin.readline()
 
 
 class Frames(object):
@@ -468,26 +474,28 @@ def deep(n):
 
 
 def main():
-    offsets = [int(n) for n in sys.stdin.readline().split()]
-    numbers()
-    strings()
-    views()
-    containers()
-    dicts()
-    named_things()
-    exceptions()
-    entries()
-    outcomes(offsets)
-
     class Body(object):
         exec(compile("\n\ndeep(3)\n", "<made up>", "exec"))
 
     os._exit(0)
 
 
-# A thread of its own: free-threaded builds give threads after the first their own copies of code.
 print(json.dumps({"version": sys.hexversion, "free_threaded": "t" in getattr(sys, "abiflags", "")}))
 sys.stdout.flush()
+offsets = [int(n) for n in sys.stdin.readline().split()]
+numbers()
+strings()
+views()
+containers()
+dicts()
+named_things()
+exceptions()
+entries()
+outcomes(offsets)
+# Free-threaded builds give threads after the first their own copies of code.
 thread = threading.Thread(target=main)
 thread.start()
+tell_frames(thread)
+print("done")
+sys.stdout.flush()
 thread.join()

@@ -171,7 +171,9 @@ struct Noting {
 impl Names for Noting {
     fn type_name(&mut self, target: u16, of: TypeRef) -> Option<Arc<str>> {
         let name = self.process.type_name(target, of)?;
-        self.noted.types.insert(of, name.clone());
+        self.noted
+            .types
+            .insert((of.address, of.fingerprint), name.clone());
         Some(name)
     }
 

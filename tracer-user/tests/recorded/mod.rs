@@ -1,10 +1,7 @@
 //! Recorded memory: what the encoder read of a process, which objects it began with, and what the
 //! program itself said they are (`tests/programs/roots.py`). Files are made by `cargo xtask record`.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
@@ -111,8 +108,7 @@ impl Recording {
                 Line::Python(python) => recording.python = python,
                 Line::Memory(address, bytes) => recording.memory.insert(address, &unpacked(&bytes)),
                 Line::Type(address, fingerprint, name) => {
-                    let of = TypeRef { address, fingerprint };
-                    recording.names.types.insert(of, name.into());
+                    recording.names.types.insert((address, fingerprint), name.into());
                 }
                 Line::Module(module, dict, name) => {
                     recording.names.modules.insert((module, dict), name.into());
@@ -142,7 +138,9 @@ impl Recording {
         let memory = self.memory.0.iter();
         lines.extend(memory.map(|(at, bytes)| Line::Memory(*at, STANDARD.encode(bytes))));
         let types = self.names.types.iter();
-        lines.extend(types.map(|(of, name)| Line::Type(of.address, of.fingerprint, name.to_string())));
+        lines.extend(
+            types.map(|((address, fingerprint), name)| Line::Type(*address, *fingerprint, name.to_string())),
+        );
         let modules = self.names.modules.iter();
         lines.extend(modules.map(|((module, dict), name)| Line::Module(*module, *dict, name.to_string())));
         lines.extend(self.names.codes.iter().map(|((address, fingerprint), code)| {
@@ -155,9 +153,6 @@ impl Recording {
             .chain(self.roots.iter().cloned().map(Line::Root))
             .map(|line| serde_json::to_string(&line).expect("plain data"))
             .collect();
-        // Maps have no order of their own; the file is to differ only where the process did.
-        text[1..]
-            .sort_by_key(|line| !line.starts_with("{\"memory") as u8 + line.starts_with("{\"root") as u8);
         text.push(String::new());
         text.join("\n")
     }
@@ -260,17 +255,18 @@ impl Pieces {
     }
 }
 
-/// The names that were resolved.
+/// The names that were resolved, by address and fingerprint (of a module: by its address and its
+/// dict's).
 #[derive(Default)]
 pub struct Known {
-    pub types: HashMap<TypeRef, Arc<str>>,
-    pub modules: HashMap<(u64, u64), Arc<str>>,
-    pub codes: HashMap<(u64, u64), Arc<Code>>,
+    pub types: BTreeMap<(u64, u64), Arc<str>>,
+    pub modules: BTreeMap<(u64, u64), Arc<str>>,
+    pub codes: BTreeMap<(u64, u64), Arc<Code>>,
 }
 
 impl Names for Known {
     fn type_name(&mut self, _: u16, of: TypeRef) -> Option<Arc<str>> {
-        self.types.get(&of).cloned()
+        self.types.get(&(of.address, of.fingerprint)).cloned()
     }
 
     fn module_name(&mut self, _: u16, module: u64, dict: u64) -> Option<Arc<str>> {
@@ -298,7 +294,7 @@ pub fn encode<M: Memory>(
     let (frame, no_arguments) = (python.frame, [0; 5]);
     let kind = match start {
         Start::Value(address) => {
-            begin_return(slot, &target, memory, ReturnKind::Object as u8, *address, 0);
+            begin_return(slot, &target, ReturnKind::Object as u8, *address, 0);
             KIND_RETURN
         }
         Start::Outcome { kind, value, tstate } => {
@@ -306,7 +302,7 @@ pub fn encode<M: Memory>(
                 .into_iter()
                 .find(|known| format!("{known:?}") == *kind)
                 .expect("a kind of return value");
-            begin_return(slot, &target, memory, kind as u8, *value, *tstate);
+            begin_return(slot, &target, kind as u8, *value, *tstate);
             KIND_RETURN
         }
         Start::Entry {
@@ -339,8 +335,8 @@ pub fn encode<M: Memory>(
     Record::parse(bytes.into()).expect("a record")
 }
 
-/// The fields of the record's event that a program knows: those that its root's truth has.
-pub fn event(record: &Record, start: &Start, names: &mut dyn Names) -> Json {
+/// The record's event as the tool prints it.
+pub fn line(record: &Record, names: &mut dyn Names) -> String {
     let meta = site();
     let outcome = match record.header.kind {
         KIND_RETURN => match ending(record.values()).expect("an outcome") {
@@ -370,7 +366,12 @@ pub fn event(record: &Record, start: &Start, names: &mut dyn Names) -> Json {
     };
     let mut line = Vec::new();
     JsonSink.call(&event, &mut TypeNames { names, target: 0 }, &mut line);
-    let mut event = parse(&String::from_utf8(line).expect("JSON is UTF-8"));
+    String::from_utf8(line).expect("JSON is UTF-8")
+}
+
+/// The fields of the record's event that a program knows: those that its root's truth has.
+pub fn event(record: &Record, start: &Start, names: &mut dyn Names) -> Json {
+    let mut event = parse(&line(record, names));
     let known: &[&str] = match start {
         Start::Value(_) | Start::Outcome { .. } => &["outcome", "result", "exception"],
         Start::Entry { .. } => &["self", "args", "args_len", "kwargs", "kwargs_len"],
