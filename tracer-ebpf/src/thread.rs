@@ -1,4 +1,4 @@
-//! Who runs: thread id, `PyThreadState`, innermost Python frame.
+//! Who runs: thread id, `PyThreadState`.
 
 use core::ffi::c_void;
 
@@ -7,11 +7,7 @@ use aya_ebpf::helpers::{
     bpf_get_current_pid_tgid,
     generated::{bpf_get_ns_current_pid_tgid, bpf_loop},
 };
-use tracer_common::{
-    encode::Memory,
-    limits::MAX_THREADS,
-    target::{ABSENT, Target},
-};
+use tracer_common::{encode::Memory, limits::MAX_THREADS, target::Target};
 
 use crate::{maps::THREADS, memory::User};
 
@@ -57,22 +53,6 @@ pub fn state(target: &Target, index: u32, tid: u32) -> u64 {
         let _ = THREADS.insert(key, tstate, 0);
     }
     tstate
-}
-
-/// `_PyInterpreterFrame` that runs or called the running C function, 0 if there is none.
-#[inline(always)]
-pub fn frame(target: &Target, tstate: u64) -> u64 {
-    if tstate == 0 {
-        return 0;
-    }
-    let o = &target.offsets;
-    if o.cframe_current_frame == ABSENT {
-        return User.pointer(tstate + o.current_frame as u64).unwrap_or(0);
-    }
-    match User.pointer(tstate + o.tstate_cframe as u64) {
-        Some(cframe) if cframe != 0 => User.pointer(cframe + o.cframe_current_frame as u64).unwrap_or(0),
-        _ => 0,
-    }
 }
 
 /// Is it that thread's state, and the one in use? A thread that runs several interpreters has
