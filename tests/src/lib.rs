@@ -5,11 +5,13 @@
 
 mod breakpoints;
 mod compare;
+mod json;
 mod program;
 mod tracer;
 
 pub use breakpoints::{assert_no_breakpoints, differences};
-pub use compare::{assert_same, calls, parse, without};
+pub use compare::{Tally, assert_same, calls, compare};
+pub use json::parse;
 pub use program::Program;
 pub use tracer::{Trace, Tracer, binary};
 
