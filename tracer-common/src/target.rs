@@ -89,6 +89,7 @@ offsets! {
         setentry_key = "setentry.key",
         range_start = "PyRangeObject.start",
         slice_start = "PySliceObject.start",
+        md_dict = "PyModuleObject.md_dict",
         md_name = "PyModuleObject.md_name",
         func_module = "PyFunctionObject.func_module",
         func_qualname = "PyFunctionObject.func_qualname",

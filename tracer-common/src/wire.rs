@@ -28,7 +28,7 @@ pub const FLAG_MORE_FRAMES: u32 = 4;
 pub const FLAG_FRAME_FAULT: u32 = 8;
 
 /// In a value's `sub`: a type of Python 2 (`str` as [`Tag::Bytes`], `unicode` as [`Tag::Str`], `long` as
-/// [`Tag::Int64`] or [`Tag::BigInt`]) that is written differently than Python 3's type of that kind.
+/// [`Tag::Int64`] or [`Tag::BigInt`], `xrange` as [`Tag::Range`]) that is written differently than Python 3's type of that kind.
 pub const SUB_PYTHON2: u8 = 0x80;
 
 /// First part of every record.
@@ -129,7 +129,7 @@ pub enum Tag {
     Slice = 19,
     /// [`TypeRef`]: a type object as a value.
     Type = 20,
-    /// u64 id; name value ([`Tag::Null`]: to be found in the module's dict); End.
+    /// u64 id; name value ([`Tag::Int64`]: the address of the module's dict, which has the name); End.
     Module = 21,
     /// Python function or method: u64 id; `__module__` value; `__qualname__` value; End.
     Function = 22,

@@ -36,6 +36,10 @@ impl Names for Numbered {
         ))
     }
 
+    fn module_name(&mut self, _: u16, _: u64, _: u64) -> Option<Arc<str>> {
+        None
+    }
+
     fn code(&mut self, _: u16, _: &FrameRecord) -> Option<Arc<Code>> {
         None
     }

@@ -36,7 +36,10 @@ const FIELDS: &[(&str, &[&str])] = &[
             "offsetof(PyLongObject, ob_digit)",
         ],
     ),
-    ("PyLongObject.lv_tag", &["offsetof(PyLongObject, long_value.lv_tag)"]),
+    (
+        "PyLongObject.lv_tag",
+        &["offsetof(PyLongObject, long_value.lv_tag)"],
+    ),
     ("PyFloatObject.ob_fval", &[]),
     ("PyComplexObject.cval", &[]),
     (
@@ -283,22 +286,46 @@ const FIELDS: &[(&str, &[&str])] = &[
 /// version has its own structure of it: `Include/internal/pycore_runtime.h` (3.13),
 /// `pycore_debug_offsets.h` (3.14+).
 const DEBUG_OFFSETS: &[(&str, &str, &str)] = &[
-    ("_PyRuntimeState.interpreters.head", "runtime_state", "interpreters_head"),
+    (
+        "_PyRuntimeState.interpreters.head",
+        "runtime_state",
+        "interpreters_head",
+    ),
     ("PyInterpreterState.next", "interpreter_state", "next"),
-    ("PyInterpreterState.threads.head", "interpreter_state", "threads_head"),
-    ("PyInterpreterState.modules", "interpreter_state", "imports_modules"),
+    (
+        "PyInterpreterState.threads.head",
+        "interpreter_state",
+        "threads_head",
+    ),
+    (
+        "PyInterpreterState.modules",
+        "interpreter_state",
+        "imports_modules",
+    ),
     ("PyInterpreterState.sysdict", "interpreter_state", "sysdict"),
     ("PyThreadState.next", "thread_state", "next"),
     ("PyThreadState.interp", "thread_state", "interp"),
     ("current_frame", "thread_state", "current_frame"),
-    ("PyThreadState.native_thread_id", "thread_state", "native_thread_id"),
+    (
+        "PyThreadState.native_thread_id",
+        "thread_state",
+        "native_thread_id",
+    ),
     ("PyThreadState._status", "thread_state", "status"),
-    ("PyThreadState.current_exception", "thread_state", "current_exception"),
+    (
+        "PyThreadState.current_exception",
+        "thread_state",
+        "current_exception",
+    ),
     ("_PyInterpreterFrame.previous", "interpreter_frame", "previous"),
     ("_PyInterpreterFrame.code", "interpreter_frame", "executable"),
     ("_PyInterpreterFrame.instr", "interpreter_frame", "instr_ptr"),
     ("_PyInterpreterFrame.owner", "interpreter_frame", "owner"),
-    ("_PyInterpreterFrame.tlbc_index", "interpreter_frame", "tlbc_index"),
+    (
+        "_PyInterpreterFrame.tlbc_index",
+        "interpreter_frame",
+        "tlbc_index",
+    ),
     ("PyCodeObject.co_filename", "code_object", "filename"),
     ("PyCodeObject.co_qualname", "code_object", "qualname"),
     ("PyCodeObject.co_linetable", "code_object", "linetable"),
@@ -413,7 +440,10 @@ pub fn run(check: bool) -> Result<()> {
         .parent()
         .context("xtask has no parent directory")?;
     let sources = sources()?;
-    ensure!(!sources.is_empty(), "no interpreter with headers under ~/.pyenv/versions");
+    ensure!(
+        !sources.is_empty(),
+        "no interpreter with headers under ~/.pyenv/versions"
+    );
     for source in sources {
         let json = layout(&source)?;
         let path = root.join(format!("tracer-user/layouts/cpython-{}.json", source.name));
@@ -429,14 +459,19 @@ pub fn run(check: bool) -> Result<()> {
             path.display(),
             source.version
         );
-        println!("LAYOUT: {} as in the headers of CPython {}", source.name, source.version);
+        println!(
+            "LAYOUT: {} as in the headers of CPython {}",
+            source.name, source.version
+        );
     }
     Ok(())
 }
 
 /// A layout file without the line that names its compiler.
 fn facts(json: &str) -> Vec<&str> {
-    json.lines().filter(|line| !line.contains("\"provenance\"")).collect()
+    json.lines()
+        .filter(|line| !line.contains("\"provenance\""))
+        .collect()
 }
 
 /// The newest interpreter of each layout.
@@ -449,7 +484,12 @@ fn sources() -> Result<Vec<Source>> {
         .map(|entry| entry.path().join("bin/python"))
         .collect();
     let extra = std::env::var("PYTRACE_PYTHONS").unwrap_or_default();
-    pythons.extend(extra.split(':').filter(|path| !path.is_empty()).map(PathBuf::from));
+    pythons.extend(
+        extra
+            .split(':')
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from),
+    );
     let mut newest: BTreeMap<String, (u32, Source)> = BTreeMap::new();
     for python in pythons.iter().filter(|python| python.exists()) {
         let output = Command::new(python).args(["-c", ASK]).output()?;
@@ -462,7 +502,11 @@ fn sources() -> Result<Vec<Source>> {
             continue;
         }
         let patch = version.split('.').nth(2).unwrap_or_default();
-        let patch = patch.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default().parse()?;
+        let patch = patch
+            .split(|c: char| !c.is_ascii_digit())
+            .next()
+            .unwrap_or_default()
+            .parse()?;
         if newest.get(name).is_none_or(|(found, _)| *found < patch) {
             let source = Source {
                 name: name.to_owned(),
@@ -539,14 +583,21 @@ fn questions() -> Vec<Question> {
             Some((object, field)) if spellings.is_empty() => {
                 all.push((n, format!("offsetof({object}, {field})")));
             }
-            _ => all.extend(spellings.iter().map(|s| (n, bit(s).unwrap_or_else(|| (*s).to_owned())))),
+            _ => all.extend(
+                spellings
+                    .iter()
+                    .map(|s| (n, bit(s).unwrap_or_else(|| (*s).to_owned()))),
+            ),
         }
     }
     for (n, (_, object, member)) in DEBUG_OFFSETS.iter().enumerate() {
         // Both are there or neither: the size is asked for through the member.
         let at = format!("offsetof(_Py_DebugOffsets, {object}.{member})");
         all.push((FIELDS.len() + n, at.clone()));
-        all.push((FIELDS.len() + n, format!("{at} * 0 + offsetof(_Py_DebugOffsets, {object})")));
+        all.push((
+            FIELDS.len() + n,
+            format!("{at} * 0 + offsetof(_Py_DebugOffsets, {object})"),
+        ));
     }
     all
 }
@@ -632,7 +683,10 @@ fn render(source: &Source, answers: &Answers) -> Result<String> {
         true => "{}".to_owned(),
         false => format!("{{\n{}\n  }}", lines.join(",\n")),
     };
-    let offsets = answers.offsets.iter().map(|(key, value)| format!("    \"{key}\": {value}"));
+    let offsets = answers
+        .offsets
+        .iter()
+        .map(|(key, value)| format!("    \"{key}\": {value}"));
     writeln!(json, "  \"offsets\": {},", object(offsets.collect()))?;
     let debug = answers
         .debug

@@ -1,5 +1,8 @@
 //! `cargo xtask test`: everything CI checks, in the order in which it fails fastest.
 
+#[path = "../../tracer-user/tests/pythons/mod.rs"]
+mod pythons;
+
 use std::{
     collections::BTreeSet,
     env, fs,
@@ -146,7 +149,7 @@ impl Tally {
         for interpreter in &self.interpreters {
             println!("interpreter: {interpreter}");
         }
-        for path in installed() {
+        for path in pythons::all() {
             let path = path.to_string_lossy();
             if !self
                 .interpreters
@@ -163,29 +166,6 @@ impl Tally {
         }
         Ok(())
     }
-}
-
-/// Interpreters the end-to-end tests must have run on.
-fn installed() -> Vec<PathBuf> {
-    let mut found = vec![PathBuf::from("/usr/bin/python3")];
-    let versions = env::var_os("HOME").map(|home| PathBuf::from(home).join(".pyenv/versions"));
-    for entry in versions
-        .into_iter()
-        .filter_map(|dir| fs::read_dir(dir).ok())
-        .flatten()
-        .flatten()
-    {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if ["3.11.", "3.12.", "3.13."]
-            .iter()
-            .any(|minor| name.starts_with(minor))
-        {
-            found.push(entry.path().join("bin/python"));
-        }
-    }
-    found.retain(|path| path.exists());
-    found
 }
 
 /// `N` of `N passed; M failed; …`.

@@ -175,7 +175,15 @@ impl Cursor {
 
     /// `count` pairs of a split dict in the order of insertion.
     #[inline(always)]
-    pub fn ordered(keys: u64, key_stride: u32, values: u64, order: u64, downwards: bool, count: u64, depth: u32) -> Self {
+    pub fn ordered(
+        keys: u64,
+        key_stride: u32,
+        values: u64,
+        order: u64,
+        downwards: bool,
+        count: u64,
+        depth: u32,
+    ) -> Self {
         Self {
             op: Op::Ordered as u32,
             depth,

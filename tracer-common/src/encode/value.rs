@@ -161,7 +161,8 @@ fn by_kind<M: Memory>(
         Kind::Range | Kind::Slice => {
             let range = kind as u32 == Kind::Range as u32;
             let fields = if range { o.range_start } else { o.slice_start };
-            slot.push_tag(if range { Tag::Range } else { Tag::Slice });
+            let tag = if range { Tag::Range } else { Tag::Slice };
+            slot.push_word(value_word(tag, python2(target), 0));
             if range && target.features & FEATURE_PYTHON2 != 0 {
                 return xrange(slot, memory, address + fields as u64);
             }
@@ -212,14 +213,18 @@ fn named<M: Memory>(
         }
         Kind::Module => {
             // Python 2's modules have no name but in their dict: the user half looks there.
-            let name = if o.md_name == ABSENT {
-                0
-            } else {
-                memory.pointer(address + o.md_name as u64)?
-            };
+            let unnamed = o.md_name == ABSENT;
+            let field = if unnamed { o.md_dict } else { o.md_name };
+            let name = memory.pointer(address + field as u64)?;
             slot.push_tag(Tag::Module);
             slot.push_word(address);
-            slot.push(Cursor::pointers(name, 0, 1, depth).ended());
+            if unnamed {
+                slot.push_tag(Tag::Int64);
+                slot.push_word(name);
+                slot.push_tag(Tag::End);
+            } else {
+                slot.push(Cursor::pointers(name, 0, 1, depth).ended());
+            }
         }
         Kind::Function | Kind::Method => {
             let mut function = address;
@@ -319,7 +324,10 @@ fn long<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, object: Obj
     };
     let from = digits + 4 * (count - captured as u64);
     let start = slot.len;
-    slot.put(start, value_word(Tag::BigInt, negative as u8 | python2(target), captured));
+    slot.put(
+        start,
+        value_word(Tag::BigInt, negative as u8 | python2(target), captured),
+    );
     slot.put(start + 1, count);
     data(slot, memory, start + 2, captured * 4, from)
 }
@@ -543,7 +551,15 @@ pub fn dict_cursor<M: Memory>(
         // Python 2: `PyDictEntry` is hash, key, value; deleted entries have no value (Include/dictobject.h).
         let table = memory.pointer(dict + o.ma_table as u64)?;
         let entries = memory.pointer(dict + o.ma_mask as u64)?.wrapping_add(1);
-        return Some(Cursor::pairs(table + 8, 24, table + 16, 24, count, entries, depth));
+        return Some(Cursor::pairs(
+            table + 8,
+            24,
+            table + 16,
+            24,
+            count,
+            entries,
+            depth,
+        ));
     }
     let keys = memory.pointer(dict + o.ma_keys as u64)?;
     let values = memory.pointer(dict + o.ma_values as u64)?;
@@ -563,11 +579,27 @@ pub fn dict_cursor<M: Memory>(
         stride = 24;
     }
     if values == 0 {
-        return Some(Cursor::pairs(first, stride, first + 8, stride, count, entries_used, depth));
+        return Some(Cursor::pairs(
+            first,
+            stride,
+            first + 8,
+            stride,
+            count,
+            entries_used,
+            depth,
+        ));
     }
     if o.dictvalues_values == ABSENT {
         // Up to 3.10 a split dict's values come in the order of its keys, or it is split no more.
-        return Some(Cursor::pairs(first, stride, values, 8, count, entries_used, depth));
+        return Some(Cursor::pairs(
+            first,
+            stride,
+            values,
+            8,
+            count,
+            entries_used,
+            depth,
+        ));
     }
     let first_value = values + o.dictvalues_values as u64;
     // `get_index_from_order`, Objects/dictobject.c.
@@ -577,7 +609,15 @@ pub fn dict_cursor<M: Memory>(
         let capacity = memory.u8(values + o.dictvalues_capacity as u64)?;
         (first_value + 8 * capacity as u64, false)
     };
-    Some(Cursor::ordered(first, stride, first_value, order, downwards, count, depth))
+    Some(Cursor::ordered(
+        first,
+        stride,
+        first_value,
+        order,
+        downwards,
+        count,
+        depth,
+    ))
 }
 
 /// Bytes of a keys object's index table; `None`: garbage.

@@ -20,12 +20,12 @@ const PAGE_MASK: u64 = !4095;
 pub(super) type Symbols = HashMap<&'static str, u64>;
 
 /// Looks the `wanted` symbols up in the file behind an executable mapping: `.dynsym` first;
-/// `.symtab` for what it lacks if it has `required`, or has no `.dynsym` at all.
-/// `None`: not an ELF file we can read, or one without `required`.
+/// `.symtab` for what it lacks, in the program's own file.
+/// `None`: not an ELF file we can read, or one without any of `required`.
 pub(super) fn symbols(
     process: &Process,
     mapping: &Mapping,
-    required: &str,
+    required: &[&str],
     wanted: &[&'static str],
 ) -> Option<Symbols> {
     let file = process.open_mapping(mapping).ok()?;
@@ -39,12 +39,13 @@ pub(super) fn symbols(
     let mut found = Symbols::new();
     collect(elf.dynamic_symbols(), bias, wanted, &mut found);
     // Reading .symtab of every mapped library would be slow, and only a static
-    // executable linked without -rdynamic has _PyRuntime there alone.
+    // executable linked without -rdynamic has them there alone.
     let executable = process.executable();
-    if !found.contains_key(required) && executable.is_some() && executable == mapping.path {
+    let sufficient = |found: &Symbols| required.iter().any(|symbol| found.contains_key(symbol));
+    if !sufficient(&found) && executable.is_some() && executable == mapping.path {
         collect(elf.symbols(), bias, wanted, &mut found);
     }
-    found.contains_key(required).then_some(found)
+    sufficient(&found).then_some(found)
 }
 
 fn collect<'data>(

@@ -6,47 +6,65 @@ use super::elf::Symbols;
 use super::objects::Objects;
 use crate::process::ReadMemory;
 
-/// A type's symbol, its `tp_name`, and where its address goes.
-type KnownType = (&'static str, &'static str, fn(&mut KnownObjects) -> &mut u64);
+/// Where the address of a type goes.
+type Place<T> = fn(&mut T) -> &mut u64;
+/// Symbols and `tp_name`s a type has had, one of which must be there, and its place.
+type Known<T> = (&'static [(&'static str, &'static str)], Place<T>);
 
-const TYPES: &[KnownType] = &[
-    ("PyBool_Type", "bool", |k| &mut k.bool_type),
-    ("PyFloat_Type", "float", |k| &mut k.float_type),
-    ("PyComplex_Type", "complex", |k| &mut k.complex_type),
-    ("PyByteArray_Type", "bytearray", |k| &mut k.bytearray_type),
-    ("PyMemoryView_Type", "memoryview", |k| &mut k.memoryview_type),
-    ("PySet_Type", "set", |k| &mut k.set_type),
-    ("PyFrozenSet_Type", "frozenset", |k| &mut k.frozenset_type),
-    ("PyRange_Type", "range", |k| &mut k.range_type),
-    ("PySlice_Type", "slice", |k| &mut k.slice_type),
-    ("PyModule_Type", "module", |k| &mut k.module_type),
-    ("PyFunction_Type", "function", |k| &mut k.function_type),
-    ("PyMethod_Type", "method", |k| &mut k.method_type),
-    ("PyCFunction_Type", "builtin_function_or_method", |k| {
+const TYPES: &[Known<KnownObjects>] = &[
+    (&[("PyBool_Type", "bool")], |k| &mut k.bool_type),
+    (&[("PyFloat_Type", "float")], |k| &mut k.float_type),
+    (&[("PyComplex_Type", "complex")], |k| &mut k.complex_type),
+    (&[("PyByteArray_Type", "bytearray")], |k| &mut k.bytearray_type),
+    (&[("PyMemoryView_Type", "memoryview")], |k| &mut k.memoryview_type),
+    (&[("PySet_Type", "set")], |k| &mut k.set_type),
+    (&[("PyFrozenSet_Type", "frozenset")], |k| &mut k.frozenset_type),
+    (&[("PyRange_Type", "range"), ("PyRange_Type", "xrange")], |k| {
+        &mut k.range_type
+    }),
+    (&[("PySlice_Type", "slice")], |k| &mut k.slice_type),
+    (&[("PyModule_Type", "module")], |k| &mut k.module_type),
+    (&[("PyFunction_Type", "function")], |k| &mut k.function_type),
+    (
+        &[("PyMethod_Type", "method"), ("PyMethod_Type", "instancemethod")],
+        |k| &mut k.method_type,
+    ),
+    (&[("PyCFunction_Type", "builtin_function_or_method")], |k| {
         &mut k.cfunction_type
     }),
-    ("PyCMethod_Type", "builtin_method", |k| &mut k.cmethod_type),
-    ("PyCode_Type", "code", |k| &mut k.code_type),
-    ("PyLong_Type", "int", |k| &mut k.long_type),
-    ("PyUnicode_Type", "str", |k| &mut k.unicode_type),
-    ("PyBytes_Type", "bytes", |k| &mut k.bytes_type),
-    ("PyList_Type", "list", |k| &mut k.list_type),
-    ("PyTuple_Type", "tuple", |k| &mut k.tuple_type),
-    ("PyDict_Type", "dict", |k| &mut k.dict_type),
-    ("PyBaseObject_Type", "object", |k| &mut k.object_type),
+    (&[("PyCode_Type", "code")], |k| &mut k.code_type),
+    (&[("PyLong_Type", "int"), ("PyLong_Type", "long")], |k| {
+        &mut k.long_type
+    }),
+    (&[("PyUnicode_Type", "str"), ("PyUnicode_Type", "unicode")], |k| {
+        &mut k.unicode_type
+    }),
+    (&[("PyString_Type", "str"), ("PyBytes_Type", "bytes")], |k| {
+        &mut k.bytes_type
+    }),
+    (&[("PyList_Type", "list")], |k| &mut k.list_type),
+    (&[("PyTuple_Type", "tuple")], |k| &mut k.tuple_type),
+    (&[("PyDict_Type", "dict")], |k| &mut k.dict_type),
+    (&[("PyBaseObject_Type", "object")], |k| &mut k.object_type),
 ];
 
-/// Types that only discovery needs: symbol, `tp_name`, and where the address goes.
-type Descriptor = (&'static str, &'static str, fn(&mut Descriptors) -> &mut u64);
+/// Types that some versions do not have, and that are 0 there.
+const OPTIONAL_TYPES: &[Known<KnownObjects>] = &[
+    // 3.9+
+    (&[("PyCMethod_Type", "builtin_method")], |k| &mut k.cmethod_type),
+    // Python 2
+    (&[("PyInt_Type", "int")], |k| &mut k.int_type),
+    (&[("PyInstance_Type", "instance")], |k| &mut k.instance_type),
+    (&[("PyClass_Type", "classobj")], |k| &mut k.class_type),
+];
 
-const DESCRIPTORS: &[Descriptor] = &[
-    ("PyType_Type", "type", |d| &mut d.type_type),
-    ("PyMethodDescr_Type", "method_descriptor", |d| &mut d.method),
-    ("PyClassMethodDescr_Type", "classmethod_descriptor", |d| {
-        &mut d.class_method
+/// Types that only discovery needs.
+const DESCRIPTORS: &[Known<Descriptors>] = &[
+    (&[("PyType_Type", "type")], |d| &mut d.type_type),
+    (&[("PyStaticMethod_Type", "staticmethod")], |d| {
+        &mut d.staticmethod
     }),
-    ("PyStaticMethod_Type", "staticmethod", |d| &mut d.staticmethod),
-    ("PyClassMethod_Type", "classmethod", |d| &mut d.classmethod),
+    (&[("PyClassMethod_Type", "classmethod")], |d| &mut d.classmethod),
 ];
 
 /// Addresses of the types whose instances wrap C functions.
@@ -63,10 +81,12 @@ pub struct Descriptors {
 
 /// Every symbol that [`read`] can use.
 pub(super) fn symbols() -> impl Iterator<Item = &'static str> {
-    TYPES
-        .iter()
-        .map(|(symbol, ..)| *symbol)
-        .chain(DESCRIPTORS.iter().map(|(symbol, ..)| *symbol))
+    let types = TYPES.iter().chain(OPTIONAL_TYPES).map(|(names, _)| *names);
+    let descriptors = DESCRIPTORS.iter().map(|(names, _)| *names);
+    types
+        .chain(descriptors)
+        .flatten()
+        .map(|(symbol, _)| *symbol)
         .chain(["_Py_NoneStruct", "_Py_TrueStruct"])
 }
 
@@ -75,34 +95,86 @@ pub(super) fn read<M: ReadMemory>(
     objects: &Objects<'_, M>,
     symbols: &Symbols,
 ) -> Result<(KnownObjects, Descriptors), String> {
-    let check = |symbol: &str, tp_name: &str, through_type: bool| {
+    let constant = |symbol: &str, tp_name: &str| {
         let addr = *symbols
             .get(symbol)
             .ok_or_else(|| format!("{symbol} is not exported"))?;
-        let named = match through_type {
-            true => objects.type_of(addr).and_then(|ty| objects.tp_name(ty)),
-            false => objects.tp_name(addr),
-        };
-        match named {
-            Ok(name) if name == tp_name => Ok(addr),
-            Ok(name) => Err(format!("{symbol} is named {name:?} instead of {tp_name:?}")),
-            Err(error) => Err(format!("{symbol}: {error}")),
-        }
+        let ty = objects
+            .type_of(addr)
+            .map_err(|error| format!("{symbol}: {error}"))?;
+        named(objects, ty, &[(symbol, tp_name)]).map(|()| addr)
     };
     let mut known = KnownObjects {
-        none: check("_Py_NoneStruct", "NoneType", true)?,
-        true_: check("_Py_TrueStruct", "bool", true)?,
+        none: constant("_Py_NoneStruct", "NoneType")?,
+        true_: constant("_Py_TrueStruct", "bool")?,
         ..KnownObjects::default()
     };
-    for (symbol, name, field) in TYPES {
-        *field(&mut known) = check(symbol, name, false)?;
+    for (names, place) in TYPES {
+        *place(&mut known) = address(objects, symbols, names)?;
+    }
+    for (names, place) in OPTIONAL_TYPES {
+        if names.iter().any(|(symbol, _)| symbols.contains_key(symbol)) {
+            *place(&mut known) = address(objects, symbols, names)?;
+        }
     }
     let mut descriptors = Descriptors::default();
-    for (symbol, name, field) in DESCRIPTORS {
-        *field(&mut descriptors) = check(symbol, name, false)?;
+    for (names, place) in DESCRIPTORS {
+        *place(&mut descriptors) = address(objects, symbols, names)?;
     }
     match objects.type_of(descriptors.type_type) {
         Ok(ty) if ty == descriptors.type_type => Ok((known, descriptors)),
         _ => Err("type(type) is not type".to_owned()),
     }
+}
+
+/// The address of a type, which must have one of the names that go with its symbol.
+fn address<M: ReadMemory>(
+    objects: &Objects<'_, M>,
+    symbols: &Symbols,
+    names: &[(&str, &str)],
+) -> Result<u64, String> {
+    let found = names
+        .iter()
+        .find_map(|(symbol, _)| Some((*symbol, *symbols.get(symbol)?)));
+    let Some((symbol, addr)) = found else {
+        return Err(format!("{} is not exported", names[0].0));
+    };
+    let of_symbol: Vec<(&str, &str)> = names
+        .iter()
+        .filter(|(name, _)| *name == symbol)
+        .copied()
+        .collect();
+    named(objects, addr, &of_symbol).map(|()| addr)
+}
+
+fn named<M: ReadMemory>(objects: &Objects<'_, M>, ty: u64, names: &[(&str, &str)]) -> Result<(), String> {
+    let symbol = names[0].0;
+    match objects.tp_name(ty) {
+        Ok(found) if names.iter().any(|(_, name)| *name == found) => Ok(()),
+        Ok(found) => Err(format!("{symbol} is named {found:?} instead of {:?}", names[0].1)),
+        Err(error) => Err(format!("{symbol}: {error}")),
+    }
+}
+
+/// The types of C methods: not every version exports them, but every version has `list.append` and the
+/// class method `dict.fromkeys`.
+pub(super) fn descriptors<M: ReadMemory>(
+    objects: &Objects<'_, M>,
+    known: &KnownObjects,
+    mut descriptors: Descriptors,
+) -> Result<Descriptors, String> {
+    let type_of = |owner: u64, method: &'static str, name: &'static str| {
+        let found = objects
+            .type_dict(owner)
+            .and_then(|dict| objects.dict_get(dict, method))
+            .map_err(|error| format!("{method}: {error}"))?
+            .ok_or_else(|| format!("no {method}"))?;
+        let ty = objects
+            .type_of(found)
+            .map_err(|error| format!("{method}: {error}"))?;
+        named(objects, ty, &[(method, name)]).map(|()| ty)
+    };
+    descriptors.method = type_of(known.list_type, "append", "method_descriptor")?;
+    descriptors.class_method = type_of(known.dict_type, "fromkeys", "classmethod_descriptor")?;
+    Ok(descriptors)
 }

@@ -29,6 +29,8 @@ const FAILURE_HOLDS: Duration = Duration::from_millis(200);
 pub struct ProcessNames {
     targets: HashMap<u16, (Arc<Process>, Arc<Interpreter>)>,
     types: Cache<(u16, TypeRef), str>,
+    /// By target, address of the module and of its dict.
+    modules: Cache<(u16, u64, u64), str>,
     codes: Cache<(u16, u64, u64), Code>,
 }
 
@@ -47,6 +49,7 @@ impl ProcessNames {
     pub fn remove(&mut self, target: u16) {
         if self.targets.remove(&target).is_some() {
             self.types.retain(|(of, _)| *of != target);
+            self.modules.retain(|(of, ..)| *of != target);
             self.codes.retain(|(of, ..)| *of != target);
         }
     }
@@ -57,6 +60,16 @@ impl Names for ProcessNames {
         let (process, interpreter) = self.targets.get(&target)?;
         self.types.get((target, of), || {
             let name = read_type(&interpreter.objects(&**process), of).ok()?;
+            let bytes = name.len();
+            Some((name, bytes))
+        })
+    }
+
+    fn module_name(&mut self, target: u16, module: u64, dict: u64) -> Option<Arc<str>> {
+        let (process, interpreter) = self.targets.get(&target)?;
+        self.modules.get((target, module, dict), || {
+            let objects = interpreter.objects(&**process);
+            let name: Arc<str> = read_module(&objects, interpreter, module, dict).ok()?.into();
             let bytes = name.len();
             Some((name, bytes))
         })
@@ -154,9 +167,30 @@ fn read_type<M: ReadMemory>(objects: &Objects<'_, M>, of: TypeRef) -> Result<Arc
     )
 }
 
+/// The name of a module, if it still is a module and has that dict.
+fn read_module<M: ReadMemory>(
+    objects: &Objects<'_, M>,
+    interpreter: &Interpreter,
+    module: u64,
+    dict: u64,
+) -> Result<String, ObjectError> {
+    let is_module = objects.type_of(module)? == interpreter.known().module_type;
+    if !is_module || objects.field(module, objects.layout.offsets.md_dict)? != dict {
+        return Err(ObjectError::Absent(CHANGED));
+    }
+    objects.module_name(module)
+}
+
 /// [`fingerprint::type_object`] of a type as it is now.
 pub fn type_fingerprint<M: ReadMemory>(objects: &Objects<'_, M>, ty: u64) -> Result<u64, ObjectError> {
     let offsets = &objects.layout.offsets;
+    if objects.is_old_class(ty) {
+        return Ok(fingerprint::old_class(
+            objects.field(ty, offsets.cl_name)?,
+            objects.field(ty, offsets.cl_bases)?,
+            objects.field(ty, offsets.cl_dict)?,
+        ));
+    }
     let tp_name = objects.field(ty, offsets.tp_name)?;
     // As bpf_probe_read_user_str fills a zeroed buffer of 16: 15 bytes and a NUL.
     let mut name = objects.memory.read_cstr(tp_name, 15)?;
@@ -182,6 +216,7 @@ fn read_code<M: ReadMemory>(objects: &Objects<'_, M>, code: u64, expected: u64) 
                 first_line: objects
                     .memory
                     .read_u32(code.wrapping_add(offsets.co_firstlineno.into()))?,
+                line_format: objects.layout.line_format,
                 linetable: objects.bytes(objects.field(code, offsets.co_linetable)?, MAX_LINETABLE)?,
             })
         },

@@ -17,8 +17,12 @@ pub mod tp_flags {
     /// `_Py_TPFLAGS_STATIC_BUILTIN` (3.12+).
     pub const STATIC_BUILTIN: u64 = 1 << 1;
     pub const HEAPTYPE: u64 = 1 << 9;
+    /// `Py_TPFLAGS_INT_SUBCLASS` of Python 2; the bit has other meanings later.
+    pub const INT_SUBCLASS: u64 = 1 << 23;
     pub const LONG_SUBCLASS: u64 = 1 << 24;
+    pub const LIST_SUBCLASS: u64 = 1 << 25;
     pub const TUPLE_SUBCLASS: u64 = 1 << 26;
+    pub const BYTES_SUBCLASS: u64 = 1 << 27;
     pub const UNICODE_SUBCLASS: u64 = 1 << 28;
     pub const DICT_SUBCLASS: u64 = 1 << 29;
     pub const TYPE_SUBCLASS: u64 = 1 << 31;
@@ -81,37 +85,55 @@ impl<M: ReadMemory> Objects<'_, M> {
                 .is_ok_and(|flags| flags & flag != 0)
     }
 
-    /// A `str` of at most `max` characters. `state` is `interned:2 kind:3 compact:1 ascii:1` in
-    /// 3.11 to 3.13 (Include/cpython/unicodeobject.h). Lone surrogates become U+FFFD.
+    /// A `str` of at most `max` characters; in Python 2 also a `unicode`. Lone surrogates become U+FFFD.
     pub fn string(&self, object: u64, max: u64) -> Result<String> {
+        if self.layout.is_python2() && self.is(object, tp_flags::BYTES_SUBCLASS) {
+            return Ok(String::from_utf8_lossy(&self.bytes(object, max)?).into_owned());
+        }
         let malformed = ObjectError::Malformed {
             what: "str",
             addr: object,
         };
-        let offsets = &self.layout.offsets;
         if !self.is(object, tp_flags::UNICODE_SUBCLASS) {
             return Err(malformed);
         }
-        let length = self.field(object, offsets.unicode_length)?;
-        let state = self.memory.read_u32(object + u64::from(offsets.unicode_state))?;
-        let (kind, compact, ascii) = (state >> 2 & 7, state >> 5 & 1 != 0, state >> 6 & 1 != 0);
-        if length > max || !matches!(kind, 1 | 2 | 4) {
+        let (data, length, width) = self.characters(object)?;
+        if length > max || !matches!(width, 1 | 2 | 4) {
             return Err(malformed);
         }
+        let bytes = self.memory.read_bytes(data, length as usize * width)?;
+        let units = bytes.chunks_exact(width).map(|bytes| {
+            let little_endian = bytes.iter().rev();
+            little_endian.fold(0, |unit, byte| unit << 8 | u32::from(*byte))
+        });
+        if width == 2 && self.layout.is_python2() {
+            // A narrow build: characters beyond 16 bits are two units.
+            return Ok(String::from_utf16_lossy(
+                &units.map(|unit| unit as u16).collect::<Vec<_>>(),
+            ));
+        }
+        let characters = units.map(|unit| char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER));
+        Ok(characters.collect())
+    }
+
+    /// Where a text's characters are, how many there are, and bytes per character. `state` has `kind:3,
+    /// compact:1, ascii:1` (Include/cpython/unicodeobject.h); Python 2 has an array of `Py_UNICODE`.
+    fn characters(&self, object: u64) -> Result<(u64, u64, usize)> {
+        let offsets = &self.layout.offsets;
+        let length = self.field(object, offsets.unicode_length)?;
+        if offsets.unicode_kind_shift == ABSENT16 {
+            let data = self.field(object, offsets.unicode_any)?;
+            return Ok((data, length, self.layout.unicode_width as usize));
+        }
+        let state = self.memory.read_u32(object + u64::from(offsets.unicode_state))?;
+        let state = state >> (offsets.unicode_kind_shift & 31);
+        let (kind, compact, ascii) = (state & 7, state >> 3 & 1 != 0, state >> 4 & 1 != 0);
         let data = match (compact, ascii) {
             (true, true) => object + u64::from(offsets.unicode_ascii_data),
             (true, false) => object + u64::from(offsets.unicode_compact_data),
             (false, _) => self.field(object, offsets.unicode_any)?,
         };
-        let bytes = self.memory.read_bytes(data, length as usize * kind as usize)?;
-        let characters = bytes.chunks_exact(kind as usize).map(|bytes| {
-            let code = bytes
-                .iter()
-                .rev()
-                .fold(0, |code, byte| code << 8 | u32::from(*byte));
-            char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
-        });
-        Ok(characters.collect())
+        Ok((data, length, kind as usize))
     }
 
     /// The data of a `bytes`, at most `max` of them.
@@ -133,66 +155,111 @@ impl<M: ReadMemory> Objects<'_, M> {
             what: "small int",
             addr: object,
         };
+        if self.layout.is_python2() && self.is(object, tp_flags::INT_SUBCLASS) {
+            let value = self.field(object, self.layout.offsets.int_ival)?;
+            return u32::try_from(value).map_err(|_| malformed);
+        }
         if !self.is(object, tp_flags::LONG_SUBCLASS) {
             return Err(malformed);
         }
         let size = self.field(object, self.layout.offsets.long_size)?;
-        // 3.12+: lv_tag is digits << 3 | sign (0 positive); before: ob_size is the digits.
-        let one_digit = if self.layout.long_tag() { 1 << 3 } else { 1 };
-        if size != one_digit {
+        // 3.12+: lv_tag is digits << 3, a bit for small ints, sign (0 positive); before: ob_size is the digits.
+        let one_digit = if self.layout.long_tag {
+            size & !4 == 1 << 3
+        } else {
+            size == 1
+        };
+        if !one_digit {
             return Err(malformed);
         }
         let digits = object + u64::from(self.layout.offsets.long_digits);
         Ok(self.memory.read_u32(digits)?)
     }
 
-    /// The entries of a dict, in insertion order: key and value addresses.
-    /// Layout: Objects/dictobject.c and Include/internal/pycore_dict.h.
+    /// The entries of a dict: key and value addresses, in insertion order where the version has one.
     pub fn dict(&self, object: u64) -> Result<Vec<(u64, u64)>> {
-        let malformed = ObjectError::Malformed {
-            what: "dict",
-            addr: object,
-        };
         if !self.is(object, tp_flags::DICT_SUBCLASS) {
-            return Err(malformed);
+            return Err(malformed_dict(object));
         }
-        let offsets = &self.layout.offsets;
-        let keys = self.field(object, offsets.ma_keys)?;
-        let values = self.field(object, offsets.ma_values)?;
-        let log2_size = self
+        let table = self.dict_table(object)?;
+        let bytes = self
             .memory
-            .read_u8(keys.wrapping_add(offsets.dk_log2_size.into()))?;
-        let log2_index_bytes = self
-            .memory
-            .read_u8(keys.wrapping_add(offsets.dk_log2_index_bytes.into()))?;
-        let kind = self.memory.read_u8(keys.wrapping_add(offsets.dk_kind.into()))?;
-        let count = self.field(keys, offsets.dk_nentries)?;
-        if log2_size > 32 || log2_index_bytes > 35 || count > MAX_DICT_ENTRIES || count > 1 << log2_size {
-            return Err(malformed);
-        }
-        let entries = keys
-            .wrapping_add(offsets.dk_indices.into())
-            .wrapping_add(1 << log2_index_bytes);
-        // 0: hash, key, value; 1: key, value; 2: key, value with the values elsewhere.
-        let words = match kind {
-            0 => 3,
-            1 | 2 => 2,
-            _ => return Err(malformed),
-        };
-        let bytes = self.memory.read_bytes(entries, count as usize * words * 8)?;
+            .read_bytes(table.entries, table.count as usize * table.words * 8)?;
         let mut pairs: Vec<(u64, u64)> = bytes
-            .chunks_exact(words * 8)
-            .map(|entry| (word(entry, words - 2), word(entry, words - 1)))
+            .chunks_exact(table.words * 8)
+            .map(|entry| (word(entry, table.words - 2), word(entry, table.words - 1)))
             .collect();
-        if values != 0 {
-            let values = values.wrapping_add(offsets.dictvalues_values.into());
-            let bytes = self.memory.read_bytes(values, pairs.len() * 8)?;
+        if table.values != 0 {
+            let bytes = self.memory.read_bytes(table.values, pairs.len() * 8)?;
             for (pair, value) in pairs.iter_mut().zip(bytes.chunks_exact(8)) {
                 pair.1 = word(value, 0);
             }
         }
         pairs.retain(|(key, value)| *key != 0 && *value != 0);
         Ok(pairs)
+    }
+
+    /// Where a dict's entries are. Layouts: Objects/dictobject.c; Objects/dict-common.h (3.6 to 3.10);
+    /// Include/internal/pycore_dict.h (3.11+); Include/dictobject.h (2.7).
+    fn dict_table(&self, object: u64) -> Result<DictTable> {
+        let offsets = &self.layout.offsets;
+        let bounded = |table: DictTable, room: u64| match table.count {
+            count if count <= MAX_DICT_ENTRIES && count <= room => Ok(table),
+            _ => Err(malformed_dict(object)),
+        };
+        if offsets.ma_table != ABSENT16 {
+            let count = self.field(object, offsets.ma_mask)?.wrapping_add(1);
+            let table = DictTable {
+                entries: self.field(object, offsets.ma_table)?,
+                count,
+                words: 3,
+                values: 0,
+            };
+            return bounded(table, count);
+        }
+        let keys = self.field(object, offsets.ma_keys)?;
+        let mut values = self.field(object, offsets.ma_values)?;
+        let (room, index_bytes) = self.dict_index(keys).ok_or(malformed_dict(object))?;
+        // 0: hash, key, value (up to 3.10 always); 1: key, value; 2: key, value with the values elsewhere.
+        let words = match offsets.dk_kind {
+            ABSENT16 => 3,
+            dk_kind => match self.memory.read_u8(keys.wrapping_add(dk_kind.into()))? {
+                0 => 3,
+                1 | 2 => 2,
+                _ => return Err(malformed_dict(object)),
+            },
+        };
+        if values != 0 && offsets.dictvalues_values != ABSENT16 {
+            values = values.wrapping_add(offsets.dictvalues_values.into());
+        }
+        let table = DictTable {
+            entries: keys
+                .wrapping_add(offsets.dk_indices.into())
+                .wrapping_add(index_bytes),
+            count: self.field(keys, offsets.dk_nentries)?,
+            words,
+            values,
+        };
+        bounded(table, room)
+    }
+
+    /// How many entries a keys object's index table has, and its bytes.
+    fn dict_index(&self, keys: u64) -> Option<(u64, u64)> {
+        let offsets = &self.layout.offsets;
+        if offsets.dk_size != ABSENT16 {
+            // `DK_IXSIZE`.
+            let size = self.field(keys, offsets.dk_size).ok()?;
+            let width = match size {
+                0..=0xff => 1,
+                0x100..=0xffff => 2,
+                0x1_0000..=0xffff_ffff => 4,
+                _ => return None,
+            };
+            return Some((size, size * width));
+        }
+        let log2 = |offset: u16| self.memory.read_u8(keys.wrapping_add(offset.into())).ok();
+        let (log2_size, log2_bytes) = (log2(offsets.dk_log2_size)?, log2(offsets.dk_log2_index_bytes)?);
+        (log2_size <= 32 && log2_bytes <= 35).then(|| (1 << log2_size, 1 << log2_bytes))
     }
 
     /// The value under a `str` key.
@@ -269,10 +336,7 @@ impl<M: ReadMemory> Objects<'_, M> {
     /// (`type_module` and `type_qualname`, Objects/typeobject.c).
     pub fn type_name(&self, ty: u64) -> Result<TypeName> {
         if !self.is(ty, tp_flags::TYPE_SUBCLASS) {
-            return Err(ObjectError::Malformed {
-                what: "type",
-                addr: ty,
-            });
+            return self.old_class_name(ty);
         }
         if self.flags(ty)? & tp_flags::HEAPTYPE != 0 {
             let qualname = self.user_field(ty, self.layout.user.ht_qualname)?;
@@ -280,16 +344,70 @@ impl<M: ReadMemory> Objects<'_, M> {
                 .dict_get(self.type_dict(ty)?, "__module__")?
                 .and_then(|module| self.string(module, MAX_NAME).ok());
             return Ok(TypeName {
-                module: module.unwrap_or_else(|| "builtins".to_owned()),
+                module: module.unwrap_or_else(|| self.layout.builtins().to_owned()),
                 qualname: self.string(qualname, MAX_NAME)?,
             });
         }
         let name = self.tp_name(ty)?;
-        let (module, qualname) = name.rsplit_once('.').unwrap_or(("builtins", &name));
+        let (module, qualname) = name.rsplit_once('.').unwrap_or((self.layout.builtins(), &name));
         Ok(TypeName {
             module: module.to_owned(),
             qualname: qualname.to_owned(),
         })
+    }
+
+    /// The name of a module: its own, or in Python 2 that in its dict.
+    pub fn module_name(&self, module: u64) -> Result<String> {
+        let offsets = &self.layout.offsets;
+        let name = match offsets.md_name {
+            ABSENT16 => self
+                .dict_get(self.field(module, offsets.md_dict)?, "__name__")?
+                .ok_or(ObjectError::Absent("module name"))?,
+            md_name => self.field(module, md_name)?,
+        };
+        self.string(name, MAX_NAME)
+    }
+
+    /// The items of a list, at most `max`.
+    pub fn list(&self, object: u64, max: u64) -> Result<Vec<u64>> {
+        let malformed = ObjectError::Malformed {
+            what: "list",
+            addr: object,
+        };
+        let len = self.field(object, self.layout.offsets.ob_size)?;
+        if !self.is(object, tp_flags::LIST_SUBCLASS) || len > max {
+            return Err(malformed);
+        }
+        let items = self.field(object, self.layout.offsets.list_ob_item)?;
+        let bytes = self.memory.read_bytes(items, len as usize * 8)?;
+        Ok(bytes.chunks_exact(8).map(|item| word(item, 0)).collect())
+    }
+
+    /// The name of an old-style class of Python 2: not a type, but of type `classobj`.
+    fn old_class_name(&self, class: u64) -> Result<TypeName> {
+        if !self.is_old_class(class) {
+            return Err(ObjectError::Malformed {
+                what: "type",
+                addr: class,
+            });
+        }
+        let offsets = &self.layout.offsets;
+        let module = self
+            .dict_get(self.field(class, offsets.cl_dict)?, "__module__")?
+            .and_then(|module| self.string(module, MAX_NAME).ok());
+        Ok(TypeName {
+            module: module.unwrap_or_else(|| "?".to_owned()),
+            qualname: self.string(self.field(class, offsets.cl_name)?, MAX_NAME)?,
+        })
+    }
+
+    /// Is it an old-style class of Python 2?
+    pub fn is_old_class(&self, object: u64) -> bool {
+        self.layout.is_python2()
+            && self
+                .type_of(object)
+                .and_then(|ty| self.tp_name(ty))
+                .is_ok_and(|name| name == "classobj")
     }
 
     /// `type->tp_name`.
@@ -298,6 +416,20 @@ impl<M: ReadMemory> Objects<'_, M> {
         let name = self.memory.read_cstr(name, MAX_NAME as usize)?;
         Ok(String::from_utf8_lossy(&name).into_owned())
     }
+}
+
+/// Where the entries of a dict are.
+struct DictTable {
+    entries: u64,
+    count: u64,
+    /// Words of one entry; the last two are key and value.
+    words: usize,
+    /// Where the values are instead, if not 0.
+    values: u64,
+}
+
+fn malformed_dict(addr: u64) -> ObjectError {
+    ObjectError::Malformed { what: "dict", addr }
 }
 
 fn word(bytes: &[u8], n: usize) -> u64 {

@@ -88,7 +88,7 @@ fn places_of<M: ReadMemory>(objects: &Objects<'_, M>, value: u64) -> impl Iterat
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpython::layout::Layout;
+    use crate::cpython::{Version, layout::Layout};
     use crate::process::ReadError;
 
     /// Memory from address 0x10000.
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn an_array_that_moved_is_found() {
         for minor in [12, 13] {
-            let layout = Layout::of_minor(minor).unwrap();
+            let layout = Layout::of(Version::of_minor(3, minor), false).unwrap();
             let place = u64::from(layout.user.interp_builtin_types);
             for moved in [place, place + 264, place - 1024] {
                 let memory = with_array_at(&layout, moved);
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn no_array_or_two_are_refused() {
-        let layout = Layout::of_minor(12).unwrap();
+        let layout = Layout::of(Version::of_minor(3, 12), false).unwrap();
         assert!(located(&layout, &Recorded(vec![0; 0x100000])).is_none());
         let mut memory = with_array_at(&layout, 0x1000);
         for (index, ty) in TYPES.into_iter().enumerate() {

@@ -1,12 +1,28 @@
-//! Line tables of CPython 3.11 and later (`Objects/locations.md`, `Objects/codeobject.c` at v3.11.7,
-//! the same in 3.12 and 3.13): entries of a first byte `1cccclll` (c: how the location is written,
-//! l: code units covered less one) and the location's own bytes.
+//! Line tables: from an instruction to its line. CPython wrote them in four formats.
 
-/// Runs of code units and the line each belongs to.
+/// How a code object says which line an instruction belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineFormat {
+    /// `co_lnotab` of 2.7: pairs of bytes, address and line increments, none of them negative
+    /// (Objects/lnotab_notes.txt).
+    Unsigned,
+    /// `co_lnotab` of 3.6 to 3.9: the line increment is signed.
+    Signed,
+    /// `co_linetable` of 3.10: pairs of the bytes that a line covers and the signed line increment, -128
+    /// for none (Objects/lnotab_notes.txt).
+    Ranges,
+    /// `co_linetable` of 3.11 and later (Objects/locations.md, InternalDocs/code_objects.md): entries of
+    /// a first byte `1cccclll` (c: how the location is written, l: code units covered less one) and the
+    /// location's own bytes.
+    Locations,
+}
+
+/// Runs of instructions and the line each belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lines {
+    format: LineFormat,
     first_line: u32,
-    /// (code unit after the run, its line), in order.
+    /// (byte of the code after the run, its line), in order.
     runs: Vec<(u32, Option<u32>)>,
 }
 
@@ -17,45 +33,96 @@ const NO_COLUMNS: u8 = 13;
 const LONG: u8 = 14;
 const NO_LOCATION: u8 = 15;
 
+/// Bytes of a code unit.
+const UNIT: u32 = 2;
+/// The line increment of [`LineFormat::Ranges`] that says: no line.
+const NO_LINE: i8 = -128;
+
 impl Lines {
     /// Decodes a whole table. Ends early where the table is damaged.
-    pub fn decode(table: &[u8], first_line: u32) -> Self {
+    pub fn decode(format: LineFormat, table: &[u8], first_line: u32) -> Self {
         let mut lines = Self {
+            format,
             first_line,
             runs: Vec::new(),
         };
+        match format {
+            LineFormat::Locations => lines.locations(table),
+            LineFormat::Ranges => lines.ranges(table),
+            LineFormat::Unsigned => lines.increments(table, i64::from),
+            LineFormat::Signed => lines.increments(table, |byte| i64::from(byte as i8)),
+        }
+        lines
+    }
+
+    /// The line of an instruction as [`tracer_common::wire::FrameRecord::instruction`] tells it; before
+    /// the first instruction that is the function's own line. `None`: the compiler gave it no line.
+    pub fn at(&self, instruction: i32) -> Option<u32> {
+        let Ok(instruction) = u32::try_from(instruction) else {
+            return Some(self.first_line);
+        };
+        let at = match self.format {
+            LineFormat::Ranges => instruction.saturating_mul(UNIT),
+            _ => instruction,
+        };
+        let run = self.runs.partition_point(|(end, _)| *end <= at);
+        self.runs.get(run)?.1
+    }
+
+    fn push(&mut self, end: u32, line: Option<u32>) {
+        match self.runs.last_mut() {
+            Some(last) if last.1 == line => last.0 = end,
+            _ => self.runs.push((end, line)),
+        }
+    }
+
+    fn locations(&mut self, table: &[u8]) {
         let mut bytes = table.iter().copied();
-        let mut line = i64::from(first_line);
-        let mut unit = 0u32;
+        let mut line = i64::from(self.first_line);
+        let mut end = 0u32;
         while let Some(head) = bytes.next() {
             let code = head >> 3 & 15;
             let Some(delta) = delta(code, &mut bytes) else {
                 break;
             };
             line += delta;
-            unit = unit.saturating_add(u32::from(head & 7) + 1);
-            let known = if code == NO_LOCATION {
-                None
-            } else {
-                u32::try_from(line).ok()
-            };
-            match lines.runs.last_mut() {
-                Some(last) if last.1 == known => last.0 = unit,
-                _ => lines.runs.push((unit, known)),
-            }
+            end = end.saturating_add(UNIT * (u32::from(head & 7) + 1));
+            self.push(end, if code == NO_LOCATION { None } else { number(line) });
         }
-        lines
     }
 
-    /// The line of the instruction `offset` bytes into the code; before the first instruction
-    /// that is the function's own line. `None`: the compiler gave it no line.
-    pub fn at(&self, offset: i32) -> Option<u32> {
-        let Ok(unit) = u32::try_from(offset.div_euclid(2)) else {
-            return Some(self.first_line);
-        };
-        let run = self.runs.partition_point(|(end, _)| *end <= unit);
-        self.runs.get(run)?.1
+    fn ranges(&mut self, table: &[u8]) {
+        let mut line = i64::from(self.first_line);
+        let mut end = 0u32;
+        for [bytes, delta] in table.as_chunks().0 {
+            end = end.saturating_add(u32::from(*bytes));
+            let delta = *delta as i8;
+            if delta == NO_LINE {
+                self.push(end, None);
+            } else {
+                line += i64::from(delta);
+                self.push(end, number(line));
+            }
+        }
     }
+
+    fn increments(&mut self, table: &[u8], delta: impl Fn(u8) -> i64) {
+        let mut line = i64::from(self.first_line);
+        let mut start = 0u32;
+        for [bytes, lines] in table.as_chunks().0 {
+            if *bytes != 0 {
+                start = start.saturating_add(u32::from(*bytes));
+                self.push(start, number(line));
+            }
+            line += delta(*lines);
+        }
+        // The table does not say where the code ends.
+        self.push(u32::MAX, number(line));
+    }
+}
+
+fn number(line: i64) -> Option<u32> {
+    u32::try_from(line).ok()
 }
 
 /// Reads one location; how many lines it is after the one before.

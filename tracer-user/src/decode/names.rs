@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
+use super::linetable::LineFormat;
 use tracer_common::wire::{FrameRecord, TypeRef};
 
 /// What is known of a code object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Code {
-    /// `co_qualname` (3.11+).
+    /// `co_qualname` (3.11+), `co_name` before.
     pub function: String,
     /// `co_filename`.
     pub file: String,
     /// `co_firstlineno`.
     pub first_line: u32,
-    /// `co_linetable`, in the format of PEP 626's successor (`Objects/locations.md`, 3.11+).
+    /// `co_linetable` (3.10+) or `co_lnotab`.
     pub linetable: Vec<u8>,
+    pub line_format: LineFormat,
 }
 
 /// Resolves addresses seen in records. An implementation reads the traced process (verified by
@@ -22,6 +24,8 @@ pub struct Code {
 pub trait Names {
     /// `module.qualname` of a type, builtins in full (`builtins.OSError`).
     fn type_name(&mut self, target: u16, of: TypeRef) -> Option<Arc<str>>;
+    /// The `__name__` in the dict of a module of Python 2, whose module objects have no name themselves.
+    fn module_name(&mut self, target: u16, module: u64, dict: u64) -> Option<Arc<str>>;
     /// The code object of a frame.
     fn code(&mut self, target: u16, frame: &FrameRecord) -> Option<Arc<Code>>;
 }

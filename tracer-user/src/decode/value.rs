@@ -1,7 +1,7 @@
 //! Values out of a record's words.
 
 use num_bigint::BigUint;
-use tracer_common::wire::{Tag, TypeRef, padded};
+use tracer_common::wire::{SUB_PYTHON2, Tag, TypeRef, padded};
 
 use super::record::word;
 
@@ -16,12 +16,16 @@ pub enum Value<'a> {
     None,
     Bool(bool),
     Int(i64),
+    /// Python 2's `long`.
+    Long(i64),
     /// Sign, the captured most significant digits, and how many 30-bit digits there are in all.
     BigInt {
         negative: bool,
         magnitude: BigUint,
         captured: u32,
         digits: u64,
+        /// Python 2's `long`.
+        long: bool,
     },
     Float(f64),
     Complex(f64, f64),
@@ -40,8 +44,12 @@ pub enum Value<'a> {
     },
     /// start, stop, step.
     Range(Vec<Value<'a>>),
+    /// Python 2's `xrange`: the same.
+    XRange(Vec<Value<'a>>),
     Slice(Vec<Value<'a>>),
     Type(TypeRef),
+    /// In Python 2 the name is that in the module's dict, whose address comes instead
+    /// ([`Value::Int`]).
     Module {
         name: Box<Value<'a>>,
         id: u64,
@@ -82,6 +90,8 @@ pub struct Text<'a> {
     pub width: u8,
     pub data: &'a [u8],
     pub len: u64,
+    /// Python 2's `unicode`.
+    pub unicode: bool,
 }
 
 impl<'a> Text<'a> {
@@ -109,12 +119,27 @@ impl<'a> Text<'a> {
     }
 }
 
+impl Value<'_> {
+    /// The text of a `str`, of Python 2's `unicode` or `str`, or of a subclass; what is no character
+    /// becomes U+FFFD.
+    pub fn text(&self) -> Option<String> {
+        match self {
+            Value::Str(text) => Some(text.to_string_lossy()),
+            Value::Bytes(BytesKind::Str, bytes, _) => Some(String::from_utf8_lossy(bytes).into_owned()),
+            Value::Subclass { value, .. } => value.text(),
+            _ => None,
+        }
+    }
+}
+
 /// Which type a string of bytes is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BytesKind {
     Bytes,
     ByteArray,
     MemoryView,
+    /// Python 2's `str`.
+    Str,
 }
 
 /// Which container without keys.
@@ -262,27 +287,31 @@ impl<'a> Reader<'a> {
         }
         let inner = depth + 1;
         let Head { tag, sub, n } = self.head()?;
+        let python2 = sub & SUB_PYTHON2 != 0;
         Some(match tag {
             Tag::End | Tag::Args | Tag::Kwargs | Tag::Self_ | Tag::Result | Tag::Raised => return None,
             Tag::Null => Value::Null,
             Tag::None => Value::None,
             Tag::True => Value::Bool(true),
             Tag::False => Value::Bool(false),
+            Tag::Int64 if python2 => Value::Long(self.word()? as i64),
             Tag::Int64 => Value::Int(self.word()? as i64),
-            Tag::BigInt => self.big_int(sub == 1, n)?,
+            Tag::BigInt => self.big_int(sub & 1 == 1, python2, n)?,
             Tag::Float => Value::Float(f64::from_bits(self.word()?)),
             Tag::Complex => Value::Complex(f64::from_bits(self.word()?), f64::from_bits(self.word()?)),
             Tag::Str => {
                 let len = self.word()?;
                 Value::Str(Text {
-                    width: sub,
+                    width: sub & !SUB_PYTHON2,
                     data: self.data(n)?,
                     len,
+                    unicode: python2,
                 })
             }
             Tag::Bytes | Tag::ByteArray | Tag::MemoryView => {
                 let len = self.word()?;
                 let kind = match tag {
+                    Tag::Bytes if python2 => BytesKind::Str,
                     Tag::Bytes => BytesKind::Bytes,
                     Tag::ByteArray => BytesKind::ByteArray,
                     _ => BytesKind::MemoryView,
@@ -312,6 +341,7 @@ impl<'a> Reader<'a> {
                     id,
                 }
             }
+            Tag::Range if python2 => Value::XRange(self.items(inner)),
             Tag::Range => Value::Range(self.items(inner)),
             Tag::Slice => Value::Slice(self.items(inner)),
             _ => self.named(tag, n, inner)?,
@@ -377,7 +407,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn big_int(&mut self, negative: bool, captured: u32) -> Option<Value<'a>> {
+    fn big_int(&mut self, negative: bool, long: bool, captured: u32) -> Option<Value<'a>> {
         let digits = self.word()?;
         let data = self.data(captured.checked_mul(4)?)?;
         let mut magnitude = BigUint::ZERO;
@@ -390,6 +420,7 @@ impl<'a> Reader<'a> {
             magnitude,
             captured,
             digits,
+            long,
         })
     }
 }

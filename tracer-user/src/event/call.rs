@@ -135,8 +135,7 @@ impl<'a> CallEvent<'a> {
     pub fn part(&self, from: From) -> Option<&Value<'a>> {
         match from {
             From::Argument { position, name } => self.arguments.args.get(position).or_else(|| {
-                let named =
-                    |key: &Value<'_>| matches!(key, Value::Str(text) if text.to_string_lossy() == name);
+                let named = |key: &Value<'_>| key.text().is_some_and(|key| key == name);
                 self.arguments
                     .kwargs
                     .iter()
@@ -162,6 +161,13 @@ impl TypeNames<'_> {
     pub fn of(&mut self, ty: TypeRef) -> Arc<str> {
         self.names
             .type_name(self.target, ty)
+            .unwrap_or_else(|| Arc::from("?"))
+    }
+
+    /// The `__name__` in the dict of a module of Python 2; `?` where the module is gone.
+    pub fn of_module(&mut self, module: u64, dict: u64) -> Arc<str> {
+        self.names
+            .module_name(self.target, module, dict)
             .unwrap_or_else(|| Arc::from("?"))
     }
 }

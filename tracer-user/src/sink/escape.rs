@@ -57,14 +57,14 @@ pub fn repr_str(chars: impl Iterator<Item = u32> + Clone, out: &mut Vec<u8>) {
     out.push(quote);
 }
 
-/// Appends the `repr` of bytes, `b` included.
+/// Appends the `repr` of bytes, without the `b` before it.
 pub fn repr_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     let quote = if bytes.contains(&b'\'') && !bytes.contains(&b'"') {
         b'"'
     } else {
         b'\''
     };
-    out.extend_from_slice(&[b'b', quote]);
+    out.push(quote);
     for byte in bytes {
         if byte.is_ascii() {
             repr_char(u32::from(*byte), quote, out);
@@ -136,7 +136,7 @@ mod tests {
     fn bytes_look_as_in_python() {
         let mut out = Vec::new();
         repr_bytes(b"'\x00\xff\\", &mut out);
-        assert_eq!(String::from_utf8(out).unwrap(), "b\"'\\x00\\xff\\\\\"");
+        assert_eq!(String::from_utf8(out).unwrap(), "\"'\\x00\\xff\\\\\"");
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::io::Write as _;
 use super::{
     ProcessChange, Sink, Summary, TargetInfo,
     escape::{json_str, json_text},
-    json_value::{exception_args, list, object, value},
+    json_value::{exception_args, list, object, text_of, value},
 };
+use crate::decode::value::Value;
 use crate::event::call::{CallEvent, Frame, Outcome, TypeNames};
 
 /// The JSON format, version 1.
@@ -113,8 +114,8 @@ fn arguments(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>)
             out.push(b',');
         }
         match key {
-            crate::decode::value::Value::Str(text) => json_str(text.code_points(), out),
-            _ => json_text("?", out),
+            Value::Str(text) => json_str(text.code_points(), out),
+            _ => json_text(&text_of(key), out),
         }
         out.push(b':');
         value(argument, names, out);

@@ -25,13 +25,14 @@ pub fn value(value: &Value<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
         Value::None => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),
         Value::Bool(false) => out.extend_from_slice(b"false"),
-        Value::Int(n) if n.unsigned_abs() <= MAX_SAFE => push!(out, "{n}"),
-        Value::Int(n) => push!(out, "{{\"int\":\"{n}\"}}"),
+        Value::Int(n) | Value::Long(n) if n.unsigned_abs() <= MAX_SAFE => push!(out, "{n}"),
+        Value::Int(n) | Value::Long(n) => push!(out, "{{\"int\":\"{n}\"}}"),
         Value::BigInt {
             negative,
             magnitude,
             captured,
             digits,
+            ..
         } => {
             let sign = if *negative { "-" } else { "" };
             if u64::from(*captured) == *digits {
@@ -55,9 +56,13 @@ pub fn value(value: &Value<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
             out.extend_from_slice(b"]}");
         }
         Value::Str(text) => string(text, out),
+        Value::Bytes(BytesKind::Str, data, len) if data.is_ascii() => {
+            let text = data.iter().map(|byte| u32::from(*byte));
+            characters(text, data.len() as u64 == *len, *len, out);
+        }
         Value::Bytes(kind, data, len) => bytes(*kind, data, *len, out),
         Value::Sequence { .. } | Value::Dict { .. } => container(value, names, out),
-        Value::Range(items) => {
+        Value::Range(items) | Value::XRange(items) => {
             out.extend_from_slice(b"{\"range\":");
             list(items, names, out);
             out.push(b'}');
@@ -81,17 +86,21 @@ fn float(n: f64, out: &mut Vec<u8>) {
 }
 
 fn string(text: &Text<'_>, out: &mut Vec<u8>) {
-    if text.captured() == text.len {
-        return json_str(text.code_points(), out);
+    characters(text.code_points(), text.captured() == text.len, text.len, out);
+}
+
+fn characters(text: impl Iterator<Item = u32>, whole: bool, len: u64, out: &mut Vec<u8>) {
+    if whole {
+        return json_str(text, out);
     }
     out.extend_from_slice(b"{\"str\":");
-    json_str(text.code_points(), out);
-    push!(out, ",\"len\":{}}}", text.len);
+    json_str(text, out);
+    push!(out, ",\"len\":{len}}}");
 }
 
 fn bytes(kind: BytesKind, data: &[u8], len: u64, out: &mut Vec<u8>) {
     let name = match kind {
-        BytesKind::Bytes => "bytes",
+        BytesKind::Bytes | BytesKind::Str => "bytes",
         BytesKind::ByteArray => "bytearray",
         BytesKind::MemoryView => "memoryview",
     };
@@ -159,9 +168,9 @@ fn named(value: &Value<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
             json_text(&names.of(*ty), out);
             out.push(b'}');
         }
-        Value::Module { name, .. } => {
+        Value::Module { name, id } => {
             out.extend_from_slice(b"{\"module\":");
-            json_text(&text_of(name), out);
+            json_text(&module_name(name, *id, names), out);
             out.push(b'}');
         }
         Value::Function { .. } | Value::CFunction { .. } => {
@@ -218,10 +227,14 @@ pub fn exception_args(args: &ExceptionArgs<'_>, names: &mut TypeNames<'_>, out: 
 
 /// The text of a name value.
 pub fn text_of(value: &Value<'_>) -> String {
-    match value {
-        Value::Str(text) => text.to_string_lossy(),
-        Value::Subclass { value, .. } => text_of(value),
-        _ => "?".into(),
+    value.text().unwrap_or_else(|| "?".into())
+}
+
+/// The name of a module value.
+pub fn module_name(name: &Value<'_>, id: u64, names: &mut TypeNames<'_>) -> String {
+    match name {
+        Value::Int(dict) => names.of_module(id, *dict as u64).to_string(),
+        _ => text_of(name),
     }
 }
 
@@ -237,8 +250,10 @@ pub fn function_name(value: &Value<'_>, names: &mut TypeNames<'_>) -> String {
             let name = String::from_utf8_lossy(name);
             match (owner, &**module) {
                 (Some(owner), _) => format!("{}.{name}", names.of(*owner)),
-                (None, Value::Str(module)) => format!("{}.{name}", module.to_string_lossy()),
-                (None, _) => name.into_owned(),
+                (None, module) => match module.text() {
+                    Some(module) => format!("{module}.{name}"),
+                    None => name.into_owned(),
+                },
             }
         }
         _ => "?".into(),

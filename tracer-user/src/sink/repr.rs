@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use super::{
     escape::{plain, repr_bytes, repr_str},
-    json_value::{function_name, text_of},
+    json_value::{function_name, module_name},
     number,
 };
 use crate::{
@@ -25,15 +25,17 @@ pub fn value(value: &Value<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
         Value::Bool(true) => out.extend_from_slice(b"True"),
         Value::Bool(false) => out.extend_from_slice(b"False"),
         Value::Int(n) => push!(out, "{n}"),
+        Value::Long(n) => push!(out, "{n}L"),
         Value::BigInt {
             negative,
             magnitude,
             captured,
             digits,
+            long,
         } => {
             let sign = if *negative { "-" } else { "" };
             if u64::from(*captured) == *digits {
-                push!(out, "{sign}{magnitude}");
+                push!(out, "{sign}{magnitude}{}", if *long { "L" } else { "" });
             } else {
                 match leading_decimals(magnitude, *captured, *digits) {
                     Some((leading, _)) => push!(out, "{sign}{leading}..."),
@@ -44,6 +46,9 @@ pub fn value(value: &Value<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
         Value::Float(n) => number::float(*n, out),
         Value::Complex(real, imag) => complex(*real, *imag, out),
         Value::Str(text) => {
+            if text.unicode {
+                out.push(b'u');
+            }
             repr_str(text.code_points().collect::<Vec<_>>().into_iter(), out);
             if text.captured() != text.len {
                 out.extend_from_slice(CUT);
@@ -51,7 +56,8 @@ pub fn value(value: &Value<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
         }
         Value::Bytes(kind, data, len) => bytes(*kind, data, *len, out),
         Value::Sequence { .. } | Value::Dict { .. } => container(value, names, out),
-        Value::Range(items) => range(items, names, out),
+        Value::Range(items) => range("range(", items, names, out),
+        Value::XRange(items) => range("xrange(", items, names, out),
         Value::Slice(items) => {
             out.extend_from_slice(b"slice(");
             list(items, items.len() as u64, names, out);
@@ -90,27 +96,28 @@ fn complex(real: f64, imag: f64, out: &mut Vec<u8>) {
 
 fn bytes(kind: BytesKind, data: &[u8], len: u64, out: &mut Vec<u8>) {
     match kind {
-        BytesKind::Bytes => {}
-        BytesKind::ByteArray => out.extend_from_slice(b"bytearray("),
-        BytesKind::MemoryView => out.extend_from_slice(b"memoryview("),
+        BytesKind::Bytes => out.push(b'b'),
+        BytesKind::Str => {}
+        BytesKind::ByteArray => out.extend_from_slice(b"bytearray(b"),
+        BytesKind::MemoryView => out.extend_from_slice(b"memoryview(b"),
     }
     repr_bytes(data, out);
     if data.len() as u64 != len {
         out.extend_from_slice(CUT);
     }
-    if kind != BytesKind::Bytes {
+    if matches!(kind, BytesKind::ByteArray | BytesKind::MemoryView) {
         out.push(b')');
     }
 }
 
-fn range(items: &[Value<'_>], names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+fn range(open: &str, items: &[Value<'_>], names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
     // `range_repr` leaves out a step of 1 (Objects/rangeobject.c).
     let shown = if items.get(2) == Some(&Value::Int(1)) {
         &items[..2]
     } else {
         items
     };
-    out.extend_from_slice(b"range(");
+    out.extend_from_slice(open.as_bytes());
     list(shown, shown.len() as u64, names, out);
     out.push(b')');
 }
@@ -150,9 +157,11 @@ fn container(value: &Value<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// `Name` of `module.Name`, builtins without their module.
+/// `Name` of `module.Name`, builtins (also Python 2's) without their module.
 fn short(name: &str) -> &str {
-    name.strip_prefix("builtins.").unwrap_or(name)
+    let builtins = ["builtins.", "__builtin__.", "exceptions."];
+    let bare = builtins.iter().find_map(|module| name.strip_prefix(module));
+    bare.unwrap_or(name)
 }
 
 fn named(value: &Value<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
@@ -162,9 +171,9 @@ fn named(value: &Value<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
             plain(short(&names.of(*ty)), out);
             out.extend_from_slice(b"'>");
         }
-        Value::Module { name, .. } => {
+        Value::Module { name, id } => {
             out.extend_from_slice(b"<module '");
-            plain(&text_of(name), out);
+            plain(&module_name(name, *id, names), out);
             out.extend_from_slice(b"'>");
         }
         Value::Function { .. } => {

@@ -122,7 +122,8 @@ fn place(frame: Option<&Frame>, out: &mut Vec<u8>) {
 
 /// Methods without their module, builtins and `open` bare, the rest in full.
 fn function(call: &CallEvent<'_>, out: &mut Vec<u8>) {
-    let bare = call.qualname().contains('.') || matches!(call.module(), "builtins" | "_io" | "io");
+    let bare =
+        call.qualname().contains('.') || matches!(call.module(), "builtins" | "__builtin__" | "_io" | "io");
     plain(if bare { call.qualname() } else { call.function }, out);
 }
 

@@ -161,7 +161,7 @@ impl<N: Names> Reporter<N> {
                 self.codes.clear();
             }
             let found = self.names.code(target, frame).map(|code| {
-                let lines = Arc::new(Lines::decode(&code.linetable, code.first_line));
+                let lines = Arc::new(Lines::decode(code.line_format, &code.linetable, code.first_line));
                 (code, lines)
             });
             self.codes.insert(key, found);

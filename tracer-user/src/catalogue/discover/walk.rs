@@ -126,8 +126,8 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
     }
 
     fn add_module(&mut self, module: u64, name: Rc<str>) {
-        let md_dict = self.interpreter.layout().user.md_dict;
-        if let Ok(dict) = self.objects.user_field(module, md_dict)
+        let md_dict = self.interpreter.layout().offsets.md_dict;
+        if let Ok(dict) = self.objects.field(module, md_dict)
             && self.seen.insert(dict)
         {
             self.work.push(Work::Module(dict, name));
@@ -179,12 +179,7 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
 
     /// A module that a namespace holds and `sys.modules` may not.
     fn add_nameless_module(&mut self, module: u64) {
-        let md_name = self.interpreter.layout().offsets.md_name;
-        let name = self
-            .objects
-            .field(module, md_name)
-            .and_then(|name| self.objects.string(name, MAX_NAME));
-        if let Ok(name) = name {
+        if let Ok(name) = self.objects.module_name(module) {
             self.add_module(module, name.into());
         }
     }
@@ -208,11 +203,7 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
         for base in mro.unwrap_or_default() {
             self.add_type(base);
         }
-        let subclasses = self
-            .objects
-            .type_subclasses(ty)
-            .and_then(|dict| self.objects.dict(dict));
-        for (_, reference) in subclasses.unwrap_or_default() {
+        for reference in self.subclasses(ty).unwrap_or_default() {
             if !self.goes_on() {
                 return;
             }
@@ -220,6 +211,16 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
                 self.add_type(subclass);
             }
         }
+    }
+
+    /// The weak references to a type's subclasses: a dict's values, or a list (Python 2).
+    fn subclasses(&self, ty: u64) -> Result<Vec<u64>, ObjectError> {
+        let subclasses = self.objects.type_subclasses(ty)?;
+        if self.objects.layout.is_python2() {
+            return self.objects.list(subclasses, MAX_OBJECTS as u64);
+        }
+        let pairs = self.objects.dict(subclasses)?;
+        Ok(pairs.into_iter().map(|(_, reference)| reference).collect())
     }
 
     /// Counts an object against the bounds.
@@ -300,10 +301,7 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
             let module = self
                 .objects
                 .string(m_module, MAX_NAME)
-                .or_else(|_| {
-                    let md_name = self.objects.field(m_self, offsets.md_name)?;
-                    self.objects.string(md_name, MAX_NAME)
-                })
+                .or_else(|_| self.objects.module_name(m_self))
                 // What Python shows for a function without a module.
                 .unwrap_or_else(|_| "None".to_owned());
             return self.found(m_ml, module, name, Rank::Definition, SelfKind::Module);
