@@ -117,20 +117,20 @@ ALPHABETS = [
 ]
 
 
-def named_things():
+def make_things():
     """Classes, modules, functions, and objects without a value of their own."""
     generator = (x for x in [1])
     things = [
         int, type, object, Plain, Meta, Meta("Made", (Plain,), {}), Outer.Inner, Old, ValueError, Custom,
         collections.deque, collections.OrderedDict, types.FunctionType, Point, os, sys, Module("made"),
-        types.ModuleType("other"), named_things, Plain.method, Plain().method, Plain.of_class, Plain.static,
+        types.ModuleType("other"), make_things, Plain.method, Plain().method, Plain.of_class, Plain.static,
         Outer().maker(), lambda: 0, Old().method, len, [].append, {}.get, u"".join, dict.fromkeys, os.getpid,
         SUBCLASSES[list][1]().append, collections.deque().append, list.append, int.real, Plain.__dict__,
         object(), Plain(), Old(), Slots(), Liar(), iter([1]), generator, NotImplemented, Ellipsis, property(),
         staticmethod(len), classmethod(len), weakref.ref(Plain), array.array("i", [1, 2]),
         collections.deque([1, 2]), decimal.Decimal("1.5"), fractions.Fraction(1, 3), io.BytesIO(b"x"),
         datetime.date(2020, 1, 2), datetime.datetime(2020, 1, 2), datetime.timedelta(1), {}.keys(), {}.items(),
-        getattr(text_type, "maketrans", len), types.MethodType(len, Plain()), super(Plain, Plain()), named_things.__code__, sys._getframe(),
+        getattr(text_type, "maketrans", len), types.MethodType(len, Plain()), super(Plain, Plain()), make_things.__code__, sys._getframe(),
     ]
     if enum:
         things += [
@@ -146,12 +146,15 @@ def named_things():
     return things
 
 
+# Made before anything is traced: `enum` gives a class its module a moment after it made it.
+THINGS = make_things()
+
+
 class Values(object):
     """Makes values from a seed; the same seed gives the same values in the same version."""
 
     def __init__(self, seed):
         self.random = random.Random(seed)
-        self.things = named_things()
         # Values made before, to be shared, and all of them, so that ids and classes live on.
         self.made = []
         self.leaves = [
@@ -288,7 +291,7 @@ class Values(object):
         return range_type(r.randint(-9, 9), r.randint(-9, most), r.choice([1, 2, -1, 7, 1000]))
 
     def thing(self, depth):
-        return self.random.choice(self.things)
+        return self.random.choice(THINGS)
 
     def list(self, depth):
         items = self.several(depth)

@@ -153,6 +153,13 @@ pub fn derived<M: Memory>(target: &Target, memory: &mut M, ty: u64) -> Option<Ki
     Some(Kind::Other)
 }
 
+/// Are objects of that type types themselves?
+#[inline(always)]
+pub fn is_type<M: Memory>(target: &Target, memory: &mut M, ty: u64) -> Option<bool> {
+    let flags = memory.pointer(ty + target.offsets.tp_flags as u64)?;
+    Some(flags & TYPE_SUBCLASS != 0)
+}
+
 /// Address and fingerprint of a type object; the fingerprint is 0 where it cannot be read.
 #[inline(always)]
 pub fn type_ref<M: Memory>(target: &Target, memory: &mut M, ty: u64) -> TypeRef {

@@ -264,7 +264,10 @@ fn c_function<M: Memory>(
     let mut owner = 0;
     if bound != 0 {
         let ty = memory.pointer(bound + o.ob_type as u64)?;
-        if ty != target.known.module_type {
+        if kind::is_type(target, memory, ty)? {
+            // A class or static method.
+            owner = bound;
+        } else if ty != target.known.module_type {
             owner = ty;
         }
     }
