@@ -71,13 +71,17 @@ class Site(object):
         return names[self.name]
 
     def call(self, f, o, args, kwargs):
-        """Spreads the arguments over what the site has; it must have room (see `fits`)."""
+        """Spreads the arguments over what the site has; it must have room (see `fits`).
+
+        Of several `**` the first one takes the first half of what the site does not write out.
+        """
         p, s = args[: self.positional], args[self.positional :]
         k = {key: kwargs[key] for key in self.keywords}
         rest = [(key, kwargs[key]) for key in kwargs if key not in k]
         d, d2 = dict(rest), {}
         if self.mixture == SEVERAL:
-            d, d2 = dict(rest[::2]), dict(rest[1::2])
+            middle = (len(rest) + 1) // 2
+            d, d2 = dict(rest[:middle]), dict(rest[middle:])
         half = len(s) // 2 if self.mixture == SEVERAL else len(s)
         return self.function(f, o, p, tuple(s[:half]), k, d, tuple(s[half:]), d2)
 

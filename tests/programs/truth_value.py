@@ -43,10 +43,11 @@ def is_a(o, t):
 def c_function_name(f):
     """`module.qualname` of a builtin function or method, as Python reports it."""
     bound = f.__self__
-    if f.__module__ is None and bound is None:
-        # A static method, which does not say of which class.
-        owner = next(t for t in BASES if getattr(t, f.__name__, None) is f)
-        return "%s.%s" % (name_of(owner), f.__name__)
+    if bound is None:
+        # A static method does not say of which class it is.
+        for owner in BASES:
+            if getattr(owner, f.__name__, None) is f:
+                return "%s.%s" % (name_of(owner), f.__name__)
     if bound is None or is_a(bound, types.ModuleType):
         return "%s.%s" % (f.__module__, f.__name__)
     owner = bound if is_a(bound, type) else type(bound)
