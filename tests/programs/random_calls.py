@@ -45,7 +45,6 @@ def methods():
         (of(dict), dict, "copy", NONE),
         (of(dict), dict, "__contains__", ONE),
         (of(list), list, "insert", MANY),
-        (of(list), list, "append", ONE),
         (of(list), list, "reverse", NONE),
         (of(list), list, "__reversed__", NONE),
         (of(tuple), tuple, "__getnewargs__", NONE),

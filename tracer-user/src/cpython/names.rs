@@ -192,7 +192,9 @@ fn read_module<M: ReadMemory>(
     module: u64,
     dict: u64,
 ) -> Result<String, ObjectError> {
-    if !is_module(objects, interpreter, module)? || objects.field(module, objects.layout.offsets.md_dict)? != dict {
+    if !is_module(objects, interpreter, module)?
+        || objects.field(module, objects.layout.offsets.md_dict)? != dict
+    {
         return Err(ObjectError::Absent(CHANGED));
     }
     objects.module_name(module)

@@ -71,7 +71,8 @@ impl SiteMeta {
     /// The function's name in that type or module.
     fn name_in(&self, owner: &str) -> Option<&str> {
         let method = self.function.rsplit('.').next()?;
-        let is_in = |name: &str| name.strip_suffix(method).and_then(|rest| rest.strip_suffix('.')) == Some(owner);
+        let is_in =
+            |name: &str| name.strip_suffix(method).and_then(|rest| rest.strip_suffix('.')) == Some(owner);
         std::iter::once(&self.function)
             .chain(&*self.aliases)
             .map(|name| &**name)

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use tracer_common::cookie::{Convention, SelfKind};
 
-use crate::cpython::{Interpreter, Version};
 use crate::cpython::objects::ObjectError;
+use crate::cpython::{Interpreter, Version};
 use crate::process::{Mapping, Process, ReadMemory, Snapshot};
 use function::Merged;
 pub use function::{convention, meth};
