@@ -3,6 +3,7 @@
 mod bench;
 mod bpf_toolchain;
 mod build;
+mod coverage;
 mod demo;
 mod layouts;
 mod setup;
@@ -33,6 +34,8 @@ enum Command {
         /// Only tests whose name contains this
         filter: Option<String>,
     },
+    /// Set up, and measure how much of the encoder and the decoder tests without root reach
+    Coverage,
     /// Set up, build, and measure what tracing costs (as root)
     Bench,
     /// Write the object layouts of the interpreters under ~/.pyenv/versions and in PYTRACE_PYTHONS
@@ -44,6 +47,7 @@ enum Command {
 }
 
 fn main() -> anyhow::Result<()> {
+    coverage::compile_if_asked();
     match Cli::parse().command {
         Command::Setup => setup::run(),
         Command::Build => setup::run().and_then(|()| build::release()),
@@ -52,6 +56,7 @@ fn main() -> anyhow::Result<()> {
             .and_then(|()| demo::run(&build::binary())),
         Command::Test => setup::run().and_then(|()| test::run()),
         Command::E2e { filter } => setup::run().and_then(|()| test::e2e(filter.as_deref())),
+        Command::Coverage => setup::run().and_then(|()| coverage::run()),
         Command::Bench => setup::run()
             .and_then(|()| build::release())
             .and_then(|()| bench::run()),
