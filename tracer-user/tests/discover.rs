@@ -1,8 +1,10 @@
 //! Discovery against Python's own view of itself, on every supported interpreter that is here.
 
+mod pythons;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
@@ -69,11 +71,6 @@ impl Drop for Python {
     }
 }
 
-fn pyenv(version: &str) -> PathBuf {
-    let home = std::env::var("HOME").unwrap_or_default();
-    PathBuf::from(format!("{home}/.pyenv/versions/{version}/bin/python"))
-}
-
 fn agrees_with_itself(program: &Path) {
     let oracle = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/discover_oracle.py");
     let Some(mut python) = Python::start(program, &[oracle]) else {
@@ -99,7 +96,7 @@ fn same_functions(discovery: &Discovery, answer: &Answer) {
         names.extend(name.as_deref());
     }
     assert!(
-        expected.len() > 1000,
+        expected.len() > 900,
         "the oracle found {} functions",
         expected.len()
     );
@@ -153,27 +150,25 @@ fn well_known_names(discovery: &Discovery) {
         "posix.open",
         "_socket.socket.send",
         "_random.Random.random",
-        "_thread.lock.release",
         "sqlite3.Cursor.execute",
         "zlib.compress",
         "select.poll",
     ] {
-        assert!(names.contains(name), "no {name}");
+        let renamed = name.replace("builtins", "__builtin__");
+        assert!(names.contains(name) || names.contains(&*renamed), "no {name}");
     }
-    let open = discovery
-        .functions
-        .iter()
-        .find(|function| function.function == "posix.open")
-        .unwrap();
-    assert!(open.aliases.iter().any(|alias| alias == "os.open"));
-    // `open.__module__` is "io" in 3.11 and "_io" later.
-    let open = discovery
-        .functions
-        .iter()
-        .find(|function| function.names().any(|name| name == "_io.open"))
-        .unwrap();
-    assert!(open.names().any(|name| name == "builtins.open"));
+    let of = |name: &str| {
+        discovery
+            .functions
+            .iter()
+            .find(|function| function.names().any(|other| other == name))
+            .unwrap_or_else(|| panic!("no {name}"))
+    };
+    assert_eq!(of("os.open").function, "posix.open");
+    // `open.__module__` is "io" up to 3.11 and "_io" later; `open` of Python 2 is another function.
+    let open = of("_io.open");
     assert!(open.function.ends_with("io.open"), "{}", open.function);
+    assert!(of("builtins.open").function.ends_with(".open"));
 }
 
 /// Goes the kernel half's way: interpreter, thread state, frame, code object.
@@ -183,7 +178,10 @@ fn main_thread_is_in_main(process: &Process, interpreter: &Interpreter) {
     let objects = interpreter.objects(process);
     let interp = process.read_u64(target.interpreters_head).unwrap();
     let mut tstate = objects.field(interp, offsets.interp_threads_head).unwrap();
-    while objects.field(tstate, offsets.tstate_native_thread_id).unwrap() != u64::from(process.pid()) {
+    // Before 3.11 a thread state does not tell its thread; the program has only one.
+    while offsets.tstate_native_thread_id != ABSENT
+        && objects.field(tstate, offsets.tstate_native_thread_id).unwrap() != u64::from(process.pid())
+    {
         tstate = objects.field(tstate, offsets.tstate_next).unwrap();
         assert_ne!(tstate, 0, "no thread state of the main thread");
     }
@@ -194,16 +192,20 @@ fn main_thread_is_in_main(process: &Process, interpreter: &Interpreter) {
             objects.field(cframe, current_frame).unwrap()
         }
     };
-    let owner = |frame: u64| process.read_u8(frame + u64::from(offsets.frame_owner)).unwrap();
-    while owner(frame) >= 3 {
+    let stands_for_c = |frame: u64| {
+        offsets.frame_owner != ABSENT && process.read_u8(frame + u64::from(offsets.frame_owner)).unwrap() >= 3
+    };
+    while stands_for_c(frame) {
         frame = objects.field(frame, offsets.frame_previous).unwrap();
     }
-    let code = objects.field(frame, offsets.frame_code).unwrap();
+    let code = objects.field(frame, offsets.frame_code).unwrap() & !7;
     let qualname = objects.field(code, offsets.co_qualname).unwrap();
     assert_eq!(objects.string(qualname, 64).unwrap(), "main");
-    let instruction = objects.field(frame, offsets.frame_instr).unwrap();
-    let first = code + u64::from(offsets.co_code_adaptive);
-    assert!((first..first + 4096).contains(&instruction));
+    if offsets.frame_lasti == ABSENT && offsets.frame_tlbc_index == ABSENT {
+        let instruction = objects.field(frame, offsets.frame_instr).unwrap();
+        let first = code + u64::from(offsets.co_code_adaptive);
+        assert!((first..first + 4096).contains(&instruction));
+    }
     // 0: the thread waits in readline() and has let go of the GIL.
     if target.tstate_current != 0 {
         let current = process.read_u64(target.tstate_current).unwrap();
@@ -247,39 +249,10 @@ fn same_names(process: Process, interpreter: Interpreter, answer: &Answer) {
 }
 
 #[test]
-fn system_python() {
-    agrees_with_itself(Path::new("/usr/bin/python3"));
-}
-
-#[test]
-fn python_3_11() {
-    agrees_with_itself(&pyenv("3.11.7"));
-}
-
-#[test]
-fn python_3_12() {
-    agrees_with_itself(&pyenv("3.12.1"));
-}
-
-#[test]
-fn python_3_13() {
-    agrees_with_itself(&pyenv("3.13.0"));
-}
-
-#[test]
-fn older_pythons_are_refused_by_version() {
-    let ready = "import sys; sys.stdout.write('ready\\n'); sys.stdout.flush(); sys.stdin.readline()";
-    for version in ["2.7.18", "3.6.15", "3.9.18", "3.10.13"] {
-        let Some(python) = Python::start(&pyenv(version), &["-c", ready]) else {
-            continue;
-        };
-        let process = Process::open(python.child.id()).unwrap();
-        let error = Interpreter::find(&process).unwrap_err();
-        assert!(
-            matches!(error, InterpreterError::Unsupported { .. }),
-            "{version}: {error}"
-        );
-        assert!(error.to_string().contains("3.13"), "{error}");
+fn every_interpreter_agrees_with_itself() {
+    for python in pythons::all() {
+        eprintln!("{}", python.display());
+        agrees_with_itself(&python);
     }
 }
 

@@ -1,43 +1,77 @@
+# -*- coding: utf-8 -*-
 """What discovery must find in this very process, by Python's own means.
 
 Says "ready", waits for a line, then answers one JSON object: every C function reachable from
 sys.modules through module and type dicts, and the names of some types and code objects.
+Runs on every version from 2.7 on.
 """
-import ctypes, hashlib, json, os, random, select, socket, sqlite3, sys, threading, types, zlib
+from __future__ import print_function
+
+import ctypes, hashlib, io, json, os, random, select, socket, sqlite3, sys, threading, types, zlib
 
 
-class Outer:
-    class Ünïcode(dict):
+class Outer(object):
+    class Inner(dict):
         def method(self):
             return self
+
+
+class Old:
+    pass
 
 
 def word(address):
     return ctypes.c_uint64.from_address(address).value
 
 
+PYTHON2 = sys.version_info[0] == 2
+FUNCTION = types.BuiltinFunctionType
+# Addresses are of the head of an object, which a free-threaded build has two words more of; 2.7's
+# descriptors have one word less.
+HEAD = object.__basicsize__
+M_ML = HEAD
+D_METHOD = HEAD + (16 if PYTHON2 else 24)
 METHOD_DESCRIPTOR = type(list.append)
 CLASSMETHOD_DESCRIPTOR = type(dict.__dict__["fromkeys"])
 type_dict = type.__dict__["__dict__"].__get__
 module_of = type.__dict__["__module__"].__get__
-qualname_of = type.__dict__["__qualname__"].__get__
+name_of_type = type.__dict__["__name__" if PYTHON2 else "__qualname__"].__get__
+CLASSES = (type, type(Old))
+
+
+def qualname(thing):
+    return getattr(thing, "__qualname__", thing.__name__)
 
 
 def method_def(f):
-    """(ml_meth, ml_flags) of a PyCFunction (m_ml at 16) or a descriptor (d_method at 40)."""
-    ml = word(id(f) + (16 if type(f) is types.BuiltinFunctionType else 40))
+    """(ml_meth, ml_flags) of a PyCFunction or a descriptor."""
+    ml = word(id(f) + (M_ML if type(f) is FUNCTION else D_METHOD))
     return word(ml + 8), ctypes.c_int.from_address(ml + 16).value
 
 
 def name_of(f):
-    if type(f) is types.BuiltinFunctionType:
+    if type(f) is FUNCTION:
         owner = f.__self__
         if owner is None or isinstance(owner, types.ModuleType):
-            return f"{f.__module__}.{f.__qualname__}" if f.__module__ else None
+            return f.__module__ + "." + qualname(f) if f.__module__ else None
         owner = owner if isinstance(owner, type) else type(owner)
     else:
         owner = f.__objclass__
-    return f"{module_of(owner)}.{qualname_of(owner)}.{f.__name__}"
+    return ".".join((module_of(owner), name_of_type(owner), f.__name__))
+
+
+def inner(value):
+    """What a static or class method wraps."""
+    if hasattr(value, "__func__"):
+        return value.__func__
+    return ctypes.py_object.from_address(id(value) + HEAD).value
+
+
+def subclasses(item):
+    try:
+        return type.__subclasses__(item)
+    except TypeError:
+        return []
 
 
 def walk():
@@ -49,35 +83,44 @@ def walk():
             continue
         seen.add(id(item))
         if isinstance(item, type):
-            work += [type(item), *item.__mro__, *type.__subclasses__(item)]
+            work += [type(item)] + list(item.__mro__) + subclasses(item)
             values = list(type_dict(item).values())
         else:
             values = list(types.ModuleType.__getattribute__(item, "__dict__").values())
         for value in values:
             while type(value) in (staticmethod, classmethod):
-                value = value.__func__
+                value = inner(value)
             if issubclass(type(value), (type, types.ModuleType)):
                 work.append(value)
-            elif type(value) in (types.BuiltinFunctionType, METHOD_DESCRIPTOR, CLASSMETHOD_DESCRIPTOR):
+            elif type(value) in (FUNCTION, METHOD_DESCRIPTOR, CLASSMETHOD_DESCRIPTOR):
                 functions[id(value)] = value
     return functions.values()
 
 
+def line_table(code):
+    table = code.co_linetable if hasattr(code, "co_linetable") else code.co_lnotab
+    return list(bytearray(table))
+
+
+def code_name(code):
+    return code.co_qualname if hasattr(code, "co_qualname") else code.co_name
+
+
 def main():
-    print("ready", flush=True)
+    print("ready")
+    sys.stdout.flush()
     sys.stdin.readline()
-    named = [int, OSError, socket.socket, sqlite3.Connection, Outer.Ünïcode, type, json.JSONDecoder]
-    code = [walk.__code__, Outer.Ünïcode.method.__code__, json.dumps.__code__]
-    json.dump(
-        {
-            "version": sys.version.split()[0],
-            "functions": [[name_of(f), *method_def(f)] for f in walk()],
-            "types": [[id(t), f"{t.__module__}.{t.__qualname__}"] for t in named],
-            "codes": [[id(c), c.co_qualname, c.co_filename, c.co_firstlineno, list(c.co_linetable)] for c in code],
-        },
-        sys.stdout,
-    )
-    print(flush=True)
+    named = [int, OSError, socket.socket, sqlite3.Connection, Outer.Inner, Old, type, json.JSONDecoder]
+    named += [] if PYTHON2 else [type(str("\xdcn\xefcode"), (), {})]
+    code = [walk.__code__, vars(Outer.Inner)["method"].__code__, json.dumps.__code__]
+    answer = {
+        "version": sys.version.split()[0].rstrip("+"),
+        "functions": [(name_of(f),) + method_def(f) for f in walk()],
+        "types": [(id(t), module_of(t) + "." + name_of_type(t) if isinstance(t, type) else str(t)) for t in named],
+        "codes": [(id(c), code_name(c), c.co_filename, c.co_firstlineno, line_table(c)) for c in code],
+    }
+    print(json.dumps(answer))
+    sys.stdout.flush()
     sys.stdin.readline()
 
 

@@ -1,6 +1,8 @@
 //! Every name in the table of effects is one that some interpreter gives to the function itself.
 //!
-//! Interpreters that are not there are skipped with a message.
+//! Asked are the interpreters that are there.
+
+mod pythons;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -11,22 +13,26 @@ use tracer_user::catalogue::effects::EFFECTS;
 
 /// Reads names; writes for each that is there: the name, a tab, and what it calls itself.
 const SCRIPT: &str = r#"
+from __future__ import print_function
 import importlib, sys
+
+def qualname(thing):
+    return getattr(thing, "__qualname__", thing.__name__)
 
 def own_name(thing):
     if isinstance(thing, type):
-        return f"{thing.__module__}.{thing.__qualname__}"
+        return thing.__module__ + "." + qualname(thing)
     owner = getattr(thing, "__objclass__", None)
-    if owner is not None:
-        return f"{owner.__module__}.{thing.__qualname__}"
-    return f"{thing.__module__}.{thing.__qualname__}"
+    if owner is None:
+        return str(thing.__module__) + "." + qualname(thing)
+    return owner.__module__ + "." + qualname(owner) + "." + thing.__name__
 
 # Types that their module does not name.
 def hidden(module, name):
     if (module.__name__, name) == ("posix", "ScandirIterator"):
         with module.scandir("/") as iterator:
             return type(iterator)
-    if (module.__name__, name) == ("_thread", "lock"):
+    if name == "lock" and module.__name__ in ("_thread", "thread"):
         return type(module.allocate_lock())
     if (module.__name__, name) == ("select", "poll"):
         return type(module.poll())
@@ -35,43 +41,24 @@ def hidden(module, name):
     return None
 
 for name in sys.stdin.read().split():
-    module, *path = name.split(".")
+    path = name.split(".")
     try:
-        thing = importlib.import_module(module)
+        thing = importlib.import_module(path.pop(0))
         found = hidden(thing, path[0]) if len(path) > 1 else None
         if found is not None:
-            thing, path = found, path[1:]
+            thing = found
+            path.pop(0)
         for part in path:
             thing = getattr(thing, part)
+        print(name, own_name(thing), sep="\t")
     except (ImportError, AttributeError):
         continue
-    print(name, own_name(thing), sep="\t")
 "#;
-
-fn interpreters() -> Vec<PathBuf> {
-    let home = std::env::var("HOME").unwrap_or_default();
-    let mut all = vec![PathBuf::from("/usr/bin/python3")];
-    for version in [
-        "3.6.15", "3.7.16", "3.8.18", "3.9.18", "3.10.13", "3.11.7", "3.12.1", "3.13.0",
-    ] {
-        all.push(PathBuf::from(format!(
-            "{home}/.pyenv/versions/{version}/bin/python"
-        )));
-    }
-    all.retain(|python| {
-        let there = python.exists();
-        if !there {
-            eprintln!("skipped: no {}", python.display());
-        }
-        there
-    });
-    all
-}
 
 /// What the interpreter calls those of `names` that it has.
 fn ask(python: &PathBuf, names: &BTreeSet<&str>) -> BTreeMap<String, String> {
     let mut child = Command::new(python)
-        .args(["-I", "-W", "ignore", "-c", SCRIPT])
+        .args(["-E", "-s", "-W", "ignore", "-c", SCRIPT])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -94,7 +81,7 @@ fn ask(python: &PathBuf, names: &BTreeSet<&str>) -> BTreeMap<String, String> {
 
 #[test]
 fn every_name_is_the_functions_own_somewhere() {
-    let interpreters = interpreters();
+    let interpreters = pythons::all();
     if interpreters.is_empty() {
         eprintln!("skipped: no interpreter to ask");
         return;

@@ -1,5 +1,8 @@
 //! `cargo xtask test`: everything CI checks, in the order in which it fails fastest.
 
+#[path = "../../tracer-user/tests/pythons/mod.rs"]
+mod pythons;
+
 use std::{
     collections::BTreeSet,
     env, fs,
@@ -9,7 +12,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use crate::{bpf_toolchain, build, shell};
+use crate::{bpf_toolchain, build, layouts, shell};
 
 /// What the test runners said.
 #[derive(Default)]
@@ -39,6 +42,7 @@ pub fn run() -> anyhow::Result<()> {
         ]),
     )?;
     tally.lint_bpf()?;
+    tally.layouts()?;
     build::release()?;
     tally.step(
         "verifier load",
@@ -106,6 +110,17 @@ impl Tally {
         self.step("clippy of the BPF crate", &mut command)
     }
 
+    /// The layout files against the headers they were made from.
+    fn layouts(&mut self) -> anyhow::Result<()> {
+        println!("== layouts");
+        layouts::run(true).inspect_err(|_| {
+            self.failed += 1;
+            self.print();
+        })?;
+        self.passed += 1;
+        Ok(())
+    }
+
     fn tests(&mut self, name: &str, mut command: Command) -> anyhow::Result<()> {
         println!("== {name}");
         let before = self.failed;
@@ -146,7 +161,7 @@ impl Tally {
         for interpreter in &self.interpreters {
             println!("interpreter: {interpreter}");
         }
-        for path in installed() {
+        for path in pythons::all() {
             let path = path.to_string_lossy();
             if !self
                 .interpreters
@@ -163,29 +178,6 @@ impl Tally {
         }
         Ok(())
     }
-}
-
-/// Interpreters the end-to-end tests must have run on.
-fn installed() -> Vec<PathBuf> {
-    let mut found = vec![PathBuf::from("/usr/bin/python3")];
-    let versions = env::var_os("HOME").map(|home| PathBuf::from(home).join(".pyenv/versions"));
-    for entry in versions
-        .into_iter()
-        .filter_map(|dir| fs::read_dir(dir).ok())
-        .flatten()
-        .flatten()
-    {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if ["3.11.", "3.12.", "3.13."]
-            .iter()
-            .any(|minor| name.starts_with(minor))
-        {
-            found.push(entry.path().join("bin/python"));
-        }
-    }
-    found.retain(|path| path.exists());
-    found
 }
 
 /// `N` of `N passed; M failed; …`.

@@ -1,6 +1,7 @@
 //! Calls with names: what the sinks print.
 
 pub mod call;
+pub mod naming;
 
 use std::sync::Arc;
 
@@ -39,16 +40,5 @@ impl SiteMeta {
     pub fn is_one_act(&self) -> bool {
         let group = self.effect.split('.').next().unwrap_or_default();
         !ENCLOSING.contains(&group)
-    }
-
-    /// The function's name for an object of that type, where several types share the function.
-    pub fn name_for(&self, type_name: &str) -> Option<&Arc<str>> {
-        let method = self.function.rsplit('.').next()?;
-        self.aliases.iter().find(|alias| {
-            alias
-                .strip_suffix(method)
-                .and_then(|owner| owner.strip_suffix('.'))
-                == Some(type_name)
-        })
     }
 }

@@ -136,7 +136,7 @@ mod tests {
     fn bytes_look_as_in_python() {
         let mut out = Vec::new();
         repr_bytes(b"'\x00\xff\\", &mut out);
-        assert_eq!(String::from_utf8(out).unwrap(), "b\"'\\x00\\xff\\\\\"");
+        assert_eq!(String::from_utf8(out).unwrap(), "\"'\\x00\\xff\\\\\"");
     }
 
     #[test]

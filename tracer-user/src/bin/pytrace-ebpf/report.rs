@@ -18,6 +18,7 @@ use tracer_user::{
     event::{
         SiteMeta,
         call::{CallEvent, Frame, Outcome, Raised, TypeNames},
+        naming::name_of,
     },
     sink::{ProcessChange, Sink, SiteSummary, Summary, TargetInfo},
 };
@@ -115,22 +116,12 @@ impl<N: Names> Reporter<N> {
         let Some(meta) = self.sites.get(header.site as usize) else {
             return;
         };
-        let arguments = arguments(call.entry.values());
+        let mut arguments = arguments(call.entry.values());
         let mut names = TypeNames {
             names: &mut self.names,
             target: header.target,
         };
-        let owner = match &arguments.self_ {
-            Some(Value::Object { ty, .. }) if !meta.aliases.is_empty() => Some(names.of(*ty)),
-            _ => None,
-        };
-        let renamed = owner
-            .as_ref()
-            .and_then(|owner| Some((meta.name_for(owner)?, owner)));
-        let (function, module_len) = match renamed {
-            Some((name, owner)) => (name, owner.rfind('.').unwrap_or(0)),
-            None => (&meta.function, meta.module_len),
-        };
+        let (function, module_len) = name_of(meta, &mut arguments, &mut names);
         let event = CallEvent {
             function,
             module_len,

@@ -101,7 +101,7 @@ fn merge_ways(ways: Vec<Found>) -> Option<Merged> {
     // Of two entries of a method table the first is the name, the later one is a legacy name
     // (`_thread.allocate_lock` before `_thread.allocate`).
     let first = ways.iter().min_by_key(|way| {
-        let foreign = way.module != "builtins";
+        let foreign = !matches!(way.module.as_str(), "builtins" | "__builtin__");
         let second = second_name(&way.qualname);
         (way.rank, foreign, second, way.m_ml, &way.module, &way.qualname)
     })?;
@@ -111,6 +111,11 @@ fn merge_ways(ways: Vec<Found>) -> Option<Merged> {
         names.insert(format!("{}.{}", way.module, way.qualname));
         names.insert(way.reached.clone());
     }
+    // Asked for by one name on every version.
+    let renamed = names
+        .iter()
+        .filter_map(|name| Some(format!("builtins.{}", name.strip_prefix("__builtin__.")?)));
+    names.extend(renamed.collect::<Vec<_>>());
     names.remove(&function);
     let mut flags: Vec<u32> = vec![first.ml_flags];
     flags.extend(ways.iter().map(|way| way.ml_flags));
@@ -187,6 +192,13 @@ mod tests {
             way("_thread", "lock.__exit__", Rank::Definition, 16, meth::VARARGS),
         ]);
         assert_eq!(merged[0].function, "_thread.lock.release");
+    }
+
+    #[test]
+    fn builtins_of_python_2_are_found_by_their_later_name_too() {
+        let merged = merge(vec![way("__builtin__", "abs", Rank::Definition, 8, meth::O)]);
+        assert_eq!(merged[0].function, "__builtin__.abs");
+        assert_eq!(merged[0].aliases, ["builtins.abs", "x.abs"]);
     }
 
     #[test]

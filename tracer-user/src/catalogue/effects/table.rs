@@ -1,6 +1,6 @@
 //! The table of effects.
 //!
-//! The names are those that CPython 3.6 to 3.13 give (`tests/effect_names.rs` asks the interpreters);
+//! The names are those that CPython 2.7 and 3.6 to 3.13 give (`tests/effect_names.rs` asks the interpreters);
 //! argument names and positions are from the signatures in `Modules/clinic/*.c.h` and the
 //! documentation, v3.11.7.
 
@@ -103,6 +103,7 @@ const MAPPED: Target = &[arg("fd", 0, "fileno")];
 const MEMFD: Target = &[arg("path", 0, "name"), result("fd")];
 const MODULE: Target = &[arg("module", 0, "name")];
 const MOVED: Target = &[arg("path", 0, "src"), arg("to_path", 1, "dst")];
+const NAME: Target = &[arg("path", 0, "name")];
 const OPENED: Target = &[arg("path", 0, "path"), result("fd")];
 const PATH: Target = &[arg("path", 0, "path")];
 const PATH_POSITIONAL: Target = &[arg("path", 0, "")];
@@ -138,7 +139,7 @@ pub static EFFECTS: &[Effect] = &[
     call(&["_io.FileIO.write"], "file.write", NONE),
     call(&["_io.BufferedReader.read"], "file.read", NONE),
     call(&["_io.BufferedReader.read1"], "file.read", NONE),
-    call(&["_io.BufferedReader.readinto"], "file.read", NONE),
+    call(&["_io.BufferedReader.readinto", "_io._BufferedIOBase.readinto"], "file.read", NONE),
     call(&["_io.BufferedReader.readinto1"], "file.read", NONE),
     call(&["_io.BufferedReader.readline"], "file.read", NONE),
     call(&["_io.BufferedReader.peek"], "file.read", NONE),
@@ -522,4 +523,41 @@ pub static EFFECTS: &[Effect] = &[
     call(&["gc.freeze"], "memory.collector", NONE),
     call(&["gc.unfreeze"], "memory.collector", NONE),
     call(&["gc.set_threshold"], "memory.collector", NONE),
+
+    // What only Python 2 has; what it calls `__builtin__.f` and has in common is found as `builtins.f`.
+    call(&["__builtin__.open"], "file.open", NAME),
+    call(&["__builtin__.file.__init__"], "file.open", NAME),
+    call(&["__builtin__.file.read"], "file.read", NONE),
+    call(&["__builtin__.file.readinto"], "file.read", NONE),
+    call(&["__builtin__.file.readline"], "file.read", NONE),
+    call(&["__builtin__.file.readlines"], "file.read", NONE),
+    call(&["__builtin__.file.next"], "file.read", NONE),
+    call(&["__builtin__.file.write"], "file.write", NONE),
+    call(&["__builtin__.file.writelines"], "file.write", NONE),
+    call(&["__builtin__.file.flush"], "file.write", NONE),
+    call(&["__builtin__.file.close"], "file.close", NONE),
+    call(&["__builtin__.file.__exit__"], "file.close", NONE),
+    call(&["__builtin__.file.seek"], "file.seek", NONE),
+    call(&["__builtin__.file.truncate"], "file.truncate", NONE),
+    call(&["posix.fdopen"], "file.open", FD_POSITIONAL),
+    call(&["posix.tmpfile"], "file.open", NONE),
+    call(&["posix.popen"], "process.spawn", COMMAND),
+    call(&["_socket.socket.accept"], "net.accept", NONE),
+    call(&["_multiprocessing.Connection.send"], "net.send", NONE),
+    call(&["_multiprocessing.Connection.send_bytes"], "net.send", NONE),
+    call(&["_multiprocessing.Connection.recv"], "net.recv", NONE),
+    call(&["_multiprocessing.Connection.recv_bytes"], "net.recv", NONE),
+    call(&["_multiprocessing.Connection.recv_bytes_into"], "net.recv", NONE),
+    call(&["__builtin__.raw_input"], "console.input", NONE),
+    call(&["__builtin__.execfile"], "code.exec", NAME),
+    call(&["__builtin__.reload"], "import.import", NONE),
+    call(&["imp.load_dynamic"], "import.load", NONE),
+    call(&["imp.load_module"], "import.load", MODULE),
+    call(&["imp.load_source"], "import.load", MODULE),
+    call(&["imp.load_compiled"], "import.load", MODULE),
+    call(&["imp.load_package"], "import.load", MODULE),
+    call(&["thread.start_new_thread"], "thread.start", NONE),
+    call(&["thread.lock.acquire"], "thread.lock", NONE),
+    call(&["thread.lock.release"], "thread.unlock", NONE),
+    call(&["thread.interrupt_main"], "thread.interrupt", NONE),
 ];
