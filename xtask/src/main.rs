@@ -6,6 +6,9 @@ mod build;
 mod coverage;
 mod demo;
 mod layouts;
+#[path = "../../tracer-user/tests/pythons/mod.rs"]
+mod pythons;
+mod record;
 mod setup;
 mod shell;
 mod test;
@@ -38,6 +41,8 @@ enum Command {
     Coverage,
     /// Set up, build, and measure what tracing costs (as root)
     Bench,
+    /// Record the memory that the encoder's tests run over, of every interpreter and of those in PYTRACE_PYTHONS
+    Record,
     /// Write the object layouts of the interpreters under ~/.pyenv/versions and in PYTRACE_PYTHONS
     Layouts {
         /// Write nothing, fail where a file differs
@@ -60,6 +65,7 @@ fn main() -> anyhow::Result<()> {
         Command::Bench => setup::run()
             .and_then(|()| build::release())
             .and_then(|()| bench::run()),
+        Command::Record => setup::run().and_then(|()| record::run()),
         Command::Layouts { check } => layouts::run(check),
     }
 }
