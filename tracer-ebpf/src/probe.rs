@@ -15,7 +15,7 @@ use aya_log_ebpf::warn;
 use tracer_common::{
     cookie::{COOKIE_REGISTERS, Packed},
     counters::{Control, SiteCounters},
-    encode::{Progress, Slot, begin_entry, begin_return, step},
+    encode::{Progress, Slot, begin_entry, begin_return, innermost_frame, step},
     limits::{MAX_STEPS, RECORD_MAX},
     target::Target,
     wire::{FLAG_CUT, FLAG_NO_TSTATE, KIND_ENTRY, KIND_RETURN, RecordHeader},
@@ -98,7 +98,7 @@ pub fn entry(ctx: &ProbeContext) {
         slot.flags |= FLAG_NO_TSTATE;
         warn!(ctx, "no thread state found for thread {}", tid);
     }
-    let frame = thread::frame(hit.target, tstate);
+    let frame = innermost_frame(slot, hit.target, &mut User, tstate);
     begin_entry(
         slot,
         hit.target,
@@ -141,7 +141,7 @@ pub fn leave(ctx: &RetProbeContext) {
     } else {
         0
     };
-    begin_return(slot, hit.target, &mut User, kind, value, tstate);
+    begin_return(slot, hit.target, kind, value, tstate);
     let delivered = record(slot, &mut hit, KIND_RETURN, tid);
     scratch::give_back(slot);
     count::one(if delivered {

@@ -1,11 +1,11 @@
 //! What a record starts from: the arguments of a call by its convention, or its outcome.
 //! Cursors are pushed last part first, since the machine takes the top one.
 
-use super::{Cursor, Memory, Slot, value::dict_cursor};
+use super::{Cursor, Memory, Slot, at, container::dict_cursor};
 use crate::{
     cookie::{COOKIE_REGISTERS, Convention, ReturnKind, SelfKind},
     target::{ABSENT, Target},
-    wire::Tag,
+    wire::{FLAG_FRAME_FAULT, FLAG_NO_TSTATE, Tag},
 };
 
 /// Prepares an entry record: frames, `self`, arguments, keywords. `arguments` are the C
@@ -28,7 +28,7 @@ pub fn begin_entry<M: Memory>(
         if convention == Convention::VarArgsKeywords as u8 {
             keyword_dict(slot, target, memory, arguments[2]);
         }
-        tuple(slot, target, memory, arguments[1])
+        tuple(target, memory, arguments[1])
     } else {
         let method = convention == Convention::Method as u8;
         let (vector, nargs) = if method {
@@ -40,7 +40,13 @@ pub fn begin_entry<M: Memory>(
         let nargs = nargs & (u64::MAX >> 1);
         if convention != Convention::FastCall as u8 {
             let kwnames = if method { arguments[4] } else { arguments[3] };
-            keyword_names(slot, target, memory, kwnames, vector + 8 * nargs);
+            keyword_names(
+                slot,
+                target,
+                memory,
+                kwnames,
+                vector.wrapping_add(nargs.wrapping_mul(8)),
+            );
         }
         Cursor::sequence(vector, nargs.min(most(target)), 0).opened(Tag::Args, nargs)
     };
@@ -63,21 +69,23 @@ fn none() -> Cursor {
 }
 
 #[inline(always)]
-fn tuple<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, tuple: u64) -> Cursor {
+fn tuple<M: Memory>(target: &Target, memory: &mut M, tuple: u64) -> Cursor {
     if tuple == 0 {
         return none();
     }
-    match memory.pointer(tuple + target.offsets.ob_size as u64) {
+    match memory.field(tuple, target.offsets.ob_size) {
         Some(total) => {
-            let items = tuple + target.offsets.tuple_ob_item as u64;
+            let items = at(tuple, target.offsets.tuple_ob_item);
             Cursor::sequence(items, total.min(most(target)), 0).opened(Tag::Args, total)
         }
-        None => {
-            slot.faults += 1;
-            // Pointing at what cannot be read makes the one item an `Unreadable`.
-            Cursor::sequence(tuple, 1, 0).opened(Tag::Args, 1)
-        }
+        None => Cursor::unreadable(tuple, 1).opened(Tag::Args, 1),
     }
+}
+
+/// Keywords that are there, but not to be read: shown as one of them.
+#[inline(always)]
+fn unreadable_keywords(address: u64) -> Cursor {
+    Cursor::unreadable(address, 2).opened(Tag::Kwargs, 1)
 }
 
 #[inline(always)]
@@ -85,19 +93,15 @@ fn keyword_dict<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, dic
     if dict == 0 {
         return;
     }
-    let Some(total) = memory.pointer(dict + target.offsets.ma_used as u64) else {
-        slot.faults += 1;
-        return;
-    };
-    if total == 0 {
+    let total = memory.field(dict, target.offsets.ma_used);
+    if total == Some(0) {
         return;
     }
-    match dict_cursor(target, memory, dict, total.min(most(target)), 0) {
-        Some(cursor) => {
-            slot.push(cursor.opened(Tag::Kwargs, total).ended());
-        }
-        None => slot.faults += 1,
-    }
+    let pairs = total.and_then(|total| {
+        let pairs = dict_cursor(target, memory, dict, total.min(most(target)), 0)?;
+        Some(pairs.opened(Tag::Kwargs, total))
+    });
+    slot.push(pairs.unwrap_or_else(|| unreadable_keywords(dict)).ended());
 }
 
 #[inline(always)]
@@ -105,17 +109,37 @@ fn keyword_names<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, kw
     if kwnames == 0 {
         return;
     }
-    let Some(total) = memory.pointer(kwnames + target.offsets.ob_size as u64) else {
-        slot.faults += 1;
-        return;
+    let pairs = match memory.field(kwnames, target.offsets.ob_size) {
+        Some(total) => {
+            let names = at(kwnames, target.offsets.tuple_ob_item);
+            let count = total.min(most(target));
+            Cursor::pairs(names, 8, values, 8, count, count, 0).opened(Tag::Kwargs, total)
+        }
+        None => unreadable_keywords(kwnames),
     };
-    let names = kwnames + target.offsets.tuple_ob_item as u64;
-    let count = total.min(most(target));
-    slot.push(
-        Cursor::pairs(names, 8, values, 8, count, count, 0)
-            .opened(Tag::Kwargs, total)
-            .ended(),
-    );
+    slot.push(pairs.ended());
+}
+
+/// The frame (`_PyInterpreterFrame`, up to 3.10 `PyFrameObject`) that runs on a thread, 0 if there is
+/// none. `tstate` is the thread's state, 0: unknown.
+#[inline(always)]
+pub fn innermost_frame<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, tstate: u64) -> u64 {
+    if tstate == 0 {
+        return 0;
+    }
+    let o = &target.offsets;
+    let frame = if o.cframe_current_frame == ABSENT {
+        memory.field(tstate, o.current_frame)
+    } else {
+        match memory.field(tstate, o.tstate_cframe) {
+            Some(cframe) if cframe != 0 => memory.field(cframe, o.cframe_current_frame),
+            none => none,
+        }
+    };
+    if frame.is_none() {
+        slot.flags |= FLAG_FRAME_FAULT;
+    }
+    frame.unwrap_or(0)
 }
 
 /// How a C function ended.
@@ -128,14 +152,7 @@ pub enum Outcome {
 /// Prepares a return record. `value` is the C function's return value, `tstate` the thread's
 /// state (0: unknown, then a raised exception has no type and no value).
 #[inline(always)]
-pub fn begin_return<M: Memory>(
-    slot: &mut Slot,
-    target: &Target,
-    memory: &mut M,
-    return_kind: u8,
-    value: u64,
-    tstate: u64,
-) -> Outcome {
+pub fn begin_return(slot: &mut Slot, target: &Target, return_kind: u8, value: u64, tstate: u64) -> Outcome {
     let status = return_kind == ReturnKind::Status as u8;
     let raised = if status { (value as i32) < 0 } else { value == 0 };
     if !raised {
@@ -143,20 +160,18 @@ pub fn begin_return<M: Memory>(
         slot.push(Cursor::pointers(object, 0, 1, 0).opened(Tag::Result, 0));
         return Outcome::Returned;
     }
-    let mut ty = 0;
-    let mut exception = 0;
     if tstate == 0 {
-        slot.flags |= crate::wire::FLAG_NO_TSTATE;
-    } else {
-        if target.offsets.curexc_type != ABSENT {
-            ty = memory
-                .pointer(tstate + target.offsets.curexc_type as u64)
-                .unwrap_or(0);
-        }
-        exception = memory
-            .pointer(tstate + target.offsets.current_exception as u64)
-            .unwrap_or(0);
+        slot.flags |= FLAG_NO_TSTATE;
+        slot.push(Cursor::pointers(0, 0, 2, 0).opened(Tag::Raised, 0));
+        return Outcome::Raised;
     }
-    slot.push(Cursor::pointers(ty, exception, 2, 0).opened(Tag::Raised, 0));
+    let o = &target.offsets;
+    slot.push(Cursor::sequence(at(tstate, o.current_exception), 1, 0));
+    let ty = if o.curexc_type == ABSENT {
+        Cursor::pointers(0, 0, 1, 0)
+    } else {
+        Cursor::sequence(at(tstate, o.curexc_type), 1, 0)
+    };
+    slot.push(ty.opened(Tag::Raised, 0));
     Outcome::Raised
 }
