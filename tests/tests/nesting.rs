@@ -172,7 +172,7 @@ fn events_of_threads_are_not_mixed_up() {
                 assert_eq!(outer["result"]["list"], json!([{"tuple": [number, i]}]));
                 assert_eq!(inner["args"], json!([number, i]));
                 assert_eq!(inner["parent"], outer["id"]);
-                assert_eq!(inner["result"].is_boolean(), true);
+                assert!(inner["result"].is_boolean());
             }
         }
         assert_eq!(trace.summary["lost"], 0);

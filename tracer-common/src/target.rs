@@ -180,6 +180,8 @@ pub struct KnownObjects {
     pub int_type: u64,
     pub instance_type: u64,
     pub class_type: u64,
+    /// 3.15+. Shown as if it were a subclass of `dict`.
+    pub frozendict_type: u64,
 }
 
 /// How much of a value is captured.

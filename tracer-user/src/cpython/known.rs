@@ -56,6 +56,8 @@ const OPTIONAL_TYPES: &[Known<KnownObjects>] = &[
     (&[("PyInt_Type", "int")], |k| &mut k.int_type),
     (&[("PyInstance_Type", "instance")], |k| &mut k.instance_type),
     (&[("PyClass_Type", "classobj")], |k| &mut k.class_type),
+    // 3.15+
+    (&[("PyFrozenDict_Type", "frozendict")], |k| &mut k.frozendict_type),
 ];
 
 /// Types that only discovery needs.

@@ -195,7 +195,7 @@ macro_rules! known_objects {
         }
 
         fn known_from(names: &BTreeMap<String, u64>) -> KnownObjects {
-            KnownObjects { $($field: names[stringify!($field)]),* }
+            KnownObjects { $($field: names.get(stringify!($field)).copied().unwrap_or(0)),* }
         }
     };
 }
@@ -204,7 +204,7 @@ known_objects! {
     none true_ bool_type float_type complex_type bytearray_type memoryview_type set_type frozenset_type
     range_type slice_type module_type function_type method_type cfunction_type cmethod_type code_type
     long_type unicode_type bytes_type list_type tuple_type dict_type object_type int_type instance_type
-    class_type
+    class_type frozendict_type
 }
 
 /// Memory in pieces that neither overlap nor touch; the rest cannot be read.
