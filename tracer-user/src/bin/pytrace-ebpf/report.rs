@@ -121,6 +121,10 @@ impl<N: Names> Reporter<N> {
             names: &mut self.names,
             target: header.target,
         };
+        let outcome = match outcome {
+            Outcome::Raised(raised) => Outcome::Raised(raised.without_file_name(&mut names)),
+            other => other,
+        };
         let (function, module_len) = name_of(meta, &mut arguments, &mut names);
         let event = CallEvent {
             function,
