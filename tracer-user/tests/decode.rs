@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tracer_common::wire::{KIND_ENTRY, RecordHeader, Tag, TypeRef, value_word};
 use tracer_user::decode::{
     linetable::{LineFormat, Lines},
-    record::Record,
+    record::{Record, RecordError},
     value::{Arguments, BytesKind, Ending, SequenceKind, Text, Value, arguments, ending},
 };
 
@@ -35,6 +35,9 @@ fn the_bytes_of_a_record_are_kept() {
     let record = Record::parse(whole.clone()).expect("a record");
     assert_eq!(record.bytes(), &whole);
     assert_eq!(record.values(), &whole[RecordHeader::SIZE..]);
+    // It says that it is longer than it is.
+    let shorter = whole.slice(..RecordHeader::SIZE);
+    assert_eq!(Record::parse(shorter).err(), Some(RecordError::Length(40)));
 }
 
 #[test]
