@@ -280,6 +280,10 @@ def dicts():
     value(collections.defaultdict(list, a=[1]))
     value(collections.Counter("aab"))
     value(Dict(a=1))
+    if hasattr(builtins, "frozendict"):
+        frozen = builtins.frozendict
+        for o in (frozen(), frozen({1: [2]}), type("Frozen", (frozen,), {})(c=frozen(d=4))):
+            value(o)
     split_dicts()
 
 
