@@ -103,7 +103,7 @@ fn same_functions(discovery: &Discovery, answer: &Answer) {
     let mut found: BTreeMap<u64, (BTreeSet<u32>, BTreeSet<&str>)> = BTreeMap::new();
     for function in &discovery.functions {
         let names = function.names().collect();
-        let flags = BTreeSet::from([function.ml_flags]);
+        let flags = BTreeSet::from_iter(function.ml_flags);
         assert!(found.insert(function.ml_meth, (flags, names)).is_none());
         assert!(function.function[function.module_len..].starts_with('.'));
         let file = &discovery.files[function.file];

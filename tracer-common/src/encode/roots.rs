@@ -23,12 +23,16 @@ pub fn begin_entry<M: Memory>(
     let positional = if convention == Convention::NoArgs as u8 {
         none()
     } else if convention == Convention::O as u8 {
-        Cursor::pointers(arguments[1], 0, 1, 0).opened(Tag::Args, 1)
+        Cursor::pointers(arguments[1], 0, 1, 0)
+            .opened(Tag::Args, 1)
+            .ended()
     } else if convention == Convention::VarArgs as u8 || convention == Convention::VarArgsKeywords as u8 {
         if convention == Convention::VarArgsKeywords as u8 {
             keyword_dict(slot, target, memory, arguments[2]);
         }
         tuple(slot, target, memory, arguments[1])
+    } else if convention >= Convention::KeyValue as u8 {
+        slot_arguments(slot, convention, arguments)
     } else {
         let method = convention == Convention::Method as u8;
         let (vector, nargs) = if method {
@@ -42,13 +46,49 @@ pub fn begin_entry<M: Memory>(
             let kwnames = if method { arguments[4] } else { arguments[3] };
             keyword_names(slot, target, memory, kwnames, vector + 8 * nargs);
         }
-        Cursor::sequence(vector, nargs.min(most(target)), 0).opened(Tag::Args, nargs)
+        Cursor::sequence(vector, nargs.min(most(target)), 0)
+            .opened(Tag::Args, nargs)
+            .ended()
     };
-    slot.push(positional.ended());
-    if self_kind == SelfKind::Bound as u8 {
+    slot.push(positional);
+    if self_kind != SelfKind::Module as u8 {
         slot.push(Cursor::pointers(arguments[0], 0, 1, 0).opened(Tag::Self_, 0));
     }
     slot.push(Cursor::frames(frame, target.limits.stack as u64));
+}
+
+/// The arguments of a type slot's function. Numbers and objects are two cursors of one list: the
+/// lower one, which is taken last, closes it.
+#[inline(always)]
+fn slot_arguments(slot: &mut Slot, convention: u8, arguments: [u64; COOKIE_REGISTERS]) -> Cursor {
+    let [_, first, second, third, _] = arguments;
+    if convention == Convention::KeyValue as u8 {
+        let count = 1 + given(second);
+        return Cursor::pointers(first, second, count, 0)
+            .opened(Tag::Args, count)
+            .ended();
+    }
+    if convention == Convention::Compare as u8 {
+        slot.push(Cursor::numbers(second as u32 as u64, 0, 1).ended());
+        return Cursor::pointers(first, 0, 1, 0).opened(Tag::Args, 2);
+    }
+    let slice = convention == Convention::Slice as u8 || convention == Convention::SliceValue as u8;
+    let indices = if slice { 2 } else { 1 };
+    let value = if convention == Convention::IndexValue as u8 {
+        second
+    } else if convention == Convention::SliceValue as u8 {
+        third
+    } else {
+        0
+    };
+    slot.push(Cursor::pointers(value, 0, given(value), 0).ended());
+    Cursor::numbers(first, second, indices).opened(Tag::Args, indices + given(value))
+}
+
+/// 1 if there is such an argument.
+#[inline(always)]
+fn given(object: u64) -> u64 {
+    (object != 0) as u64
 }
 
 #[inline(always)]
@@ -59,7 +99,7 @@ fn most(target: &Target) -> u64 {
 /// An argument list without arguments.
 #[inline(always)]
 fn none() -> Cursor {
-    Cursor::sequence(0, 0, 0).opened(Tag::Args, 0)
+    Cursor::sequence(0, 0, 0).opened(Tag::Args, 0).ended()
 }
 
 #[inline(always)]
@@ -70,12 +110,14 @@ fn tuple<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, tuple: u64
     match memory.pointer(tuple + target.offsets.ob_size as u64) {
         Some(total) => {
             let items = tuple + target.offsets.tuple_ob_item as u64;
-            Cursor::sequence(items, total.min(most(target)), 0).opened(Tag::Args, total)
+            Cursor::sequence(items, total.min(most(target)), 0)
+                .opened(Tag::Args, total)
+                .ended()
         }
         None => {
             slot.faults += 1;
             // Pointing at what cannot be read makes the one item an `Unreadable`.
-            Cursor::sequence(tuple, 1, 0).opened(Tag::Args, 1)
+            Cursor::sequence(tuple, 1, 0).opened(Tag::Args, 1).ended()
         }
     }
 }
@@ -136,27 +178,47 @@ pub fn begin_return<M: Memory>(
     value: u64,
     tstate: u64,
 ) -> Outcome {
-    let status = return_kind == ReturnKind::Status as u8;
-    let raised = if status { (value as i32) < 0 } else { value == 0 };
+    let raised = if return_kind == ReturnKind::Status as u8 || return_kind == ReturnKind::Truth as u8 {
+        (value as i32) < 0
+    } else if return_kind == ReturnKind::Size as u8 {
+        value == u64::MAX
+    } else {
+        value == 0
+    };
     if !raised {
-        let object = if status { target.known.none } else { value };
-        slot.push(Cursor::pointers(object, 0, 1, 0).opened(Tag::Result, 0));
+        result(slot, target, return_kind, value);
         return Outcome::Returned;
     }
-    let mut ty = 0;
-    let mut exception = 0;
+    let (mut ty, mut exception) = (Some(0), Some(0));
     if tstate == 0 {
         slot.flags |= crate::wire::FLAG_NO_TSTATE;
     } else {
         if target.offsets.curexc_type != ABSENT {
-            ty = memory
-                .pointer(tstate + target.offsets.curexc_type as u64)
-                .unwrap_or(0);
+            ty = memory.pointer(tstate + target.offsets.curexc_type as u64);
         }
-        exception = memory
-            .pointer(tstate + target.offsets.current_exception as u64)
-            .unwrap_or(0);
+        exception = memory.pointer(tstate + target.offsets.current_exception as u64);
+        let exhausted = ty == Some(0) && exception == Some(0);
+        if exhausted && return_kind == ReturnKind::Iterator as u8 {
+            ty = Some(target.known.stop_iteration);
+        }
     }
+    let (ty, exception) = (ty.unwrap_or(0), exception.unwrap_or(0));
     slot.push(Cursor::pointers(ty, exception, 2, 0).opened(Tag::Raised, 0));
     Outcome::Raised
+}
+
+#[inline(always)]
+fn result(slot: &mut Slot, target: &Target, return_kind: u8, value: u64) {
+    let cursor = if return_kind == ReturnKind::Truth as u8 {
+        slot.push_tag(Tag::Result);
+        let truth = if value as u32 != 0 { Tag::True } else { Tag::False };
+        return slot.push_tag(truth);
+    } else if return_kind == ReturnKind::Size as u8 {
+        Cursor::numbers(value, 0, 1)
+    } else if return_kind == ReturnKind::Status as u8 {
+        Cursor::pointers(target.known.none, 0, 1, 0)
+    } else {
+        Cursor::pointers(value, 0, 1, 0)
+    };
+    slot.push(cursor.opened(Tag::Result, 0));
 }

@@ -92,6 +92,8 @@ pub enum Op {
     Frames = 5,
     /// Pairs of a split dict: keys at `at`, values at `values`, by the index bytes at `order`.
     Ordered = 6,
+    /// Up to two C numbers: `at`, then `values`.
+    Numbers = 7,
 }
 
 /// Something to go on with.
@@ -134,6 +136,15 @@ impl Cursor {
             left: count,
             limit: 1,
             ..Self::default()
+        }
+    }
+
+    /// `count` (1 or 2) C numbers.
+    #[inline(always)]
+    pub fn numbers(first: u64, second: u64, count: u64) -> Self {
+        Self {
+            op: Op::Numbers as u32,
+            ..Self::pointers(first, second, count, 0)
         }
     }
 

@@ -1,6 +1,7 @@
 //! Calls with names: what the sinks print.
 
 pub mod call;
+pub mod naming;
 
 use std::sync::Arc;
 
@@ -19,6 +20,10 @@ pub struct SiteMeta {
     pub aliases: Arc<[Arc<str>]>,
     /// `group.name`: `file.open`; `other.call` for functions named by `-f` that have none.
     pub effect: &'static str,
+    /// Asked for, by that effect or by name.
+    pub wanted: bool,
+    /// For a slot that sets and deletes: what it does when it deletes.
+    pub deletion: Option<Deletion>,
     pub convention: Convention,
     pub self_kind: SelfKind,
     pub return_kind: ReturnKind,
@@ -30,6 +35,14 @@ pub struct SiteMeta {
     pub target: &'static [TargetPart],
 }
 
+/// A slot that gets no value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deletion {
+    pub effect: &'static str,
+    /// Asked for, by that effect or by name.
+    pub wanted: bool,
+}
+
 /// Effect groups whose functions run other people's code rather than doing one act: what happens
 /// inside them is shown by itself.
 const ENCLOSING: [&str; 4] = ["other", "code", "import", "thread"];
@@ -39,16 +52,5 @@ impl SiteMeta {
     pub fn is_one_act(&self) -> bool {
         let group = self.effect.split('.').next().unwrap_or_default();
         !ENCLOSING.contains(&group)
-    }
-
-    /// The function's name for an object of that type, where several types share the function.
-    pub fn name_for(&self, type_name: &str) -> Option<&Arc<str>> {
-        let method = self.function.rsplit('.').next()?;
-        self.aliases.iter().find(|alias| {
-            alias
-                .strip_suffix(method)
-                .and_then(|owner| owner.strip_suffix('.'))
-                == Some(type_name)
-        })
     }
 }

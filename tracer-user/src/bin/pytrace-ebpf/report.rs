@@ -115,25 +115,19 @@ impl<N: Names> Reporter<N> {
         let Some(meta) = self.sites.get(header.site as usize) else {
             return;
         };
-        let arguments = arguments(call.entry.values());
+        let mut arguments = arguments(call.entry.values());
         let mut names = TypeNames {
             names: &mut self.names,
             target: header.target,
         };
-        let owner = match &arguments.self_ {
-            Some(Value::Object { ty, .. }) if !meta.aliases.is_empty() => Some(names.of(*ty)),
-            _ => None,
-        };
-        let renamed = owner
-            .as_ref()
-            .and_then(|owner| Some((meta.name_for(owner)?, owner)));
-        let (function, module_len) = match renamed {
-            Some((name, owner)) => (name, owner.rfind('.').unwrap_or(0)),
-            None => (&meta.function, meta.module_len),
-        };
+        let name = meta.name_call(&mut arguments, |value| type_name(value, &mut names));
+        if !name.wanted {
+            return;
+        }
         let event = CallEvent {
-            function,
-            module_len,
+            function: &name.function,
+            module_len: name.module_len,
+            effect: name.effect,
             id: call.id,
             parent: call.parent,
             target: header.target,
@@ -145,10 +139,6 @@ impl<N: Names> Reporter<N> {
             arguments,
             outcome,
             stack,
-        };
-        let mut names = TypeNames {
-            names: &mut self.names,
-            target: header.target,
         };
         self.sink.call(&event, &mut names, out);
         self.events += 1;
@@ -211,6 +201,16 @@ impl<N: Names> Reporter<N> {
         summary.lost_returns = summary.totals.return_dropped;
         self.sink.summary(&summary, out);
         summary
+    }
+}
+
+/// The name of a value's type; a type that is to have an instance is that type itself.
+fn type_name(value: &Value<'_>, names: &mut TypeNames<'_>) -> Option<String> {
+    match value {
+        Value::Object { ty, .. } | Value::Exception { ty, .. } | Value::Type(ty) => {
+            Some(names.of(*ty).to_string())
+        }
+        _ => None,
     }
 }
 
