@@ -1,7 +1,9 @@
 """Calls in a loop and checks every result itself; says on demand how many there were."""
-import _operator
 import sys
 import threading
+from operator import is_
+
+from truth import say
 
 count = 0
 wrong = 0
@@ -12,10 +14,10 @@ def work():
     global count, wrong
     a, b = object(), object()
     while not stop:
-        if _operator.is_(a, b) or not _operator.is_(a, a):
+        if is_(a, b) or not is_(a, a):
             wrong += 1
         try:
-            _operator.is_(a)
+            is_(a)
         except TypeError:
             pass
         else:
@@ -25,11 +27,11 @@ def work():
 
 thread = threading.Thread(target=work)
 thread.start()
-print("ready", flush=True)
-for line in sys.stdin:
+say("ready")
+for line in iter(sys.stdin.readline, ""):
     if line.strip() == "end":
         break
-    print(f"{count} {wrong}", flush=True)
+    say("%d %d" % (count, wrong))
 stop = True
 thread.join()
-print(f"{count} {wrong}", flush=True)
+say("%d %d" % (count, wrong))

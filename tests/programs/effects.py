@@ -1,4 +1,7 @@
 """What a service does: files, sockets, processes, the console, a database."""
+from __future__ import print_function
+
+import io
 import os
 import socket
 import sqlite3
@@ -6,12 +9,13 @@ import subprocess
 import sys
 import tempfile
 
-print("ready", flush=True)
-sys.stdin.readline()
+from truth import done, ready
+
+ready()
 folder = tempfile.mkdtemp()
 path = os.path.join(folder, "a.txt")
-with open(path, "w") as f:
-    f.write("hello")
+with io.open(path, "w") as f:
+    f.write(u"hello")
 fd = os.open(path, os.O_RDONLY)
 os.read(fd, 100)
 os.close(fd)
@@ -29,7 +33,6 @@ db.cursor().execute("insert into t values (?)", (1,))
 db.commit()
 os.putenv("X", "1")
 os.system("true")
-subprocess.run(["/bin/true"], check=True)
+subprocess.check_call(["/bin/true"])
 print("printed", file=sys.stderr)
-print("done", flush=True)
-sys.stdin.readline()
+done()

@@ -1,11 +1,13 @@
 """Calls on known lines. Each `mark` comment names the line an event must have."""
+from __future__ import print_function
+
 import json
 import os
 import re
-import sys
 
-print("ready", flush=True)
-sys.stdin.readline()
+from truth import done, ready, say
+
+ready()
 
 
 def plain():
@@ -68,7 +70,6 @@ expected = []
 for number, line in enumerate(open(__file__), 1):
     found = re.search(r"# mark( \d+)?$", line.rstrip())
     if found:
-        expected += [number] * int(found[1] or 1)
-print(json.dumps(expected), flush=True)
-print("done", flush=True)
-sys.stdin.readline()
+        expected += [number] * int(found.group(1) or 1)
+say(json.dumps(expected))
+done()

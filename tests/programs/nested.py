@@ -1,9 +1,11 @@
 """print() to a file object made in Python, which writes with a C function."""
-import os
-import sys
+from __future__ import print_function
 
-print("ready", flush=True)
-sys.stdin.readline()
+import os
+
+from truth import done, ready
+
+ready()
 null = os.open("/dev/null", os.O_WRONLY)
 
 
@@ -13,5 +15,4 @@ class File:
 
 
 print("inner", end="", file=File())
-print("done", flush=True)
-sys.stdin.readline()
+done()

@@ -6,7 +6,7 @@ import zlib
 from truth import call, ready, report
 
 
-class Odd:
+class Odd(object):
     def __index__(self):
         raise LookupError("odd", [1])
 
@@ -27,7 +27,7 @@ def main():
     call(time.sleep, -1)
     call(time.sleep, 0)
     call(b"".decode, "no-such-codec")
-    call("\ud800".encode)
+    call(u"\ud800".encode)
     try:
         raise KeyError("outer")
     except KeyError:

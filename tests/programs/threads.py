@@ -1,26 +1,29 @@
-"""Eight threads that each call with their own number."""
-import _operator
+"""Fifty threads at once that each call with their own number."""
 import json
-import sys
 import threading
+from operator import is_
 
-COUNT = 2000
-print("ready", flush=True)
-sys.stdin.readline()
+from truth import done, ready, say, thread_id
+
+THREADS, CALLS = 50, 400
+ready()
 ids = {}
+all_there = threading.Event()
 
 
 def work(number):
-    ids[number] = threading.get_native_id()
-    for i in range(COUNT):
-        _operator.is_(number, i)
+    ids[number] = thread_id()
+    if len(ids) == THREADS:
+        all_there.set()
+    all_there.wait()
+    for i in range(CALLS):
+        is_(number, i)
 
 
-threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+threads = [threading.Thread(target=work, args=(n,)) for n in range(THREADS)]
 for thread in threads:
     thread.start()
 for thread in threads:
     thread.join()
-print(json.dumps({str(n): tid for n, tid in ids.items()}), flush=True)
-print("done", flush=True)
-sys.stdin.readline()
+say(json.dumps({str(n): tid for n, tid in ids.items()}))
+done()

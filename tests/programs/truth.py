@@ -1,158 +1,131 @@
 """What a program knows of its own calls, written as the tool writes events."""
-import base64
+from __future__ import print_function
+
+import ctypes
 import json
-import math
 import sys
+import threading
 import types
 
-MAX_STR, MAX_ITEMS, MAX_DEPTH = 256, 16, 3
-MAX_BITS = 35 * 30
+from truth_value import MAX_DEPTH, MAX_ITEMS, encode, exception_args, is_a, name_of  # noqa: F401
 
 calls = []
+# Numbers of the calls in progress, outermost first.
+inside = []
 
 
-def name_of(t):
-    return f"{t.__module__}.{t.__qualname__}"
+def say(line):
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
-def function_name(f):
+def thread_id():
+    """The kernel's number of this thread."""
+    if hasattr(threading, "get_native_id"):
+        return threading.get_native_id()
+    return ctypes.CDLL(None).syscall(186)  # gettid
+
+
+def file_name():
+    """This file, as code objects name it."""
+    return sys._getframe().f_code.co_filename
+
+
+def owner_of(t, name):
+    """The class in which `t` finds the method, and what is there."""
+    for base in t.__mro__:
+        if name in base.__dict__:
+            return base, base.__dict__[name]
+    raise AttributeError(name)
+
+
+def described(f):
+    """`module.qualname` of a C function as events have it, and what it is bound to, if it is, in a tuple."""
     owner = getattr(f, "__objclass__", None)
     if owner is not None:
-        return f"{owner.__module__}.{f.__qualname__}"
+        return "%s.%s" % (name_of(owner), f.__name__), ()
     bound = getattr(f, "__self__", None)
-    if isinstance(f, types.BuiltinFunctionType) and not isinstance(bound, (types.ModuleType, type(None))):
-        return f"{type(bound).__module__}.{f.__qualname__}"
-    return f"{f.__module__}.{f.__qualname__}"
+    if bound is None or is_a(bound, types.ModuleType):
+        return "%s.%s" % (f.__module__, f.__name__), ()
+    owner, found = owner_of(bound if is_a(bound, type) else type(bound), f.__name__)
+    name = "%s.%s" % (name_of(owner), f.__name__)
+    return name, () if type(found) is staticmethod else (bound,)
 
 
-def ident(o):
-    return hex(id(o))
+def started(function, bound, args, kwargs):
+    """Notes a call that is about to be made."""
+    event = {
+        "n": len(calls),
+        "parent": inside[-1] if inside else None,
+        "function": function,
+        "args": [encode(a) for a in args[:MAX_ITEMS]],
+        "kwargs": {key: encode(kwargs[key]) for key in list(kwargs)[:MAX_ITEMS]},
+    }
+    if len(args) > MAX_ITEMS:
+        event["args_len"] = len(args)
+    if len(kwargs) > MAX_ITEMS:
+        event["kwargs_len"] = len(kwargs)
+    for one in bound:
+        event["self"] = encode(one)
+    calls.append(event)
+    inside.append(event["n"])
+    return event
 
 
-def text(o):
-    width = 1 if not o or max(map(ord, o)) < 256 else 2 if max(map(ord, o)) < 65536 else 4
-    kept = MAX_STR // width
-    return o if len(o) <= kept else {"str": o[:kept], "len": len(o)}
+def forgotten(event):
+    """The call is not made after all."""
+    assert calls.pop() is event
+    inside.pop()
 
 
-def binary(kind, o):
-    data = bytes(o)
-    value = {kind: base64.b64encode(data[:MAX_STR]).decode()}
-    if len(data) > MAX_STR:
-        value["len"] = len(data)
-    return value
+def returned(event, result):
+    inside.pop()
+    event["outcome"] = "return"
+    event["result"] = encode(result)
 
 
-def container(kind, items, total, o, depth, with_id):
-    value = {kind: items if depth < MAX_DEPTH else []}
-    if len(value[kind]) != total:
-        value["len"] = total
-    if with_id:
-        value["id"] = ident(o)
-    return value
+def raised(event, e):
+    inside.pop()
+    event["outcome"] = "raise"
+    event["exception"] = dict(exception_args(BaseException.args.__get__(e), 0), object=name_of(type(e)))
 
 
-def first(o):
-    out = []
-    for item in o:
-        if len(out) == MAX_ITEMS:
-            break
-        out += [item]
-    return out
-
-
-def number(o):
-    if isinstance(o, float):
-        return o if math.isfinite(o) else {"float": repr(o)}
-    if abs(o) <= 2**53 - 1:
-        return o
-    digits = str(o)
-    if o.bit_length() > MAX_BITS:
-        return {"int*": digits, "len": len(digits.lstrip("-"))}
-    return {"int": digits}
-
-
-def builtin(t, o, depth):
-    """The value of an object of a builtin type `t` (or of a subclass of it)."""
-    if t is int or t is float:
-        return number(t(o))
-    if t is str:
-        return text(str.__getitem__(o, slice(None)))
-    if t is complex:
-        return {"complex": [number(o.real), number(o.imag)]}
-    if t in (bytes, bytearray, memoryview):
-        return binary(t.__name__, o)
-    inner = depth + 1
-    if t is dict:
-        pairs = [[encode(k, inner), encode(v, inner)] for k, v in first(dict.items(o))] if depth < MAX_DEPTH else []
-        return container("dict", pairs, len(o), o, depth, True)
-    items = [encode(item, inner) for item in first(t.__iter__(o))] if depth < MAX_DEPTH else []
-    return container(t.__name__, items, len(o), o, depth, t in (list, set))
-
-
-PLAIN = (int, str, float, complex, bytes, bytearray, memoryview, list, tuple, set, frozenset, dict)
-
-
-def encode(o, depth=0):
-    """VALUE of CONTRACT.md."""
-    t = type(o)
-    if o is None or t is bool:
-        return o
-    if t in PLAIN:
-        return builtin(t, o, depth)
-    if t is range or t is slice:
-        return {t.__name__: [encode(x, depth) for x in (o.start, o.stop, o.step)]}
-    if isinstance(o, type):
-        return {"type": name_of(o)}
-    if isinstance(o, types.ModuleType):
-        return {"module": o.__name__}
-    if isinstance(o, types.MethodType):
-        return encode(o.__func__, depth)
-    if isinstance(o, (types.FunctionType, types.BuiltinFunctionType)):
-        return {"function": function_name(o)}
-    value = {"object": name_of(t), "id": ident(o)}
-    if isinstance(o, BaseException):
-        args = first(o.args)
-        value["args"] = [encode(x, depth + 1) for x in args] if depth < MAX_DEPTH else []
-        if len(value["args"]) != len(o.args):
-            value["args_len"] = len(o.args)
-        return value
-    for base in PLAIN:
-        if isinstance(o, base):
-            value["value"] = builtin(base, o, depth)
-            break
-    return value
+def called_from(event, function, file, line):
+    event["stack"] = [{"function": function, "file": file, "line": line}]
 
 
 def call(f, *args, **kwargs):
     """Calls a C function and writes down what the trace has to say about it."""
-    event = {"function": function_name(f), "args": [encode(a) for a in args]}
-    bound = getattr(f, "__self__", None)
-    if not isinstance(bound, (types.ModuleType, type(None))):
-        event["self"] = encode(bound)
-    event["kwargs"] = {k: encode(v) for k, v in kwargs.items()}
+    name, bound = described(f)
+    if getattr(f, "__objclass__", None) is not None:
+        event = started(name, args[:1], args[1:], kwargs)
+    else:
+        event = started(name, bound, args, kwargs)
+    result = None
     try:
-        line = sys._getframe().f_lineno + 1
+        called_from(event, "call", file_name(), sys._getframe().f_lineno + 1)
         result = f(*args, **kwargs)
     except BaseException as e:
-        event["outcome"] = "raise"
-        event["exception"] = {"object": name_of(type(e)), "args": [encode(a, 1) for a in first(e.args)]}
+        raised(event, e)
     else:
-        event["outcome"] = "return"
-        event["result"] = encode(result)
-    event["stack"] = [{"function": "call", "file": __file__, "line": line}]
-    calls.append(event)
+        returned(event, result)
+    return result
 
 
 def ready():
     """Says so, and waits for the word to begin."""
-    print("ready", flush=True)
+    say("ready")
+    return sys.stdin.readline()
+
+
+def done():
+    """Says so, and stays until told to end."""
+    say("done")
     sys.stdin.readline()
 
 
 def report():
     """Prints the truth, and stays until told to end."""
     for event in calls:
-        print(json.dumps(event), flush=True)
-    print("done", flush=True)
-    sys.stdin.readline()
+        say(json.dumps(event))
+    done()

@@ -1,24 +1,27 @@
 """Every kind of value through C functions of several calling conventions."""
-import _operator
+from __future__ import print_function
+
 import collections
-import enum
 import io
+import operator
 import os
 
 from truth import call, ready, report
+from truth_value import range_type
+
+try:
+    import enum
+except ImportError:
+    enum = None
 
 Point = collections.namedtuple("Point", "x y")
-
-
-class Color(enum.IntEnum):
-    RED = 1
 
 
 class Int(int):
     pass
 
 
-class Str(str):
+class Str(type(u"")):
     pass
 
 
@@ -38,7 +41,7 @@ class Set(set):
     pass
 
 
-class Plain:
+class Plain(object):
     def __init__(self):
         self.a, self.b = 1, "two"
 
@@ -46,7 +49,7 @@ class Plain:
         pass
 
 
-class Slots:
+class Slots(object):
     __slots__ = ("a",)
 
 
@@ -76,28 +79,37 @@ def lists():
     ]
 
 
+def of_some_versions():
+    """What older versions do not have."""
+    values = []
+    if enum:
+        values += [enum.IntEnum("Color", "RED").RED]
+    if "ExceptionGroup" in dir(__builtins__):
+        values += [ExceptionGroup("g", [ValueError(1)])]  # noqa: F821
+    return values
+
+
 VALUES = [
     0, 1, -1, 2**30 - 1, 2**30, -(2**30), 2**53 - 1, 2**53, -(2**53), 2**60, 2**64, -(2**64), 2**1000, -(2**1024) + 1,
     3**900, -(7**700),
     0.0, -0.0, 1.5, 1e300, 5e-324, 1e16, 1e-5, float("nan"), float("inf"), float("-inf"), True, False, None,
-    "", "ascii", "caf\xe9", "\u20ac uro", "\U0001f600 smile", "a\0b\x1b[31m\n", "\ud800 lone", "'\"",
-    "x" * 256, "x" * 257, "\xe9" * 300, "\u20ac" * 128, "\u20ac" * 129, "\U0001f600" * 65,
+    "", u"ascii", u"caf\xe9", u"\u20ac uro", u"\U0001f600 smile", u"a\0b\x1b[31m\n", u"\ud800 lone", "'\"",
+    "x" * 256, "x" * 257, u"\xe9" * 300, u"\u20ac" * 128, u"\u20ac" * 129, u"\U0001f600" * 65,
     b"", b"bytes\0\xff", b"y" * 300, bytearray(b"array"), bytearray(b"z" * 257), memoryview(b"view"),
     memoryview(bytearray(300)),
-    1j, complex(-1.5, 2), complex(float("nan"), float("inf")), range(3), range(1, 10**20, 7), slice(1, None, "s"),
-    *lists(),
-    Int(5), Int(2**70), Str("sub"), Str("\u20ac"), Float(2.5), Color.RED,
+    1j, complex(-1.5, 2), complex(float("nan"), float("inf")), range_type(3), range_type(1, 10**15, 7), slice(1, None, "s"),
+    Int(5), Int(2**62), Str("sub"), Str(u"\u20ac"), Float(2.5),
     int, Plain, type, os, function, Plain.method, Plain().method, len, [].append, os.getpid, io.StringIO,
-    ValueError(), KeyError("k"), Custom(1, [2], "x"), OSError(2, "no", "file"), ExceptionGroup("g", [ValueError(1)]),
-    Plain(), Slots(), object(), lambda: 0, iter([1]), NotImplemented, ...,
-]
+    ValueError(), KeyError("k"), Custom(1, [2], "x"), OSError(2, "no", "file"),
+    Plain(), Slots(), object(), lambda: 0, iter([1]), NotImplemented, Ellipsis,
+] + lists() + of_some_versions()
 
 
 def main():
     ready()
     for value in VALUES:
-        call(_operator.truth, value)
-        call(_operator.is_, value, None)
+        call(operator.truth, value)
+        call(operator.is_, value, None)
     for value in VALUES:
         box = [value]
         call(box.pop)
@@ -108,7 +120,7 @@ def main():
     call(print, file=out)
     call(max, 1, 5, 3)
     call(max, [1, 5, 3], key=abs, default=None)
-    call(_operator.is_)
+    call(operator.is_)
     call(os.getpid)
     report()
 

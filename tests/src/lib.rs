@@ -5,13 +5,15 @@
 
 mod breakpoints;
 mod compare;
+mod json;
 mod program;
 #[path = "../../tracer-user/tests/pythons/mod.rs"]
 pub mod pythons;
 mod tracer;
 
 pub use breakpoints::{assert_no_breakpoints, differences};
-pub use compare::{assert_same, calls, parse, without};
+pub use compare::{Tally, assert_same, calls, compare};
+pub use json::parse;
 pub use program::Program;
 pub use tracer::{Trace, Tracer, binary};
 

@@ -18,12 +18,18 @@ pub struct Program {
 impl Program {
     /// Starts `name` and waits until it says it is ready.
     pub fn start(python: &Path, name: &str) -> Self {
+        Self::start_with(python, name, &[])
+    }
+
+    /// As [`Self::start`], with more in the environment.
+    pub fn start_with(python: &Path, name: &str, environment: &[(&str, &str)]) -> Self {
         let script = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
             .join("programs")
             .join(name);
         let mut child = Command::new(python)
             .arg(script)
             .env("PYTHONDONTWRITEBYTECODE", "1")
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -54,9 +60,19 @@ impl Program {
             .expect("the program prints text")
     }
 
+    /// The next line it prints, which is JSON.
+    pub fn value(&mut self) -> Value {
+        crate::parse(&self.line())
+    }
+
     /// Lets it work; what it prints until it is done.
     pub fn run(&mut self) -> Vec<Value> {
-        self.tell("go");
+        self.run_with("go")
+    }
+
+    /// Gives it a line to work on; what it prints until it is done.
+    pub fn run_with(&mut self, line: &str) -> Vec<Value> {
+        self.tell(line);
         let mut printed = Vec::new();
         loop {
             let line = self.line();

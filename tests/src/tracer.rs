@@ -2,9 +2,10 @@
 
 use std::{
     env,
-    io::{BufRead as _, BufReader, Lines, Read as _},
+    io::{BufRead as _, BufReader, Read as _},
     path::PathBuf,
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{Child, Command, Stdio},
+    thread::{self, JoinHandle},
 };
 
 use nix::{
@@ -25,17 +26,28 @@ pub fn binary() -> PathBuf {
 /// A tracer that is attached. Detached when dropped.
 pub struct Tracer {
     child: Child,
-    output: Lines<BufReader<ChildStdout>>,
+    /// Reads all along, so that the tool never waits for us.
+    output: Option<JoinHandle<Vec<String>>>,
     pub header: Value,
 }
 
 /// What a tracer printed.
 #[derive(Debug)]
 pub struct Trace {
+    pub header: Value,
     /// Everything between header and summary.
     pub events: Vec<Value>,
     pub summary: Value,
     pub stderr: String,
+}
+
+impl Trace {
+    /// The version of the traced Python.
+    pub fn python(&self) -> &str {
+        self.header["targets"][0]["python"]
+            .as_str()
+            .expect("the header names it")
+    }
 }
 
 impl Tracer {
@@ -62,9 +74,10 @@ impl Tracer {
         let header: Value = serde_json::from_str(&header).expect("the header is JSON");
         assert_eq!(header["type"], "header");
         assert_eq!(header["v"], 1);
+        let output = thread::spawn(move || output.map(|line| line.expect("text")).collect());
         Self {
             child,
-            output,
+            output: Some(output),
             header,
         }
     }
@@ -93,9 +106,9 @@ impl Tracer {
 
     /// Waits until it ends by itself; it must succeed.
     pub fn wait(mut self) -> Trace {
-        let mut events: Vec<Value> = (&mut self.output)
-            .map(|line| crate::parse(&line.expect("text")))
-            .collect();
+        let output = self.output.take().expect("it is waited for once");
+        let lines = output.join().expect("the output is text");
+        let mut events: Vec<Value> = lines.iter().map(|line| crate::parse(line)).collect();
         let mut stderr = String::new();
         let _ = self
             .child
@@ -108,6 +121,7 @@ impl Tracer {
         let summary = events.pop().expect("there is a summary");
         assert_eq!(summary["type"], "summary");
         Trace {
+            header: std::mem::take(&mut self.header),
             events,
             summary,
             stderr,

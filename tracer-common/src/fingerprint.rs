@@ -32,7 +32,8 @@ pub const fn old_class(name: u64, bases: u64, dict: u64) -> u64 {
 }
 
 /// Fingerprint of a code object: `co_filename`, `co_qualname`/`co_name` and `co_linetable` pointers,
-/// `co_firstlineno`, and the line table's size and first 16 bytes (whatever lies there).
+/// `co_firstlineno`, and the line table's size and first 16 bytes. Of a shorter table what lies behind it
+/// does not count: it may be another object, which changes.
 #[inline(always)]
 pub const fn code_object(
     pointers: [u64; 3],
@@ -41,8 +42,32 @@ pub const fn code_object(
     linetable: [u64; 2],
 ) -> u64 {
     let f = mix(mix(mix(SEED, pointers[0]), pointers[1]), pointers[2]);
-    mix(
-        mix(mix(mix(f, first_line as u64), linetable_size), linetable[0]),
-        linetable[1],
-    )
+    let f = mix(mix(f, first_line as u64), linetable_size);
+    let f = mix(f, first_bytes(linetable[0], linetable_size));
+    mix(f, first_bytes(linetable[1], linetable_size.saturating_sub(8)))
+}
+
+/// The word with nothing but its first `count` bytes.
+#[inline(always)]
+const fn first_bytes(word: u64, count: u64) -> u64 {
+    if count >= 8 {
+        word
+    } else {
+        word & ((1 << (8 * count)) - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_behind_a_short_line_table_does_not_count() {
+        let of = |size, table| code_object([1, 2, 3], 4, size, table);
+        assert_eq!(of(9, [7, 0xff01]), of(9, [7, 0xee01]));
+        assert_eq!(of(8, [7, 1]), of(8, [7, 2]));
+        assert_eq!(of(0, [7, 1]), of(0, [8, 2]));
+        assert_ne!(of(9, [7, 1]), of(9, [7, 2]));
+        assert_ne!(of(16, [7, 1 << 63]), of(16, [7, 0]));
+    }
 }

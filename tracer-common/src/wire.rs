@@ -22,8 +22,6 @@ pub const KIND_RETURN: u8 = 2;
 pub const FLAG_CUT: u32 = 1;
 /// The thread state was not found: no frames, no exception.
 pub const FLAG_NO_TSTATE: u32 = 2;
-/// Frames beyond those recorded exist and were readable.
-pub const FLAG_MORE_FRAMES: u32 = 4;
 /// A frame could not be read; the frames before it are good.
 pub const FLAG_FRAME_FAULT: u32 = 8;
 

@@ -1,9 +1,11 @@
 //! The encoder on recorded memory: hand-made objects laid out as CPython 3.12 lays them out.
 
+mod host;
+
 use std::collections::BTreeMap;
 
 use tracer_common::{
-    encode::{Cursor, Memory, Progress, Slot, WINDOW_WORDS, WORDS, begin_entry, begin_return, step},
+    encode::{Cursor, Memory, Slot, begin_entry, begin_return},
     target::{CaptureLimits, FEATURE_LONG_TAG, KnownObjects, Offsets, Target},
     wire::{FLAG_CUT, RecordHeader, Tag, value_word},
 };
@@ -28,49 +30,15 @@ impl Image {
         let (start, piece) = self.pieces.range(..=address).next_back()?;
         piece.get((address - start) as usize..)?.get(..len)
     }
-}
 
-impl Memory for Image {
-    fn words<const N: usize>(&mut self, address: u64) -> Option<[u64; N]> {
-        let bytes = self.bytes(address, N * 8)?;
-        let mut words = [0; N];
-        for (word, chunk) in words.iter_mut().zip(bytes.chunks_exact(8)) {
-            *word = u64::from_le_bytes(chunk.try_into().unwrap());
-        }
-        Some(words)
-    }
-    fn window<const N: usize>(&mut self, to: &mut [u64; WINDOW_WORDS], address: u64) -> bool {
-        let words = self.words::<N>(address);
-        if let Some(words) = words {
-            to[..N].copy_from_slice(&words);
-        }
-        words.is_some()
-    }
-    fn u32(&mut self, address: u64) -> Option<u32> {
-        Some(u32::from_le_bytes(self.bytes(address, 4)?.try_into().unwrap()))
-    }
-    fn u8(&mut self, address: u64) -> Option<u8> {
-        Some(self.bytes(address, 1)?[0])
-    }
-    fn short_str(&mut self, address: u64) -> Option<[u64; 2]> {
-        self.words::<2>(address)
-    }
-    fn copy(&mut self, words: &mut [u64; WORDS], at: u32, len: u32, address: u64) -> bool {
-        let Some(bytes) = self.bytes(address, len as usize) else {
-            return false;
-        };
-        for (i, byte) in bytes.iter().enumerate() {
-            let word = &mut words[at as usize + i / 8];
-            *word = *word & !(0xff << (i % 8 * 8)) | u64::from(*byte) << (i % 8 * 8);
-        }
-        true
-    }
-    fn copy_str(&mut self, words: &mut [u64; WORDS], at: u32, len: u32, address: u64) -> u32 {
-        if self.copy(words, at, len.min(8), address) {
-            8
-        } else {
-            0
-        }
+    fn memory(&self) -> impl Memory + '_ {
+        host::ByRead(|address, out: &mut [u8]| {
+            let bytes = self.bytes(address, out.len());
+            if let Some(bytes) = bytes {
+                out.copy_from_slice(bytes);
+            }
+            bytes.is_some()
+        })
     }
 }
 
@@ -134,31 +102,20 @@ fn target() -> Target {
 }
 
 fn new_slot() -> Box<Slot> {
-    // All zeros is a free slot; too large for the stack.
-    let mut slot: Box<std::mem::MaybeUninit<Slot>> = Box::new_uninit();
-    #[allow(clippy::undocumented_unsafe_blocks, reason = "integers only")]
-    let mut slot = unsafe {
-        std::ptr::write_bytes(slot.as_mut_ptr(), 0, 1);
-        slot.assume_init()
-    };
+    let mut slot = Box::<Slot>::default();
     slot.reset();
     slot
 }
 
 /// The words after the header that encoding one object gives.
-fn encoded(image: &mut Image, object: u64) -> (Vec<u64>, u32) {
+fn encoded(image: &Image, object: u64) -> (Vec<u64>, u32) {
     let mut slot = new_slot();
     slot.push(Cursor::pointers(object, 0, 1, 0));
     run(image, &mut slot)
 }
 
-fn run(image: &mut Image, slot: &mut Slot) -> (Vec<u64>, u32) {
-    let target = target();
-    for _ in 0..10_000 {
-        if step(slot, &target, image) == Progress::Done {
-            break;
-        }
-    }
+fn run(image: &Image, slot: &mut Slot) -> (Vec<u64>, u32) {
+    host::run(slot, &target(), &mut image.memory(), |_| ());
     let len = slot.finish(RecordHeader::default()) as usize;
     (slot.words[RecordHeader::SIZE / 8..len / 8].to_vec(), slot.flags)
 }
@@ -191,11 +148,11 @@ fn word(tag: Tag) -> u64 {
 fn small_and_negative_ints_are_numbers() {
     let mut image = Image::default();
     let seven = int(&mut image, 7);
-    assert_eq!(encoded(&mut image, seven).0, [word(Tag::Int64), 7]);
+    assert_eq!(encoded(&image, seven).0, [word(Tag::Int64), 7]);
     // Two digits, sign bits 2: -(1 + 2 * 2**30).
     let big = image.place(&[1, LONG, 2 << 3 | 2, 1 | 2 << 32]);
     assert_eq!(
-        encoded(&mut image, big).0,
+        encoded(&image, big).0,
         [word(Tag::Int64), -(1i64 + (2 << 30)) as u64]
     );
 }
@@ -204,7 +161,7 @@ fn small_and_negative_ints_are_numbers() {
 fn strings_are_cut_at_the_limit_and_padded_with_zeros() {
     let mut image = Image::default();
     let text = ascii(&mut image, "hello wonderful world");
-    let (words, flags) = encoded(&mut image, text);
+    let (words, flags) = encoded(&image, text);
     let tail = u64::from_le_bytes(*b"nd\0\0\0\0\0\0");
     let head = u64::from_le_bytes(*b"hello wo");
     assert_eq!(words, [value_word(Tag::Str, 1, 10), 21, head, tail]);
@@ -218,7 +175,7 @@ fn containers_keep_their_totals_beyond_item_and_depth_limits() {
     let inner = list(&mut image, &items);
     let middle = list(&mut image, &[inner]);
     let outer = list(&mut image, &[middle, NONE]);
-    let (words, _) = encoded(&mut image, outer);
+    let (words, _) = encoded(&image, outer);
     assert_eq!(
         words,
         [
@@ -238,7 +195,7 @@ fn containers_keep_their_totals_beyond_item_and_depth_limits() {
             word(Tag::End),
         ]
     );
-    let (words, _) = encoded(&mut image, inner);
+    let (words, _) = encoded(&image, inner);
     assert_eq!(words[..3], [word(Tag::List), 5, inner]);
     assert_eq!(
         words[3..],
@@ -261,7 +218,7 @@ fn deleted_entries_of_dicts_and_sets_are_passed_over() {
     // dk_log2_index_bytes 3, dk_kind 1 (unicode), 3 entries used of which the first is deleted.
     let keys = image.place(&[1, 3 << 8 | 1 << 16, 0, 3, 0, a, 0, b, one, a, NONE]);
     let dict = image.place(&[1, DICT, 2, 0, keys, 0]);
-    let (words, _) = encoded(&mut image, dict);
+    let (words, _) = encoded(&image, dict);
     let name = |c: u8| [value_word(Tag::Str, 1, 1), 1, u64::from(c)];
     let mut expected = vec![word(Tag::Dict), 2, dict];
     expected.extend(name(b'b'));
@@ -272,7 +229,7 @@ fn deleted_entries_of_dicts_and_sets_are_passed_over() {
 
     let table = image.place(&[0, 0, one, 7, NONE, u64::MAX, a, 9]);
     let set = image.place(&[1, SET, 0, 2, 3, table]);
-    let (words, _) = encoded(&mut image, set);
+    let (words, _) = encoded(&image, set);
     let mut expected = vec![word(Tag::Set), 2, set, word(Tag::Int64), 1];
     expected.extend(name(b'a'));
     expected.push(word(Tag::End));
@@ -284,7 +241,7 @@ fn unreadable_memory_is_marked_and_the_rest_goes_on() {
     let mut image = Image::default();
     let one = int(&mut image, 1);
     let items = list(&mut image, &[0xdead_0000_0000, one]);
-    let (words, _) = encoded(&mut image, items);
+    let (words, _) = encoded(&image, items);
     assert_eq!(
         words[3..],
         [
@@ -304,7 +261,7 @@ fn a_record_that_runs_full_is_marked_cut() {
     let items = image.place(&vec![one; 20_000]);
     let mut slot = new_slot();
     slot.push(Cursor::sequence(items, 20_000, 0).ended());
-    let (words, flags) = run(&mut image, &mut slot);
+    let (words, flags) = run(&image, &mut slot);
     assert_eq!(flags & FLAG_CUT, FLAG_CUT);
     assert!(words.len() * 8 < tracer_common::limits::RECORD_MAX);
 }
@@ -322,13 +279,13 @@ fn vectorcall_arguments_and_keywords_are_told_apart() {
     begin_entry(
         &mut slot,
         &target(),
-        &mut image,
+        &mut image.memory(),
         convention,
         SelfKind::Bound as u8,
         arguments,
         0,
     );
-    let (words, _) = run(&mut image, &mut slot);
+    let (words, _) = run(&image, &mut slot);
     let expected = [
         word(Tag::Self_),
         word(Tag::None),
@@ -351,14 +308,121 @@ fn vectorcall_arguments_and_keywords_are_told_apart() {
 
 #[test]
 fn none_and_an_exception_are_never_confused() {
-    let mut image = Image::default();
+    let image = Image::default();
     let mut slot = new_slot();
-    begin_return(&mut slot, &target(), &mut image, 0, NONE, 0);
-    assert_eq!(run(&mut image, &mut slot).0, [word(Tag::Result), word(Tag::None)]);
+    begin_return(&mut slot, &target(), &mut image.memory(), 0, NONE, 0);
+    assert_eq!(run(&image, &mut slot).0, [word(Tag::Result), word(Tag::None)]);
     let mut slot = new_slot();
-    begin_return(&mut slot, &target(), &mut image, 0, 0, 0);
+    begin_return(&mut slot, &target(), &mut image.memory(), 0, 0, 0);
     assert_eq!(
-        run(&mut image, &mut slot).0,
+        run(&image, &mut slot).0,
         [word(Tag::Raised), word(Tag::Null), word(Tag::Null)]
     );
+}
+
+/// What is recorded of the arguments of a slot's function, between [`Tag::Args`] and the last [`Tag::End`].
+fn slot_arguments(convention: tracer_common::cookie::Convention, arguments: [u64; 4]) -> Vec<u64> {
+    let image = Image::default();
+    let mut slot = new_slot();
+    let [first, second, third, fourth] = arguments;
+    begin_entry(
+        &mut slot,
+        &target(),
+        &mut image.memory(),
+        convention as u8,
+        tracer_common::cookie::SelfKind::Module as u8,
+        [NONE, first, second, third, fourth],
+        0,
+    );
+    let (mut words, flags) = run(&image, &mut slot);
+    assert_eq!(flags, 0);
+    assert_eq!(words.pop(), Some(word(Tag::End)));
+    assert_eq!(words.remove(0), word(Tag::Args));
+    words
+}
+
+#[test]
+fn a_slot_without_a_value_has_an_argument_less() {
+    use tracer_common::cookie::Convention;
+    let (none, number) = (word(Tag::None), word(Tag::Int64));
+    let both = slot_arguments(Convention::KeyValue, [NONE, NONE, 7, 7]);
+    assert_eq!(both, [2, none, none]);
+    assert_eq!(slot_arguments(Convention::KeyValue, [NONE, 0, 7, 7]), [1, none]);
+    let minus_one = u64::MAX;
+    let index = slot_arguments(Convention::Index, [minus_one, 7, 7, 7]);
+    assert_eq!(index, [1, number, minus_one]);
+    let set = slot_arguments(Convention::IndexValue, [3, NONE, 7, 7]);
+    assert_eq!(set, [2, number, 3, none]);
+    assert_eq!(
+        slot_arguments(Convention::IndexValue, [3, 0, 7, 7]),
+        [1, number, 3]
+    );
+    let slice = [number, 1, number, 2];
+    assert_eq!(
+        slot_arguments(Convention::Slice, [1, 2, 7, 7]),
+        [&[2], &slice[..]].concat()
+    );
+    let set = slot_arguments(Convention::SliceValue, [1, 2, NONE, 7]);
+    assert_eq!(set, [&[3], &slice[..], &[none]].concat());
+    let deleted = slot_arguments(Convention::SliceValue, [1, 2, 0, 7]);
+    assert_eq!(deleted, [&[2], &slice[..]].concat());
+}
+
+#[test]
+fn a_comparison_has_its_operator_as_last_argument() {
+    use tracer_common::cookie::Convention;
+    // A C int: the upper half of the register is not its.
+    let words = slot_arguments(Convention::Compare, [NONE, 0xffff_ffff_0000_0002, 7, 7]);
+    assert_eq!(words, [2, word(Tag::None), word(Tag::Int64), 2]);
+}
+
+#[test]
+fn c_numbers_are_results_by_their_kind() {
+    use tracer_common::cookie::ReturnKind;
+    let result = |kind: ReturnKind, value: u64| {
+        let image = Image::default();
+        let mut slot = new_slot();
+        begin_return(&mut slot, &target(), &mut image.memory(), kind as u8, value, 0);
+        run(&image, &mut slot).0
+    };
+    let returned = |words: &[u64]| [&[word(Tag::Result)], words].concat();
+    let raised = [word(Tag::Raised), word(Tag::Null), word(Tag::Null)];
+    assert_eq!(result(ReturnKind::Status, 0), returned(&[word(Tag::None)]));
+    assert_eq!(result(ReturnKind::Status, 0xffff_ffff), raised);
+    assert_eq!(result(ReturnKind::Truth, 0), returned(&[word(Tag::False)]));
+    assert_eq!(result(ReturnKind::Truth, 1), returned(&[word(Tag::True)]));
+    assert_eq!(result(ReturnKind::Truth, 0xffff_ffff), raised);
+    assert_eq!(result(ReturnKind::Size, 5), returned(&[word(Tag::Int64), 5]));
+    let minus_two = u64::MAX - 1;
+    assert_eq!(
+        result(ReturnKind::Size, minus_two),
+        returned(&[word(Tag::Int64), minus_two])
+    );
+    assert_eq!(result(ReturnKind::Size, u64::MAX), raised);
+}
+
+#[test]
+fn an_iterator_without_an_exception_is_exhausted() {
+    use tracer_common::cookie::ReturnKind;
+    let mut image = Image::default();
+    let mut target = target();
+    target.offsets.current_exception = 8;
+    target.known.stop_iteration = NONE;
+    let (quiet, raising) = (image.place(&[0, 0]), image.place(&[0, NONE]));
+    let mut outcome = |tstate: u64| {
+        let mut slot = new_slot();
+        begin_return(
+            &mut slot,
+            &target,
+            &mut image.memory(),
+            ReturnKind::Iterator as u8,
+            0,
+            tstate,
+        );
+        run(&image, &mut slot).0
+    };
+    let (none, null) = (word(Tag::None), word(Tag::Null));
+    assert_eq!(outcome(quiet), [word(Tag::Raised), none, null]);
+    assert_eq!(outcome(raising), [word(Tag::Raised), null, none]);
+    assert_eq!(outcome(0), [word(Tag::Raised), null, null]);
 }

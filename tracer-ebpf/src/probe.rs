@@ -15,7 +15,7 @@ use aya_log_ebpf::warn;
 use tracer_common::{
     cookie::{COOKIE_REGISTERS, Packed},
     counters::{Control, SiteCounters},
-    encode::{Progress, Slot, begin_entry, begin_return, step},
+    encode::{Progress, Slot, begin_entry, begin_return, innermost_frame, is_raise, step},
     limits::{MAX_STEPS, RECORD_MAX},
     target::Target,
     wire::{FLAG_CUT, FLAG_NO_TSTATE, KIND_ENTRY, KIND_RETURN, RecordHeader},
@@ -98,7 +98,7 @@ pub fn entry(ctx: &ProbeContext) {
         slot.flags |= FLAG_NO_TSTATE;
         warn!(ctx, "no thread state found for thread {}", tid);
     }
-    let frame = thread::frame(hit.target, tstate);
+    let frame = innermost_frame(slot, hit.target, &mut User, tstate);
     begin_entry(
         slot,
         hit.target,
@@ -136,7 +136,7 @@ pub fn leave(ctx: &RetProbeContext) {
     let value = regs.rax;
     let kind = hit.cookie.return_kind();
     // Only an exception needs the thread state.
-    let tstate = if value == 0 || kind != 0 {
+    let tstate = if is_raise(kind, value) {
         thread::state(hit.target, hit.cookie.target(), tid)
     } else {
         0

@@ -1,4 +1,4 @@
-//! Who runs: thread id, `PyThreadState`, innermost Python frame.
+//! Who runs: thread id, `PyThreadState`.
 
 use core::ffi::c_void;
 
@@ -7,11 +7,7 @@ use aya_ebpf::helpers::{
     bpf_get_current_pid_tgid,
     generated::{bpf_get_ns_current_pid_tgid, bpf_loop},
 };
-use tracer_common::{
-    encode::Memory,
-    limits::MAX_THREADS,
-    target::{ABSENT, Target},
-};
+use tracer_common::{encode::Memory, limits::MAX_THREADS, target::Target};
 
 use crate::{maps::THREADS, memory::User};
 
@@ -48,7 +44,7 @@ pub fn state(target: &Target, index: u32, tid: u32) -> u64 {
     // SAFETY: map values are plain words; a torn read cannot happen on x86-64.
     if let Some(cached) = unsafe { THREADS.get(key) } {
         let tstate = *cached;
-        if native_id(target, tstate) == Some(tid as u64) {
+        if is_current(target, tstate, tid as u64) {
             return tstate;
         }
     }
@@ -59,25 +55,15 @@ pub fn state(target: &Target, index: u32, tid: u32) -> u64 {
     tstate
 }
 
-/// `_PyInterpreterFrame` that runs or called the running C function, 0 if there is none.
+/// Is it that thread's state, and the one in use? A thread that runs several interpreters has
+/// a state in each (`_status.active`, Include/cpython/pystate.h, 3.12+).
 #[inline(always)]
-pub fn frame(target: &Target, tstate: u64) -> u64 {
-    if tstate == 0 {
-        return 0;
-    }
+fn is_current(target: &Target, tstate: u64, tid: u64) -> bool {
     let o = &target.offsets;
-    if o.cframe_current_frame == ABSENT {
-        return User.pointer(tstate + o.current_frame as u64).unwrap_or(0);
-    }
-    match User.pointer(tstate + o.tstate_cframe as u64) {
-        Some(cframe) if cframe != 0 => User.pointer(cframe + o.cframe_current_frame as u64).unwrap_or(0),
-        _ => 0,
-    }
-}
-
-#[inline(always)]
-fn native_id(target: &Target, tstate: u64) -> Option<u64> {
-    User.pointer(tstate + target.offsets.tstate_native_thread_id as u64)
+    User.pointer(tstate + o.tstate_native_thread_id as u64) == Some(tid)
+        && User
+            .u32(tstate + o.tstate_status as u64)
+            .is_some_and(|status| status >> (o.tstate_active_bit & 31) & 1 != 0)
 }
 
 /// State of the walk over all interpreters' threads.
@@ -129,7 +115,7 @@ extern "C" fn look(_: u32, context: *mut c_void) -> i64 {
         search.tstate = first_thread(search.target, search.interpreter);
         return 0;
     }
-    if native_id(search.target, search.tstate) == Some(search.tid) {
+    if is_current(search.target, search.tstate, search.tid) {
         search.found = search.tstate;
         return 1;
     }

@@ -19,8 +19,9 @@ const ROUNDS: usize = 7;
 const CALLS: u32 = 100_000;
 /// Calls of the run that must be free of loss.
 const MANY_CALLS: u32 = 2_000_000;
-/// A C function of two arguments whose probe sits on an emulated instruction.
-const FUNCTION: &str = "_operator.is_";
+/// A C function of two arguments whose probe sits on an emulated instruction; by the name it has on
+/// every version.
+const FUNCTION: &str = "operator.is_";
 
 /// Measures and prints.
 pub fn run() -> anyhow::Result<()> {
@@ -40,7 +41,11 @@ pub fn run() -> anyhow::Result<()> {
 fn interpreters() -> Vec<PathBuf> {
     let home = PathBuf::from(env::var_os("HOME").unwrap_or_default()).join(".pyenv/versions");
     let mut found = vec![PathBuf::from("/usr/bin/python3")];
-    found.extend(["3.12.1", "3.13.0"].map(|version| home.join(version).join("bin/python")));
+    // One of each kind of object layout.
+    found.extend(
+        ["2.7.18", "3.8.18", "3.10.13", "3.12.1", "3.13.0"]
+            .map(|version| home.join(version).join("bin/python")),
+    );
     found.retain(|path| path.exists());
     found
 }

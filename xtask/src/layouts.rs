@@ -262,7 +262,6 @@ const FIELDS: &[(&str, &[&str])] = &[
     ("PyTypeObject.tp_as_sequence", &[]),
     ("PyMappingMethods.mp_ass_subscript", &[]),
     ("PyMappingMethods.mp_subscript", &[]),
-    ("PySequenceMethods.sq_ass_item", &[]),
     ("PySequenceMethods.sq_contains", &[]),
     ("sizeof.PySequenceMethods", &["sizeof(PySequenceMethods)"]),
     ("PyHeapTypeObject.as_sequence", &[]),
@@ -425,7 +424,7 @@ typedef struct { PyObject_HEAD PyObject *md_dict; } PyModuleObject;
 const ASK: &str = "\
 import sys, sysconfig
 print('%d.%d%s' % (sys.version_info[:2] + ('t' if sysconfig.get_config_var('Py_GIL_DISABLED') else '',)))
-print('%d.%d.%d%s' % (sys.version_info[:3] + ('' if sys.version_info[3] == 'final' else sys.version_info[3] + str(sys.version_info[4]),)))
+print(sys.version.split()[0])
 print(sysconfig.get_paths()['include'])
 print(sysconfig.get_paths()['platinclude'])
 print(int(hasattr(sys, 'gettotalrefcount')))

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use crate::{bpf_toolchain, build, shell};
+use crate::{bpf_toolchain, build, layouts, shell};
 
 /// What the test runners said.
 #[derive(Default)]
@@ -42,6 +42,7 @@ pub fn run() -> anyhow::Result<()> {
         ]),
     )?;
     tally.lint_bpf()?;
+    tally.layouts()?;
     build::release()?;
     tally.step(
         "verifier load",
@@ -107,6 +108,17 @@ impl Tally {
             .env("RUSTC_WORKSPACE_WRAPPER", driver)
             .env("CLIPPY_ARGS", "-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__");
         self.step("clippy of the BPF crate", &mut command)
+    }
+
+    /// The layout files against the headers they were made from.
+    fn layouts(&mut self) -> anyhow::Result<()> {
+        println!("== layouts");
+        layouts::run(true).inspect_err(|_| {
+            self.failed += 1;
+            self.print();
+        })?;
+        self.passed += 1;
+        Ok(())
     }
 
     fn tests(&mut self, name: &str, mut command: Command) -> anyhow::Result<()> {

@@ -1,6 +1,6 @@
 //! Python frames: which code object, which instruction.
 
-use super::{Cursor, Memory, Slot, slot::Window};
+use super::{Cursor, Memory, Slot, at, slot::Window};
 use crate::{
     fingerprint,
     target::{ABSENT, Offsets, Target},
@@ -38,9 +38,14 @@ pub fn encode<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, curso
     };
     slot.cursor(top).at = previous;
     if o.frame_owner != ABSENT {
-        let owner = window.u8(slot, memory, o.frame_owner);
-        if owner.is_none_or(|owner| owner >= OWNED_BY_C) {
-            return;
+        match window.u8(slot, memory, o.frame_owner) {
+            Some(owner) if owner >= OWNED_BY_C => return,
+            Some(_) => {}
+            None => {
+                next_left(slot, top, 0);
+                slot.flags |= FLAG_FRAME_FAULT;
+                return;
+            }
         }
     }
     match describe(slot, target, memory, window) {
@@ -71,12 +76,12 @@ fn describe<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, frame: 
     let instruction = instruction(slot, o, memory, frame, code)?;
     // The fields wanted of a code object lie close together.
     let start = first_field(o);
-    let window = Window::read::<CODE_WORDS, _>(slot, memory, code + start as u64);
+    let window = Window::read::<CODE_WORDS, _>(slot, memory, at(code, start));
     let first_line = window.u32(slot, memory, o.co_firstlineno - start)?;
     let filename = window.word(slot, memory, o.co_filename - start)?;
     let qualname = window.word(slot, memory, o.co_qualname - start)?;
     let linetable = window.word(slot, memory, o.co_linetable - start)?;
-    let window = Window::read::<TABLE_WORDS, _>(slot, memory, linetable + o.ob_size as u64);
+    let window = Window::read::<TABLE_WORDS, _>(slot, memory, at(linetable, o.ob_size));
     let size = window.word(slot, memory, 0)?;
     let first = window.word(slot, memory, o.ob_sval - o.ob_size)?;
     let second = window.word(slot, memory, o.ob_sval - o.ob_size + 8)?;
@@ -109,13 +114,13 @@ fn instruction<M: Memory>(
         return frame.u32(slot, memory, o.frame_lasti);
     }
     let instr = frame.word(slot, memory, o.frame_instr)?;
-    let mut first = code + o.co_code_adaptive as u64;
+    let mut first = at(code, o.co_code_adaptive);
     if o.frame_tlbc_index != ABSENT {
         let index = frame.u32(slot, memory, o.frame_tlbc_index)?;
         // Entry 0 is the code object's own; `_PyCodeArray` is a size and the entries (Include/cpython/code.h).
         if index != 0 {
-            let array = memory.pointer(code + o.co_tlbc as u64)?;
-            first = memory.pointer(array + 8 + 8 * index as u64)?;
+            let array = memory.field(code, o.co_tlbc)?;
+            first = memory.pointer(array.wrapping_add(8 + 8 * index as u64))?;
         }
     }
     Some(instr.wrapping_sub(first) as u32)

@@ -1,10 +1,9 @@
 //! Which kind of value an object is: by exact type, else by `tp_flags`, else by its bases.
 
-use super::Memory;
+use super::{Memory, Slot};
 use crate::{
     fingerprint,
     target::{FEATURE_PYTHON2, Target},
-    wire::TypeRef,
 };
 
 /// How an object is encoded.
@@ -49,7 +48,7 @@ const BYTES_SUBCLASS: u64 = 1 << 27;
 const UNICODE_SUBCLASS: u64 = 1 << 28;
 const DICT_SUBCLASS: u64 = 1 << 29;
 const BASE_EXC_SUBCLASS: u64 = 1 << 30;
-const TYPE_SUBCLASS: u64 = 1 << 31;
+pub(super) const TYPE_SUBCLASS: u64 = 1 << 31;
 
 /// Base classes looked at for subclasses that `tp_flags` does not tell.
 const MAX_BASES: u32 = 8;
@@ -119,7 +118,7 @@ fn by_base(target: &Target, ty: u64) -> Kind {
 /// The kind of a type that is none of the known ones: that of the known type it derives from.
 #[inline(always)]
 pub fn derived<M: Memory>(target: &Target, memory: &mut M, ty: u64) -> Option<Kind> {
-    let flags = memory.pointer(ty + target.offsets.tp_flags as u64)?;
+    let flags = memory.field(ty, target.offsets.tp_flags)?;
     // The bit has other meanings later (`Py_TPFLAGS_ITEMS_AT_END`, 3.12).
     if target.features & FEATURE_PYTHON2 != 0 && flags & INT_SUBCLASS != 0 {
         return Some(Kind::Int);
@@ -141,7 +140,7 @@ pub fn derived<M: Memory>(target: &Target, memory: &mut M, ty: u64) -> Option<Ki
     }
     let mut base = ty;
     for _ in 0..MAX_BASES {
-        base = memory.pointer(base + target.offsets.tp_base as u64)?;
+        base = memory.field(base, target.offsets.tp_base)?;
         if base == 0 || base == target.known.object_type {
             return Some(Kind::Other);
         }
@@ -153,39 +152,45 @@ pub fn derived<M: Memory>(target: &Target, memory: &mut M, ty: u64) -> Option<Ki
     Some(Kind::Other)
 }
 
-/// Address and fingerprint of a type object; the fingerprint is 0 where it cannot be read.
+/// Writes a [`TypeRef`](crate::wire::TypeRef) of a type object.
 #[inline(always)]
-pub fn type_ref<M: Memory>(target: &Target, memory: &mut M, ty: u64) -> TypeRef {
-    TypeRef {
-        address: ty,
-        fingerprint: type_fingerprint(target, memory, ty).unwrap_or(0),
+pub fn push_type<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, ty: u64) {
+    let fingerprint = type_fingerprint(target, memory, ty);
+    push(slot, ty, fingerprint);
+}
+
+/// The same of an old-style class of Python 2, which is no type object.
+#[inline(always)]
+pub fn push_class<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, class: u64) {
+    let fingerprint = class_fingerprint(target, memory, class);
+    push(slot, class, fingerprint);
+}
+
+/// No object has the fingerprint 0, which stands for one that could not be read.
+#[inline(always)]
+fn push(slot: &mut Slot, address: u64, fingerprint: Option<u64>) {
+    if fingerprint.is_none() {
+        slot.faults += 1;
     }
+    slot.push_word(address);
+    slot.push_word(fingerprint.unwrap_or(0));
 }
 
 #[inline(always)]
 fn type_fingerprint<M: Memory>(target: &Target, memory: &mut M, ty: u64) -> Option<u64> {
     let o = &target.offsets;
-    let tp_name = memory.pointer(ty + o.tp_name as u64)?;
-    let tp_basicsize = memory.pointer(ty + o.tp_basicsize as u64)?;
-    let tp_base = memory.pointer(ty + o.tp_base as u64)?;
+    let tp_name = memory.field(ty, o.tp_name)?;
+    let tp_basicsize = memory.field(ty, o.tp_basicsize)?;
+    let tp_base = memory.field(ty, o.tp_base)?;
     let name = memory.short_str(tp_name)?;
     Some(fingerprint::type_object(tp_name, name, tp_base, tp_basicsize))
-}
-
-/// Address and fingerprint of an old-style class of Python 2, which is no type object.
-#[inline(always)]
-pub fn class_ref<M: Memory>(target: &Target, memory: &mut M, class: u64) -> TypeRef {
-    TypeRef {
-        address: class,
-        fingerprint: class_fingerprint(target, memory, class).unwrap_or(0),
-    }
 }
 
 #[inline(always)]
 fn class_fingerprint<M: Memory>(target: &Target, memory: &mut M, class: u64) -> Option<u64> {
     let o = &target.offsets;
-    let name = memory.pointer(class + o.cl_name as u64)?;
-    let bases = memory.pointer(class + o.cl_bases as u64)?;
-    let dict = memory.pointer(class + o.cl_dict as u64)?;
+    let name = memory.field(class, o.cl_name)?;
+    let bases = memory.field(class, o.cl_bases)?;
+    let dict = memory.field(class, o.cl_dict)?;
     Some(fingerprint::old_class(name, bases, dict))
 }

@@ -6,13 +6,17 @@
 //! drive it by a `for` loop over recorded memory. Nothing recurses, nothing allocates, and every
 //! index is masked, so that the same code passes the BPF verifier and plain safe Rust.
 
+mod container;
 mod frame;
 mod kind;
+mod named;
+mod number;
 mod roots;
 mod slot;
+mod text;
 mod value;
 
-pub use roots::{Outcome, begin_entry, begin_return};
+pub use roots::{Outcome, begin_entry, begin_return, innermost_frame, is_raise};
 pub use slot::{Cursor, RECORD_WORDS, STACK_MAX, Slot, WINDOW_WORDS, WORDS};
 
 use crate::{
@@ -45,6 +49,18 @@ pub trait Memory {
         let [word] = self.words::<1>(address)?;
         Some(word)
     }
+
+    /// The pointer in a field of an object.
+    #[inline(always)]
+    fn field(&mut self, object: u64, offset: u16) -> Option<u64> {
+        self.pointer(at(object, offset))
+    }
+}
+
+/// Address of a field. What is taken for an object's address may be anything.
+#[inline(always)]
+fn at(object: u64, offset: u16) -> u64 {
+    object.wrapping_add(offset as u64)
 }
 
 /// Whether the machine has more to do.
@@ -107,7 +123,7 @@ fn next_item<M: Memory>(
         op if op == Op::Sequence as u32 => {
             let next = slot.cursor(top);
             next.left = cursor.left - 1;
-            next.at = cursor.at + 8;
+            next.at = cursor.at.wrapping_add(8);
             match memory.pointer(cursor.at) {
                 Some(address) => Some((address, depth)),
                 None => {
@@ -127,6 +143,11 @@ fn next_item<M: Memory>(
         op if op == Op::Pairs as u32 => pair(slot, memory, cursor, top, depth),
         op if op == Op::Keys as u32 => key(slot, target, memory, cursor, top, depth),
         op if op == Op::Ordered as u32 => ordered_pair(slot, memory, cursor, top, depth),
+        op if op == Op::Unreadable as u32 => {
+            slot.cursor(top).left = cursor.left - 1;
+            slot.unreadable(cursor.at);
+            None
+        }
         _ => {
             frame::encode(slot, target, memory, cursor, top);
             None
@@ -146,7 +167,7 @@ fn key<M: Memory>(
 ) -> Option<(u64, u32)> {
     let entry = memory.words::<2>(cursor.at);
     let next = slot.cursor(top);
-    next.at = cursor.at + 16;
+    next.at = cursor.at.wrapping_add(16);
     next.limit = cursor.limit - 1;
     let Some(entry) = entry else {
         next.limit = 0;
@@ -157,7 +178,14 @@ fn key<M: Memory>(
         // `setentry.hash` is -1 for the dummy that marks a deleted entry (Objects/setobject.c).
         (entry[0], entry[1] == u64::MAX)
     } else {
-        (entry[1], is_dummy(target, memory, entry[1]))
+        match is_dummy(target, memory, entry[1]) {
+            Some(dummy) => (entry[1], dummy),
+            None => {
+                slot.cursor(top).left = cursor.left - 1;
+                slot.unreadable(entry[1]);
+                return None;
+            }
+        }
     };
     if key == 0 || deleted {
         return None;
@@ -169,20 +197,18 @@ fn key<M: Memory>(
 /// Is the object the string that Python 2 puts in the place of a deleted key (`set_init` in
 /// Objects/setobject.c, 2.7)? A set that holds an equal string shows one item less.
 #[inline(always)]
-fn is_dummy<M: Memory>(target: &Target, memory: &mut M, key: u64) -> bool {
+fn is_dummy<M: Memory>(target: &Target, memory: &mut M, key: u64) -> Option<bool> {
     const TEXT: &[u8; 11] = b"<dummy key>";
     const FIRST: u64 = u64::from_le_bytes([
         TEXT[0], TEXT[1], TEXT[2], TEXT[3], TEXT[4], TEXT[5], TEXT[6], TEXT[7],
     ]);
     const LAST: u64 = u64::from_le_bytes([TEXT[8], TEXT[9], TEXT[10], 0, 0, 0, 0, 0]);
     let o = &target.offsets;
-    if key == 0 || memory.pointer(key + o.ob_type as u64) != Some(target.known.bytes_type) {
-        return false;
+    if key == 0 || memory.field(key, o.ob_type)? != target.known.bytes_type {
+        return Some(false);
     }
-    let Some([first, last]) = memory.words::<2>(key + o.ob_sval as u64) else {
-        return false;
-    };
-    first == FIRST && last & 0xffff_ffff == LAST
+    let [first, last] = memory.words::<2>(at(key, o.ob_sval))?;
+    Some(first == FIRST && last & 0xffff_ffff == LAST)
 }
 
 /// One pair of a split dict, in the order of insertion.
@@ -203,11 +229,16 @@ fn ordered_pair<M: Memory>(
     next.left = cursor.left - 1;
     let (mut key, mut value) = (None, None);
     if let Some(index) = memory.u8(cursor.order) {
-        key = memory.pointer(cursor.at + index as u64 * (cursor.strides & 0xff) as u64);
-        value = memory.pointer(cursor.values + 8 * index as u64);
+        key = memory.pointer(
+            cursor
+                .at
+                .wrapping_add(index as u64 * (cursor.strides & 0xff) as u64),
+        );
+        value = memory.pointer(cursor.values.wrapping_add(8 * index as u64));
     }
     let (Some(key), Some(value)) = (key, value) else {
         slot.cursor(top).left = 0;
+        slot.unreadable(cursor.order);
         slot.unreadable(cursor.order);
         return None;
     };
@@ -227,12 +258,13 @@ fn pair<M: Memory>(
     let key = memory.pointer(cursor.at);
     let value = memory.pointer(cursor.values);
     let next = slot.cursor(top);
-    next.at = cursor.at + (cursor.strides & 0xff) as u64;
-    next.values = cursor.values + (cursor.strides >> 8 & 0xff) as u64;
+    next.at = cursor.at.wrapping_add((cursor.strides & 0xff) as u64);
+    next.values = cursor.values.wrapping_add((cursor.strides >> 8 & 0xff) as u64);
     next.limit = cursor.limit - 1;
     let (Some(key), Some(value)) = (key, value) else {
         next.limit = 0;
         slot.unreadable(cursor.at);
+        slot.unreadable(cursor.values);
         return None;
     };
     if value == 0 {

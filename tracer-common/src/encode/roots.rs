@@ -1,11 +1,11 @@
 //! What a record starts from: the arguments of a call by its convention, or its outcome.
 //! Cursors are pushed last part first, since the machine takes the top one.
 
-use super::{Cursor, Memory, Slot, value::dict_cursor};
+use super::{Cursor, Memory, Slot, at, container::dict_cursor};
 use crate::{
     cookie::{COOKIE_REGISTERS, Convention, ReturnKind, SelfKind},
     target::{ABSENT, Target},
-    wire::Tag,
+    wire::{FLAG_FRAME_FAULT, FLAG_NO_TSTATE, Tag},
 };
 
 /// Prepares an entry record: frames, `self`, arguments, keywords. `arguments` are the C
@@ -21,7 +21,7 @@ pub fn begin_entry<M: Memory>(
     frame: u64,
 ) {
     let positional = if convention == Convention::NoArgs as u8 {
-        none()
+        none().ended()
     } else if convention == Convention::O as u8 {
         Cursor::pointers(arguments[1], 0, 1, 0)
             .opened(Tag::Args, 1)
@@ -30,7 +30,7 @@ pub fn begin_entry<M: Memory>(
         if convention == Convention::VarArgsKeywords as u8 {
             keyword_dict(slot, target, memory, arguments[2]);
         }
-        tuple(slot, target, memory, arguments[1])
+        tuple(target, memory, arguments[1]).ended()
     } else if convention >= Convention::KeyValue as u8 {
         slot_arguments(slot, convention, arguments)
     } else {
@@ -44,7 +44,13 @@ pub fn begin_entry<M: Memory>(
         let nargs = nargs & (u64::MAX >> 1);
         if convention != Convention::FastCall as u8 {
             let kwnames = if method { arguments[4] } else { arguments[3] };
-            keyword_names(slot, target, memory, kwnames, vector + 8 * nargs);
+            keyword_names(
+                slot,
+                target,
+                memory,
+                kwnames,
+                vector.wrapping_add(nargs.wrapping_mul(8)),
+            );
         }
         Cursor::sequence(vector, nargs.min(most(target)), 0)
             .opened(Tag::Args, nargs)
@@ -99,27 +105,27 @@ fn most(target: &Target) -> u64 {
 /// An argument list without arguments.
 #[inline(always)]
 fn none() -> Cursor {
-    Cursor::sequence(0, 0, 0).opened(Tag::Args, 0).ended()
+    Cursor::sequence(0, 0, 0).opened(Tag::Args, 0)
 }
 
 #[inline(always)]
-fn tuple<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, tuple: u64) -> Cursor {
+fn tuple<M: Memory>(target: &Target, memory: &mut M, tuple: u64) -> Cursor {
     if tuple == 0 {
         return none();
     }
-    match memory.pointer(tuple + target.offsets.ob_size as u64) {
+    match memory.field(tuple, target.offsets.ob_size) {
         Some(total) => {
-            let items = tuple + target.offsets.tuple_ob_item as u64;
-            Cursor::sequence(items, total.min(most(target)), 0)
-                .opened(Tag::Args, total)
-                .ended()
+            let items = at(tuple, target.offsets.tuple_ob_item);
+            Cursor::sequence(items, total.min(most(target)), 0).opened(Tag::Args, total)
         }
-        None => {
-            slot.faults += 1;
-            // Pointing at what cannot be read makes the one item an `Unreadable`.
-            Cursor::sequence(tuple, 1, 0).opened(Tag::Args, 1).ended()
-        }
+        None => Cursor::unreadable(tuple, 1).opened(Tag::Args, 1),
     }
+}
+
+/// Keywords that are there, but not to be read: shown as one of them.
+#[inline(always)]
+fn unreadable_keywords(address: u64) -> Cursor {
+    Cursor::unreadable(address, 2).opened(Tag::Kwargs, 1)
 }
 
 #[inline(always)]
@@ -127,19 +133,15 @@ fn keyword_dict<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, dic
     if dict == 0 {
         return;
     }
-    let Some(total) = memory.pointer(dict + target.offsets.ma_used as u64) else {
-        slot.faults += 1;
-        return;
-    };
-    if total == 0 {
+    let total = memory.field(dict, target.offsets.ma_used);
+    if total == Some(0) {
         return;
     }
-    match dict_cursor(target, memory, dict, total.min(most(target)), 0) {
-        Some(cursor) => {
-            slot.push(cursor.opened(Tag::Kwargs, total).ended());
-        }
-        None => slot.faults += 1,
-    }
+    let pairs = total.and_then(|total| {
+        let pairs = dict_cursor(target, memory, dict, total.min(most(target)), 0)?;
+        Some(pairs.opened(Tag::Kwargs, total))
+    });
+    slot.push(pairs.unwrap_or_else(|| unreadable_keywords(dict)).ended());
 }
 
 #[inline(always)]
@@ -147,17 +149,37 @@ fn keyword_names<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, kw
     if kwnames == 0 {
         return;
     }
-    let Some(total) = memory.pointer(kwnames + target.offsets.ob_size as u64) else {
-        slot.faults += 1;
-        return;
+    let pairs = match memory.field(kwnames, target.offsets.ob_size) {
+        Some(total) => {
+            let names = at(kwnames, target.offsets.tuple_ob_item);
+            let count = total.min(most(target));
+            Cursor::pairs(names, 8, values, 8, count, count, 0).opened(Tag::Kwargs, total)
+        }
+        None => unreadable_keywords(kwnames),
     };
-    let names = kwnames + target.offsets.tuple_ob_item as u64;
-    let count = total.min(most(target));
-    slot.push(
-        Cursor::pairs(names, 8, values, 8, count, count, 0)
-            .opened(Tag::Kwargs, total)
-            .ended(),
-    );
+    slot.push(pairs.ended());
+}
+
+/// The frame (`_PyInterpreterFrame`, up to 3.10 `PyFrameObject`) that runs on a thread, 0 if there is
+/// none. `tstate` is the thread's state, 0: unknown.
+#[inline(always)]
+pub fn innermost_frame<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, tstate: u64) -> u64 {
+    if tstate == 0 {
+        return 0;
+    }
+    let o = &target.offsets;
+    let frame = if o.cframe_current_frame == ABSENT {
+        memory.field(tstate, o.current_frame)
+    } else {
+        match memory.field(tstate, o.tstate_cframe) {
+            Some(cframe) if cframe != 0 => memory.field(cframe, o.cframe_current_frame),
+            none => none,
+        }
+    };
+    if frame.is_none() {
+        slot.flags |= FLAG_FRAME_FAULT;
+    }
+    frame.unwrap_or(0)
 }
 
 /// How a C function ended.
@@ -165,6 +187,18 @@ fn keyword_names<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, kw
 pub enum Outcome {
     Returned,
     Raised,
+}
+
+/// Whether a C function that returns `value` has raised (an iterator: or is exhausted).
+#[inline(always)]
+pub fn is_raise(return_kind: u8, value: u64) -> bool {
+    if return_kind == ReturnKind::Status as u8 || return_kind == ReturnKind::Truth as u8 {
+        (value as i32) < 0
+    } else if return_kind == ReturnKind::Size as u8 {
+        value == u64::MAX
+    } else {
+        value == 0
+    }
 }
 
 /// Prepares a return record. `value` is the C function's return value, `tstate` the thread's
@@ -178,33 +212,42 @@ pub fn begin_return<M: Memory>(
     value: u64,
     tstate: u64,
 ) -> Outcome {
-    let raised = if return_kind == ReturnKind::Status as u8 || return_kind == ReturnKind::Truth as u8 {
-        (value as i32) < 0
-    } else if return_kind == ReturnKind::Size as u8 {
-        value == u64::MAX
-    } else {
-        value == 0
-    };
-    if !raised {
+    if !is_raise(return_kind, value) {
         result(slot, target, return_kind, value);
         return Outcome::Returned;
     }
-    let (mut ty, mut exception) = (Some(0), Some(0));
     if tstate == 0 {
-        slot.flags |= crate::wire::FLAG_NO_TSTATE;
-    } else {
-        if target.offsets.curexc_type != ABSENT {
-            ty = memory.pointer(tstate + target.offsets.curexc_type as u64);
-        }
-        exception = memory.pointer(tstate + target.offsets.current_exception as u64);
-        let exhausted = ty == Some(0) && exception == Some(0);
-        if exhausted && return_kind == ReturnKind::Iterator as u8 {
-            ty = Some(target.known.stop_iteration);
-        }
+        slot.flags |= FLAG_NO_TSTATE;
+        slot.push(Cursor::pointers(0, 0, 2, 0).opened(Tag::Raised, 0));
+        return Outcome::Raised;
     }
-    let (ty, exception) = (ty.unwrap_or(0), exception.unwrap_or(0));
-    slot.push(Cursor::pointers(ty, exception, 2, 0).opened(Tag::Raised, 0));
+    if return_kind == ReturnKind::Iterator as u8 && !is_raising(target, memory, tstate) {
+        let ty = target.known.stop_iteration;
+        slot.push(Cursor::pointers(ty, 0, 2, 0).opened(Tag::Raised, 0));
+        return Outcome::Raised;
+    }
+    let o = &target.offsets;
+    slot.push(Cursor::sequence(at(tstate, o.current_exception), 1, 0));
+    let ty = if o.curexc_type == ABSENT {
+        Cursor::pointers(0, 0, 1, 0)
+    } else {
+        Cursor::sequence(at(tstate, o.curexc_type), 1, 0)
+    };
+    slot.push(ty.opened(Tag::Raised, 0));
     Outcome::Raised
+}
+
+/// Has the thread an exception? What cannot be read is taken for one, and shown as unreadable. Up to
+/// 3.11 the type tells: the value may be missing.
+#[inline(always)]
+fn is_raising<M: Memory>(target: &Target, memory: &mut M, tstate: u64) -> bool {
+    let o = &target.offsets;
+    let tells = if o.curexc_type == ABSENT {
+        o.current_exception
+    } else {
+        o.curexc_type
+    };
+    memory.field(tstate, tells) != Some(0)
 }
 
 #[inline(always)]

@@ -3,7 +3,7 @@
 use super::Memory;
 use crate::{
     limits::RECORD_MAX,
-    wire::{RecordHeader, Tag, TypeRef, value_word},
+    wire::{RecordHeader, Tag, value_word},
 };
 
 /// Words of a record.
@@ -45,7 +45,7 @@ impl Window {
         if offset & 7 == 0 && offset < self.len {
             return Some(slot.window[(offset / 8) as usize & (WINDOW_WORDS - 1)]);
         }
-        memory.pointer(self.base + offset)
+        memory.pointer(self.base.wrapping_add(offset))
     }
 
     /// The 32-bit number there.
@@ -56,7 +56,7 @@ impl Window {
             let word = slot.window[(at / 8) as usize & (WINDOW_WORDS - 1)];
             return Some((word >> (8 * (at & 4))) as u32);
         }
-        memory.u32(self.base + at)
+        memory.u32(self.base.wrapping_add(at))
     }
 
     /// The byte there.
@@ -67,7 +67,7 @@ impl Window {
             let word = slot.window[(at / 8) as usize & (WINDOW_WORDS - 1)];
             return Some((word >> (8 * (at & 7))) as u8);
         }
-        memory.u8(self.base + at)
+        memory.u8(self.base.wrapping_add(at))
     }
 
     /// Whether `len` bytes at `offset`, a multiple of 8, are in the window.
@@ -92,8 +92,10 @@ pub enum Op {
     Frames = 5,
     /// Pairs of a split dict: keys at `at`, values at `values`, by the index bytes at `order`.
     Ordered = 6,
+    /// Nothing: what should be at `at` could not be read.
+    Unreadable = 7,
     /// Up to two C numbers: `at`, then `values`.
-    Numbers = 7,
+    Numbers = 8,
 }
 
 /// Something to go on with.
@@ -184,26 +186,30 @@ impl Cursor {
         }
     }
 
-    /// `count` pairs of a split dict in the order of insertion.
+    /// `count` pairs out of `limit` entries that hold key and value side by side.
     #[inline(always)]
-    pub fn ordered(
-        keys: u64,
-        key_stride: u32,
-        values: u64,
-        order: u64,
-        downwards: bool,
-        count: u64,
-        depth: u32,
-    ) -> Self {
+    pub fn entries(first: u64, stride: u32, count: u64, limit: u64, depth: u32) -> Self {
+        let values = first.wrapping_add(8);
+        Self::pairs(first, stride, values, stride, count, limit, depth)
+    }
+
+    /// Pairs of a split dict by the index bytes at `order`: in the order of insertion.
+    #[inline(always)]
+    pub fn ordered(mut self, order: u64, downwards: bool) -> Self {
+        self.op = Op::Ordered as u32;
+        self.order = order;
+        self.strides |= (downwards as u32) << 16;
+        self
+    }
+
+    /// `count` objects that could not be read, from `at` on.
+    #[inline(always)]
+    pub fn unreadable(at: u64, count: u64) -> Self {
         Self {
-            op: Op::Ordered as u32,
-            depth,
-            at: keys,
-            values,
+            op: Op::Unreadable as u32,
+            at,
             left: count,
-            limit: count,
-            strides: key_stride | 8 << 8 | (downwards as u32) << 16,
-            order,
+            limit: 1,
             ..Self::default()
         }
     }
@@ -272,6 +278,25 @@ pub struct Slot {
     pub registers: [u64; 16],
     pub stack: [Cursor; STACK_MAX],
     pub words: [u64; WORDS],
+}
+
+impl Default for Slot {
+    /// A free slot. Large: to be boxed.
+    fn default() -> Self {
+        Self {
+            busy: 0,
+            len: 0,
+            depth: 0,
+            flags: 0,
+            frames: 0,
+            faults: 0,
+            _padding: 0,
+            window: [0; WINDOW_WORDS],
+            registers: [0; 16],
+            stack: [Cursor::default(); STACK_MAX],
+            words: [0; WORDS],
+        }
+    }
 }
 
 impl Slot {
@@ -352,12 +377,6 @@ impl Slot {
     #[inline(always)]
     pub(super) fn push_tag(&mut self, tag: Tag) {
         self.push_word(value_word(tag, 0, 0));
-    }
-
-    #[inline(always)]
-    pub(super) fn push_type(&mut self, of: TypeRef) {
-        self.push_word(of.address);
-        self.push_word(of.fingerprint);
     }
 
     #[inline(always)]

@@ -3,9 +3,8 @@
 
 use std::collections::HashSet;
 
-use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Register};
-
 use super::elf::{self, Symbols};
+use super::getter::returned_variable;
 use super::layout::{ABSENT, Layout, Table, layout_name};
 use super::objects::Objects;
 use super::{Interpreter, InterpreterError, Roots, Version, check, debug_offsets, known, static_types};
@@ -28,12 +27,21 @@ const INT_TYPE: &str = "PyInt_Type";
 const DEBUG_BUILD: &str = "_Py_NegativeRefcount";
 /// 3.13 put `_Py_DebugOffsets` into `_PyRuntime`.
 const FIRST_WITH_DEBUG_OFFSETS: Version = Version::of_minor(3, 13);
-/// Bytes of [`HEAD_FUNCTION`] looked at.
-const HEAD_CODE: usize = 32;
+/// A function that returns the running thread's state; up to 3.11 it is in one place for all threads.
+const TSTATE_FUNCTION: &str = "_PyThreadState_UncheckedGet";
+/// `_PyRuntime` is smaller.
+const MAX_RUNTIME: u64 = 1 << 20;
 
 /// Finds the interpreter of a process.
 pub(super) fn find(process: &Process) -> Result<Interpreter, InterpreterError> {
-    let mut wanted = vec![RUNTIME, TSTATE_CURRENT, HEAD_FUNCTION, VERSION, DEBUG_BUILD];
+    let mut wanted = vec![
+        RUNTIME,
+        TSTATE_CURRENT,
+        HEAD_FUNCTION,
+        TSTATE_FUNCTION,
+        VERSION,
+        DEBUG_BUILD,
+    ];
     wanted.extend(known::symbols());
     let mut error = None;
     for mapping in candidates(process) {
@@ -208,17 +216,25 @@ impl Candidate<'_> {
             main,
             tstate_current: match user.tstate_current {
                 ABSENT => 0,
-                offset => at(offset),
+                offset => self.tstate_current(*runtime).unwrap_or(at(offset)),
             },
         })
+    }
+
+    /// Where this very build keeps the running thread's state: 3.7.4 moved it.
+    fn tstate_current(&self, runtime: u64) -> Option<u64> {
+        let function = self.symbols.get(TSTATE_FUNCTION)?;
+        let found = returned_variable(self.process, *function)?;
+        (runtime..runtime.wrapping_add(MAX_RUNTIME))
+            .contains(&found)
+            .then_some(found)
     }
 
     /// 2.7 and 3.6: the pointer to the first interpreter is a static variable that one exported
     /// function returns. New interpreters come first in the list, so the main one is the last.
     fn roots_without_runtime(&self, layout: &Layout) -> Option<Roots> {
         let function = *self.symbols.get(HEAD_FUNCTION)?;
-        let code = self.process.read_bytes(function, HEAD_CODE).ok()?;
-        let interpreters_head = returned_variable(&code, function)?;
+        let interpreters_head = returned_variable(self.process, function)?;
         let mut main = self.process.read_u64(interpreters_head).ok()?;
         for _ in 0..MAX_FILES {
             let next = main.checked_add(layout.offsets.interp_next.into())?;
@@ -233,19 +249,6 @@ impl Candidate<'_> {
             tstate_current: *self.symbols.get(TSTATE_CURRENT)?,
         })
     }
-}
-
-/// The variable that a function loads into `rax` before its first branch or return.
-fn returned_variable(code: &[u8], address: u64) -> Option<u64> {
-    Decoder::with_ip(64, code, address, DecoderOptions::NONE)
-        .into_iter()
-        .take_while(|instruction| instruction.flow_control() == FlowControl::Next)
-        .find(|instruction| {
-            instruction.code() == Code::Mov_r64_rm64
-                && instruction.op0_register() == Register::RAX
-                && instruction.is_ip_rel_memory_operand()
-        })
-        .map(|instruction| instruction.ip_rel_memory_address())
 }
 
 /// One executable mapping of each mapped file: the likely ones first.
@@ -301,27 +304,4 @@ fn named_version(process: &Process) -> String {
 
 fn is_supported(version: &str) -> bool {
     Table::named(version).is_some()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_variable_is_the_one_that_is_returned() {
-        // mov rax, [rip+0xe08c9]; ret
-        let code = [0x48, 0x8b, 0x05, 0xc9, 0x08, 0x0e, 0, 0xc3];
-        assert_eq!(returned_variable(&code, 0x116e00), Some(0x1f76d0));
-        // endbr64; push rbp; mov rbp, rsp; mov rax, [rip+1]; pop rbp; ret
-        let code = [
-            0xf3, 0x0f, 0x1e, 0xfa, 0x55, 0x48, 0x89, 0xe5, 0x48, 0x8b, 0x05, 1, 0, 0, 0, 0x5d, 0xc3,
-        ];
-        assert_eq!(returned_variable(&code, 0x1000), Some(0x1010));
-        // jmp; xor eax, eax; ret: not read on.
-        assert_eq!(
-            returned_variable(&[0xeb, 0x00, 0x48, 0x8b, 0x05, 1, 0, 0, 0, 0xc3], 0),
-            None
-        );
-        assert_eq!(returned_variable(&[0x31, 0xc0, 0xc3], 0), None);
-    }
 }

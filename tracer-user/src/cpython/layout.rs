@@ -72,7 +72,6 @@ user_offsets! {
     /// The constructor's fast form (3.8+).
     tp_vectorcall = "PyTypeObject.tp_vectorcall",
     tp_as_sequence = "PyTypeObject.tp_as_sequence",
-    sq_ass_item = "PySequenceMethods.sq_ass_item",
     sq_contains = "PySequenceMethods.sq_contains",
     /// Where the sequence slots are in a heap type: what [`Self::wrapper_offset`] counts from.
     ht_as_sequence = "PyHeapTypeObject.as_sequence",

@@ -4,6 +4,7 @@ mod check;
 mod debug_offsets;
 mod elf;
 mod find;
+mod getter;
 mod known;
 pub mod layout;
 pub mod names;

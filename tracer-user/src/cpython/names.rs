@@ -16,6 +16,8 @@ use crate::process::{Process, ReadMemory};
 
 /// Bytes of one line table at most.
 const MAX_LINETABLE: u64 = 1024 * 1024;
+/// Bases of a type looked at, as the kernel half does.
+const MAX_BASES: u32 = 8;
 /// Entries of one cache at most.
 const MAX_ENTRIES: usize = 64 * 1024;
 /// Bytes that cached names and line tables hold at most.
@@ -167,6 +169,22 @@ fn read_type<M: ReadMemory>(objects: &Objects<'_, M>, of: TypeRef) -> Result<Arc
     )
 }
 
+/// Is it of type `module`, or of a subclass?
+fn is_module<M: ReadMemory>(
+    objects: &Objects<'_, M>,
+    interpreter: &Interpreter,
+    object: u64,
+) -> Result<bool, ObjectError> {
+    let mut ty = objects.type_of(object)?;
+    for _ in 0..MAX_BASES {
+        if ty == interpreter.known().module_type || ty == 0 {
+            break;
+        }
+        ty = objects.field(ty, objects.layout.offsets.tp_base)?;
+    }
+    Ok(ty == interpreter.known().module_type)
+}
+
 /// The name of a module, if it still is a module and has that dict.
 fn read_module<M: ReadMemory>(
     objects: &Objects<'_, M>,
@@ -174,8 +192,9 @@ fn read_module<M: ReadMemory>(
     module: u64,
     dict: u64,
 ) -> Result<String, ObjectError> {
-    let is_module = objects.type_of(module)? == interpreter.known().module_type;
-    if !is_module || objects.field(module, objects.layout.offsets.md_dict)? != dict {
+    if !is_module(objects, interpreter, module)?
+        || objects.field(module, objects.layout.offsets.md_dict)? != dict
+    {
         return Err(ObjectError::Absent(CHANGED));
     }
     objects.module_name(module)

@@ -1,12 +1,16 @@
-//! What one call is called, where a C function has several names: a slot sets and deletes, compares
-//! in six ways, and may be that of several types.
+//! What one call is called, where a C function has several names. A slot sets and deletes, or compares in
+//! six ways: the arguments say which. Several types, or a type and a module, may share a function: what it
+//! was called on says which of its names a call goes by.
 
-use std::{borrow::Cow, sync::Arc};
+use std::borrow::Cow;
 
-use tracer_common::cookie::{Convention, SelfKind};
+use tracer_common::{
+    cookie::{Convention, SelfKind},
+    wire::TypeRef,
+};
 
-use super::SiteMeta;
-use crate::decode::value::{Arguments, SequenceKind, Value};
+use super::{SiteMeta, call::TypeNames};
+use crate::decode::value::{Arguments, BytesKind, SequenceKind, Value};
 
 /// The wrapper of a slot when it gets a value, and when it gets none.
 const DELETIONS: [(&str, &str); 4] = [
@@ -18,12 +22,6 @@ const DELETIONS: [(&str, &str); 4] = [
 
 /// By `op` of a rich comparison: `Py_LT` … (Include/object.h).
 const COMPARISONS: [&str; 6] = ["__lt__", "__le__", "__eq__", "__ne__", "__gt__", "__ge__"];
-
-/// The name under which a method that sets is found when it deletes.
-pub fn deletion_of(method: &str) -> Option<&'static str> {
-    let pair = DELETIONS.iter().find(|(sets, _)| *sets == method)?;
-    Some(pair.1)
-}
 
 /// Is it a name that a slot has only when it gets no value?
 pub fn is_deletion(method: &str) -> bool {
@@ -47,33 +45,25 @@ pub struct CallName<'a> {
 }
 
 impl SiteMeta {
-    /// Names a call by its arguments, which afterwards are those that the caller wrote. `type_name` gives
-    /// the name of a value's type, or of the value if it is a type that an instance is made of.
-    pub fn name_call(
-        &self,
-        arguments: &mut Arguments<'_>,
-        type_name: impl FnOnce(&Value<'_>) -> Option<String>,
-    ) -> CallName<'_> {
+    /// Names a call. Afterwards `arguments` are those that the caller wrote: without the operator of a
+    /// comparison, the type that a constructor is given, and the module a function belongs to.
+    pub fn name_call(&self, arguments: &mut Arguments<'_>, names: &mut TypeNames<'_>) -> CallName<'_> {
         let of_site = method_of(&self.function);
         let deletes = self.deletes(arguments);
-        let method = match self.convention {
-            Convention::Compare => comparison(arguments).unwrap_or(of_site),
-            _ if deletes => deletion_of(of_site).unwrap_or(of_site),
-            _ => of_site,
+        let method = if self.convention == Convention::Compare {
+            comparison(arguments).unwrap_or(of_site)
+        } else if deletes {
+            let pair = DELETIONS.iter().find(|(sets, _)| *sets == of_site);
+            pair.map_or(of_site, |(_, deletes)| *deletes)
+        } else {
+            of_site
         };
-        let owner = match &arguments.self_ {
-            None => None,
-            Some(_) if self.aliases.is_empty() => None,
-            // A class method is not renamed for the class that inherits it.
-            Some(Value::Type(_)) if self.self_kind != SelfKind::Type && of_site != "__new__" => None,
-            Some(value) => self.builtin_type(value).or_else(|| type_name(value)),
-        };
+        let (function, module_len) = self
+            .shared_name(method, arguments, names)
+            .unwrap_or_else(|| (self.with_method(method), self.module_len));
         if self.self_kind == SelfKind::Type {
             arguments.self_ = None;
         }
-        let (function, module_len) = owner
-            .and_then(|owner| self.of_owner(&owner, method))
-            .unwrap_or_else(|| (self.with_method(method), self.module_len));
         let (effect, wanted) = match &self.deletion {
             Some(deletion) if deletes => (deletion.effect, deletion.wanted),
             _ => (self.effect, self.wanted),
@@ -104,35 +94,92 @@ impl SiteMeta {
         }
     }
 
-    /// The function's name for an object of that type, where several types share the function; and
-    /// the length of its module part.
-    fn of_owner(&self, owner: &str, method: &str) -> Option<(Cow<'_, str>, usize)> {
-        let is_method = |alias: &str| {
-            let of = alias.strip_suffix(method).and_then(|of| of.strip_suffix('.'));
-            of == Some(owner)
-        };
-        let makes = self.self_kind == SelfKind::Type;
-        let named = |alias: &&Arc<str>| makes && ***alias == *owner || is_method(alias);
-        let alias = self.aliases.iter().find(named)?;
-        Some((Cow::Borrowed(alias), owner.rfind('.').unwrap_or(0)))
+    /// Where others share the function: its name for this call, and how long the module part is. `self` is
+    /// taken out of `arguments` if the call turns out to be that of a module's function.
+    fn shared_name(
+        &self,
+        method: &str,
+        arguments: &mut Arguments<'_>,
+        names: &mut TypeNames<'_>,
+    ) -> Option<(Cow<'_, str>, usize)> {
+        if self.aliases.is_empty() {
+            return None;
+        }
+        let module = self.function.get(..self.module_len)?;
+        match arguments.self_.as_ref()? {
+            // Python 2 passes NULL where later versions pass the module.
+            Value::Module { .. } | Value::Null => {
+                let name = self.name_in(module, method)?;
+                arguments.self_ = None;
+                Some((name.into(), module.len()))
+            }
+            bound => self.name_for(module, method, bound, names),
+        }
     }
 
-    /// The type of a value that does not carry it.
-    fn builtin_type(&self, value: &Value<'_>) -> Option<String> {
-        let name = match value {
-            Value::Sequence { kind, .. } => match kind {
-                SequenceKind::List => "list",
-                SequenceKind::Tuple => "tuple",
-                SequenceKind::Set => "set",
-                SequenceKind::FrozenSet => "frozenset",
-            },
-            Value::Dict { .. } => "dict",
-            _ => return None,
-        };
-        let python2 = self.function.starts_with("__builtin__.");
-        let module = if python2 { "__builtin__" } else { "builtins" };
-        Some(format!("{module}.{name}"))
+    /// The name by the exact type, else by the builtin type that it derives from.
+    fn name_for(
+        &self,
+        module: &str,
+        method: &str,
+        bound: &Value<'_>,
+        names: &mut TypeNames<'_>,
+    ) -> Option<(Cow<'_, str>, usize)> {
+        if let Some(ty) = type_of(bound) {
+            let owner = names.of(ty);
+            if let Some(name) = self.name_in(&owner, method) {
+                return Some((name.into(), owner.rfind('.').unwrap_or(0)));
+            }
+        }
+        let base = builtin_type(bound)?;
+        let name = self.name_in(&format!("{module}.{base}"), method)?;
+        Some((name.into(), module.len()))
     }
+
+    /// The function's name in that type or module; a constructor's is the type's.
+    fn name_in(&self, owner: &str, method: &str) -> Option<&str> {
+        let makes = self.self_kind == SelfKind::Type;
+        let is_method = |name: &str| {
+            let of = name.strip_suffix(method).and_then(|of| of.strip_suffix('.'));
+            of == Some(owner)
+        };
+        std::iter::once(&self.function)
+            .chain(&*self.aliases)
+            .map(|name| &**name)
+            .find(|name| makes && *name == owner || is_method(name))
+    }
+}
+
+/// The type of a value that carries it. A class, on which a class method or a constructor is called, is
+/// the type itself.
+fn type_of(value: &Value<'_>) -> Option<TypeRef> {
+    match value {
+        Value::Object { ty, .. }
+        | Value::Subclass { ty, .. }
+        | Value::Exception { ty, .. }
+        | Value::Type(ty) => Some(*ty),
+        _ => None,
+    }
+}
+
+/// The builtin type of a value of which it, and another type, may have a method.
+fn builtin_type(value: &Value<'_>) -> Option<&'static str> {
+    Some(match value {
+        Value::Sequence { kind, .. } => match kind {
+            SequenceKind::List => "list",
+            SequenceKind::Tuple => "tuple",
+            SequenceKind::Set => "set",
+            SequenceKind::FrozenSet => "frozenset",
+        },
+        Value::Dict { .. } => "dict",
+        Value::Bytes(BytesKind::Bytes, ..) => "bytes",
+        Value::Bytes(BytesKind::ByteArray, ..) => "bytearray",
+        Value::Bool(_) => "bool",
+        Value::Int(_) | Value::BigInt { .. } => "int",
+        Value::Float(_) => "float",
+        Value::Subclass { value, .. } => return builtin_type(value),
+        _ => return None,
+    })
 }
 
 /// Takes the operator off the arguments.
@@ -146,10 +193,32 @@ fn comparison(arguments: &mut Arguments<'_>) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use tracer_common::{cookie::ReturnKind, wire::TypeRef};
+    use std::sync::Arc;
+
+    use tracer_common::{cookie::ReturnKind, wire::FrameRecord};
 
     use super::*;
-    use crate::event::Deletion;
+    use crate::{
+        decode::names::{Code, Names},
+        event::Deletion,
+    };
+
+    /// All types have one name.
+    struct OneName(&'static str);
+
+    impl Names for OneName {
+        fn type_name(&mut self, _: u16, _: TypeRef) -> Option<Arc<str>> {
+            Some(self.0.into())
+        }
+
+        fn module_name(&mut self, _: u16, _: u64, _: u64) -> Option<Arc<str>> {
+            None
+        }
+
+        fn code(&mut self, _: u16, _: &FrameRecord) -> Option<Arc<Code>> {
+            None
+        }
+    }
 
     fn site(function: &str, aliases: &[&str], convention: Convention, self_kind: SelfKind) -> SiteMeta {
         SiteMeta {
@@ -180,8 +249,13 @@ mod tests {
         }
     }
 
-    fn of(site: &SiteMeta, arguments: &mut Arguments<'_>, ty: &str) -> (String, &'static str, bool) {
-        let name = site.name_call(arguments, |_| Some(ty.to_owned()));
+    fn of(site: &SiteMeta, arguments: &mut Arguments<'_>, ty: &'static str) -> (String, &'static str, bool) {
+        let mut names = OneName(ty);
+        let mut names = TypeNames {
+            names: &mut names,
+            target: 0,
+        };
+        let name = site.name_call(arguments, &mut names);
         assert!(name.function[name.module_len..].starts_with('.'));
         (name.function.into_owned(), name.effect, name.wanted)
     }
@@ -257,7 +331,7 @@ mod tests {
             len: 0,
             id: 1,
         };
-        let name = site.name_call(&mut given(set, vec![]), |_| unreachable!("it is known"));
-        assert_eq!(name.function, "builtins.set.__contains__");
+        let name = of(&site, &mut given(set, vec![]), "?").0;
+        assert_eq!(name, "builtins.set.__contains__");
     }
 }

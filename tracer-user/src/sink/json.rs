@@ -113,16 +113,22 @@ fn arguments(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>)
         if i != 0 {
             out.push(b',');
         }
-        match key {
-            Value::Str(text) => json_str(text.code_points(), out),
-            _ => json_text(&text_of(key), out),
-        }
+        keyword(key, out);
         out.push(b':');
         value(argument, names, out);
     }
     out.push(b'}');
     if arguments.kwargs.len() as u64 != arguments.kwargs_len {
         push!(out, ",\"kwargs_len\":{}", arguments.kwargs_len);
+    }
+}
+
+/// The name of a keyword argument: a string, or of a subclass of it.
+fn keyword(key: &Value<'_>, out: &mut Vec<u8>) {
+    match key {
+        Value::Str(text) => json_str(text.code_points(), out),
+        Value::Subclass { value, .. } => keyword(value, out),
+        _ => json_text(&text_of(key), out),
     }
 }
 

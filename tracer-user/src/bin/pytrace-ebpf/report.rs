@@ -120,7 +120,7 @@ impl<N: Names> Reporter<N> {
             names: &mut self.names,
             target: header.target,
         };
-        let name = meta.name_call(&mut arguments, |value| type_name(value, &mut names));
+        let name = meta.name_call(&mut arguments, &mut names);
         if !name.wanted {
             return;
         }
@@ -201,16 +201,6 @@ impl<N: Names> Reporter<N> {
         summary.lost_returns = summary.totals.return_dropped;
         self.sink.summary(&summary, out);
         summary
-    }
-}
-
-/// The name of a value's type; a type that is to have an instance is that type itself.
-fn type_name(value: &Value<'_>, names: &mut TypeNames<'_>) -> Option<String> {
-    match value {
-        Value::Object { ty, .. } | Value::Exception { ty, .. } | Value::Type(ty) => {
-            Some(names.of(*ty).to_string())
-        }
-        _ => None,
     }
 }
 

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use tracer_common::cookie::{Convention, ReturnKind, SelfKind};
 
-use crate::cpython::Interpreter;
 use crate::cpython::objects::ObjectError;
+use crate::cpython::{Interpreter, Version};
 use crate::process::{Mapping, Process, ReadMemory, Snapshot};
 use function::Merged;
 pub use function::{convention, meth};
@@ -135,6 +135,15 @@ fn discover_in(
     })?;
     let cut = walk.cut;
     let mut discovery = place(process, function::merge(walk.found));
+    if interpreter.version().is_same_minor(Version::of_minor(3, 6)) {
+        // It passes keyword names to every `METH_FASTCALL` function (`_PyCFunctionFast`,
+        // Include/methodobject.h at v3.6.15).
+        for function in &mut discovery.functions {
+            if function.convention == Convention::FastCall {
+                function.convention = Convention::FastCallKeywords;
+            }
+        }
+    }
     discovery.cut = cut;
     if discovery.functions.is_empty() {
         return Err(DiscoverError::Nothing(process.pid()));

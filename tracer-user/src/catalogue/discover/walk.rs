@@ -175,6 +175,7 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
             };
             if let Ok(key) = self.objects.string(key, MAX_NAME) {
                 self.hidden_slot(&function);
+                self.of_constructor(&function);
                 self.push(function, format!("{owner}.{key}"));
             }
         }
@@ -398,42 +399,37 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
         self.of_type(found, ty, Rank::Definition)
     }
 
+    /// Whoever names a type means its constructor: a `tp_init` goes by the type's name too.
+    fn of_constructor(&mut self, function: &Found) {
+        if let (Called::Slot(_), Some(ty)) = (function.called, function.qualname.strip_suffix(".__init__")) {
+            self.push(function.clone(), format!("{}.{ty}", function.module));
+        }
+    }
+
     /// What goes with a function and has no entry of its own in the type's dict.
     fn hidden_slot(&mut self, function: &Found) {
+        if !matches!(function.called, Called::Method(_)) || !function.qualname.ends_with(".__contains__") {
+            return;
+        }
+        // The operator `in` calls the slot, though a method of that name hides its wrapper.
         let user = &self.interpreter.layout().user;
-        let name = function.qualname.rsplit('.').next().unwrap_or_default();
-        let (offset, sequence) = match (name, function.called) {
-            ("__init__", Called::Slot(_)) => {
-                // Whoever names the type means its constructor.
-                if let Some(ty) = function.qualname.strip_suffix(".__init__") {
-                    let reached = format!("{}.{ty}", function.module);
-                    self.push(function.clone(), reached);
-                }
-                return;
-            }
-            // By `PySequence_SetItem`, beside `mp_ass_subscript`.
-            ("__setitem__", Called::Slot(_)) => (user.sq_ass_item, true),
-            // By the operator `in`; the method of that name hides it.
-            ("__contains__", Called::Method(_)) => (user.sq_contains, false),
-            _ => return,
-        };
         let slot = self
             .objects
             .user_field(function.owner, user.tp_as_sequence)
-            .and_then(|methods| self.objects.user_field(methods, offset));
-        let slot = match slot {
-            Ok(slot) if slot != 0 && slot != function.ml_meth => slot,
-            _ => return,
-        };
-        let reached = format!("{}.{}", function.module, function.qualname);
-        let found = Found {
-            definition: 0,
-            ml_meth: slot,
-            called: Called::Slot(slots::signature(name, sequence)),
-            self_kind: SelfKind::Bound,
-            ..function.clone()
-        };
-        self.push(found, reached);
+            .and_then(|methods| self.objects.user_field(methods, user.sq_contains));
+        if let Ok(slot) = slot
+            && slot != 0
+            && slot != function.ml_meth
+        {
+            let found = Found {
+                definition: 0,
+                ml_meth: slot,
+                called: Called::Slot(slots::signature("__contains__", false)),
+                self_kind: SelfKind::Bound,
+                ..function.clone()
+            };
+            self.push(found, format!("{}.{}", function.module, function.qualname));
+        }
     }
 
     /// What a `staticmethod` or `classmethod` object wraps.

@@ -1,0 +1,210 @@
+//! The encoder and the decoder over recorded memory of every CPython version: what the program said its
+//! objects are is what the event says, and where memory cannot be read, the rest stays right and the
+//! loss is marked.
+
+mod grammar;
+mod recorded;
+
+use std::{fs, path::PathBuf};
+
+use recorded::{Recording, encode, event, host::ByRead, known_by_name, line};
+use tracer_common::{
+    encode::Slot,
+    wire::{FLAG_FRAME_FAULT, RecordHeader},
+};
+use tracer_user::decode::record::Record;
+
+/// Faults injected into the making of one record at most.
+const MOST_FAULTS: usize = 12;
+
+/// Every recording and its name.
+fn recordings() -> Vec<(String, Recording)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/recorded");
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)
+        .expect("the recordings")
+        .map(|entry| entry.expect("a file").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
+        .collect();
+    files.sort();
+    assert!(files.len() >= 13, "every version is recorded");
+    let read = |path: PathBuf| {
+        let name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let text = fs::read_to_string(path).expect("a recording");
+        (name, Recording::parse(&text))
+    };
+    files.into_iter().map(read).collect()
+}
+
+#[test]
+fn a_recording_is_written_as_it_is_read() {
+    for (python, recording) in recordings() {
+        let again = Recording::parse(&recording.to_text());
+        assert_eq!(again.to_text(), recording.to_text(), "{python}");
+        assert_eq!(
+            known_by_name(&again.target().known),
+            recording.python.known,
+            "{python}"
+        );
+    }
+}
+
+#[test]
+fn every_object_is_what_the_program_said_it_is() {
+    let mut slot = Box::<Slot>::default();
+    for (python, mut recording) in recordings() {
+        let target = recording.target();
+        let mut wrong = 0;
+        for root in &recording.roots {
+            let mut memory = ByRead(|address, out: &mut [u8]| recording.memory.read(address, out));
+            let record = encode(
+                &mut slot,
+                &recording.python,
+                &target,
+                &root.start,
+                &mut memory,
+                |_| (),
+            );
+            grammar::check(&record, &slot, target.limits.max_str).expect("a well-formed record");
+            let event = event(&record, &root.start, &mut recording.names);
+            if event != root.truth {
+                println!(
+                    "{python}: {:?}\n event {event}\n truth {}",
+                    root.start, root.truth
+                );
+                wrong += 1;
+            }
+        }
+        println!("{python}: {} records, {wrong} wrong", recording.roots.len());
+        assert_eq!(wrong, 0, "{python}");
+    }
+}
+
+/// What happens to reads.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    /// Read number `n` fails.
+    One(usize),
+    /// It and all that follow fail.
+    From(usize),
+    /// It gives something else than what is there.
+    Garbage(usize),
+}
+
+/// A generator of bytes that are the same every time.
+fn garbage(seed: usize, out: &mut [u8]) {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed as u64 + 1);
+    for byte in out {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        *byte = state as u8;
+    }
+}
+
+/// A record made with a fault, and where it was when the fault came.
+struct Run {
+    record: Record,
+    /// Reads made.
+    reads: usize,
+    /// Reads made and words written before each step.
+    steps: Vec<(usize, u32)>,
+}
+
+fn run(slot: &mut Slot, recording: &Recording, root: usize, fault: Option<Fault>) -> Run {
+    let (reads, mut steps) = (std::cell::Cell::new(0), Vec::new());
+    let mut memory = ByRead(|address, out: &mut [u8]| {
+        let n = reads.replace(reads.get() + 1);
+        match fault {
+            Some(Fault::One(at)) if n == at => false,
+            Some(Fault::From(at)) if n >= at => false,
+            Some(Fault::Garbage(at)) if n == at => {
+                garbage(at, out);
+                true
+            }
+            _ => recording.memory.read(address, out),
+        }
+    });
+    let record = encode(
+        slot,
+        &recording.python,
+        &recording.target(),
+        &recording.roots[root].start,
+        &mut memory,
+        |slot| steps.push((reads.get(), slot.len)),
+    );
+    Run {
+        record,
+        reads: reads.get(),
+        steps,
+    }
+}
+
+/// Makes one record with a fault; what is wrong with it, if anything.
+fn faulty(
+    slot: &mut Slot,
+    recording: &mut Recording,
+    root: usize,
+    fault: Fault,
+    whole: &Slot,
+    steps: &[(usize, u32)],
+) -> Result<(), String> {
+    let (at, garbage) = match fault {
+        Fault::One(at) | Fault::From(at) => (at, false),
+        Fault::Garbage(at) => (at, true),
+    };
+    let record = run(slot, recording, root, Some(fault)).record;
+    let before = steps.iter().rev().find(|(reads, _)| *reads <= at);
+    let kept = RecordHeader::SIZE / 8..before.map_or(0, |(_, words)| *words as usize);
+    if !kept.is_empty() && slot.words[kept.clone()] != whole.words[kept] {
+        return Err("what was read before the fault has changed".into());
+    }
+    let max_str = recording.target().limits.max_str;
+    grammar::check(&record, slot, max_str)?;
+    let root = &recording.roots[root];
+    if garbage {
+        // It may be anything, as long as it can be printed.
+        line(&record, &mut recording.names);
+        return Ok(());
+    }
+    let event = event(&record, &root.start, &mut recording.names);
+    let marked = slot.faults != 0 || slot.flags & FLAG_FRAME_FAULT != 0;
+    if !marked && event != root.truth {
+        return Err(format!(
+            "the loss is not marked: {event} instead of {}",
+            root.truth
+        ));
+    }
+    Ok(())
+}
+
+#[test]
+fn faults_are_marked_and_spoil_nothing_else() {
+    let (mut slot, mut whole) = (Box::<Slot>::default(), Box::<Slot>::default());
+    let mut wrong = 0;
+    for (python, mut recording) in recordings() {
+        let mut injected = 0;
+        for root in 0..recording.roots.len() {
+            let Run { reads, steps, .. } = run(&mut whole, &recording, root, None);
+            for at in (0..reads).step_by(reads.div_ceil(MOST_FAULTS).max(1)) {
+                for fault in [Fault::One(at), Fault::From(at), Fault::Garbage(at)] {
+                    injected += 1;
+                    let result = faulty(&mut slot, &mut recording, root, fault, &whole, &steps);
+                    if let Err(what) = result {
+                        wrong += 1;
+                        let root = &recording.roots[root];
+                        println!(
+                            "{python}: {:?} of {reads}, {:?} {}: {what}",
+                            fault, root.start, root.truth
+                        );
+                    }
+                }
+            }
+        }
+        println!("{python}: {injected} faults");
+    }
+    assert_eq!(wrong, 0);
+}
