@@ -32,6 +32,10 @@ def main():
         raise KeyError("outer")
     except KeyError:
         call([].pop)
+    call({}.pop, ValueError("a key"))
+    call({}.pop, (1, 2))
+    call({}.pop, None)
+    call({}.pop, KeyError("k"))
     report()
 
 

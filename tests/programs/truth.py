@@ -1,7 +1,6 @@
 """What a program knows of its own calls, written as the tool writes events."""
 from __future__ import print_function
 
-import ctypes
 import json
 import sys
 import threading
@@ -23,7 +22,14 @@ def thread_id():
     """The kernel's number of this thread."""
     if hasattr(threading, "get_native_id"):
         return threading.get_native_id()
+    import ctypes
+
     return ctypes.CDLL(None).syscall(186)  # gettid
+
+
+def name_of_code(code):
+    """As frames are named: by `co_qualname`, which is there from 3.11 on."""
+    return getattr(code, "co_qualname", code.co_name)
 
 
 def file_name():

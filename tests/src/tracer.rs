@@ -48,6 +48,11 @@ impl Trace {
             .as_str()
             .expect("the header names it")
     }
+
+    /// Is it a Python 2?
+    pub fn is_python2(&self) -> bool {
+        self.python().starts_with("2.")
+    }
 }
 
 impl Tracer {

@@ -51,10 +51,7 @@ fn random_calls_are_shown_as_they_were_made() {
         tally.assert_agrees();
         assert_eq!(tally.calls, CALLS);
         assert_eq!(trace.summary["lost"], 0);
-        assert_eq!(
-            mixtures(&calls),
-            if trace.python().starts_with("2.") { 16 } else { 17 }
-        );
+        assert_eq!(mixtures(&calls), if trace.is_python2() { 16 } else { 17 });
         assert!(program.end(), "the program went on as if nothing was");
     }
 }

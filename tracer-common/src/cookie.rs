@@ -233,6 +233,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn conventions_are_known_by_number_and_have_the_arguments_of_their_prototypes() {
+        let arguments = Convention::ALL.map(Convention::arguments);
+        assert_eq!(arguments, [1, 2, 2, 3, 3, 4, 5, 3, 2, 3, 3, 4, 3]);
+        let by_number: [_; 8] = core::array::from_fn(|n| Convention::from_u8(n as u8));
+        assert_eq!(by_number[..7], Convention::ALL.map(Some));
+        assert_eq!(by_number[7], None);
+    }
+
+    #[test]
+    fn registers_are_numbered_as_x86_64_encodes_them() {
+        for n in 0..16 {
+            assert_eq!(Register::from_u8(n).map(|register| register as u8), Some(n));
+        }
+        assert_eq!(Register::from_u8(16), None);
+        assert_eq!(
+            Register::ARGUMENTS.map(|register| register as u8),
+            [7, 6, 2, 1, 8, 9]
+        );
+    }
+
+    #[test]
     fn every_field_survives_packing() {
         for convention in Convention::ALL {
             let cookie = SiteCookie {

@@ -5,9 +5,10 @@ mod host;
 use std::collections::BTreeMap;
 
 use tracer_common::{
-    encode::{Cursor, Memory, Slot, begin_entry, begin_return},
+    encode::{Cursor, Memory, Progress, STACK_MAX, Slot, begin_entry, begin_return, innermost_frame, step},
+    limits::{MAX_STR, RECORD_MAX},
     target::{CaptureLimits, FEATURE_LONG_TAG, KnownObjects, Offsets, Target},
-    wire::{FLAG_CUT, RecordHeader, Tag, value_word},
+    wire::{FLAG_CUT, FLAG_FRAME_FAULT, RecordHeader, Tag, value_word},
 };
 
 /// Memory made of pieces; everything else is unmapped.
@@ -68,6 +69,18 @@ fn target() -> Target {
             "PyDictKeysObject.dk_kind" => 10,
             "PyDictKeysObject.dk_nentries" => 24,
             "PyDictKeysObject.dk_indices" => 32,
+            "PyBytesObject.ob_sval" => 32,
+            "PyThreadState.cframe" => 56,
+            "_PyCFrame.current_frame" => 0,
+            "_PyInterpreterFrame.code" => 0,
+            "_PyInterpreterFrame.instr" => 56,
+            "_PyInterpreterFrame.owner" => 70,
+            "_PyInterpreterFrame.previous" => 8,
+            "PyCodeObject.co_code_adaptive" => 192,
+            "PyCodeObject.co_filename" => 112,
+            "PyCodeObject.co_firstlineno" => 68,
+            "PyCodeObject.co_linetable" => 136,
+            "PyCodeObject.co_qualname" => 128,
             "PySetObject.used" => 24,
             "PySetObject.mask" => 32,
             "PySetObject.table" => 40,
@@ -263,7 +276,7 @@ fn a_record_that_runs_full_is_marked_cut() {
     slot.push(Cursor::sequence(items, 20_000, 0).ended());
     let (words, flags) = run(&image, &mut slot);
     assert_eq!(flags & FLAG_CUT, FLAG_CUT);
-    assert!(words.len() * 8 < tracer_common::limits::RECORD_MAX);
+    assert!(words.len() * 8 < RECORD_MAX);
 }
 
 #[test]
@@ -409,7 +422,7 @@ fn an_iterator_without_an_exception_is_exhausted() {
     target.offsets.current_exception = 8;
     target.known.stop_iteration = NONE;
     let (quiet, raising) = (image.place(&[0, 0]), image.place(&[0, NONE]));
-    let mut outcome = |tstate: u64| {
+    let outcome = |tstate: u64| {
         let mut slot = new_slot();
         begin_return(
             &mut slot,
@@ -425,4 +438,143 @@ fn an_iterator_without_an_exception_is_exhausted() {
     assert_eq!(outcome(quiet), [word(Tag::Raised), none, null]);
     assert_eq!(outcome(raising), [word(Tag::Raised), null, none]);
     assert_eq!(outcome(0), [word(Tag::Raised), null, null]);
+}
+
+#[test]
+fn a_string_takes_no_more_than_the_room_that_is_left() {
+    let mut image = Image::default();
+    let text = ascii(&mut image, &"x".repeat(MAX_STR as usize));
+    let mut target = target();
+    target.limits.max_str = MAX_STR;
+    let mut slot = new_slot();
+    slot.push(Cursor::pointers(text, text, 2, 0));
+    slot.push(Cursor::pointers(text, text, 2, 0));
+    host::run(&mut slot, &target, &mut image.memory(), |_| ());
+    assert!(slot.finish(RecordHeader::default()) as usize <= RECORD_MAX);
+    assert_eq!(slot.flags, FLAG_CUT);
+    let first = RecordHeader::SIZE / 8;
+    let captured = |at: usize| (slot.words[at] >> 32) as usize;
+    assert_eq!(
+        slot.words[first..first + 2],
+        [value_word(Tag::Str, 1, MAX_STR), u64::from(MAX_STR)]
+    );
+    let second = first + 2 + MAX_STR as usize / 8;
+    assert!(captured(second) < MAX_STR as usize);
+    assert_eq!(slot.words[second + 1], u64::from(MAX_STR));
+    assert_eq!(slot.len as usize, second + 2 + captured(second) / 8);
+}
+
+#[test]
+fn an_object_without_a_type_is_unreadable() {
+    let mut image = Image::default();
+    let object = image.place(&[1, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(encoded(&image, object).0, [word(Tag::Unreadable), object]);
+}
+
+#[test]
+fn a_machine_that_is_done_stays_done() {
+    let mut slot = new_slot();
+    let before = slot.len;
+    assert_eq!(
+        step(&mut slot, &target(), &mut Image::default().memory()),
+        Progress::Done
+    );
+    assert_eq!((slot.len, slot.flags), (before, 0));
+}
+
+#[test]
+fn a_cursor_too_many_marks_the_record_cut() {
+    let mut slot = new_slot();
+    for _ in 0..STACK_MAX {
+        assert!(slot.push(Cursor::pointers(NONE, 0, 1, 0)));
+    }
+    assert_eq!(slot.flags, 0);
+    assert!(!slot.push(Cursor::pointers(NONE, 0, 1, 0)));
+    assert_eq!((slot.depth as usize, slot.flags), (STACK_MAX, FLAG_CUT));
+}
+
+#[test]
+fn the_innermost_frame_hangs_on_the_thread_state() {
+    let mut image = Image::default();
+    let cframe = image.place(&[0x7000]);
+    let thread_state = |image: &mut Image, cframe| image.place(&[0, 0, 0, 0, 0, 0, 0, cframe]);
+    let running = thread_state(&mut image, cframe);
+    let idle = thread_state(&mut image, 0);
+    let damaged = thread_state(&mut image, 0xdead_0000);
+    let frame = |tstate| {
+        let mut slot = new_slot();
+        let frame = innermost_frame(&mut slot, &target(), &mut image.memory(), tstate);
+        (frame, slot.flags)
+    };
+    assert_eq!(frame(running), (0x7000, 0));
+    assert_eq!(frame(idle), (0, 0));
+    assert_eq!(frame(0), (0, 0));
+    assert_eq!(frame(damaged), (0, FLAG_FRAME_FAULT));
+    assert_eq!(frame(0xdead_0000), (0, FLAG_FRAME_FAULT));
+}
+
+/// A code object with a line table of one word; the instructions are where it ends.
+fn code(image: &mut Image, first_line: u64) -> u64 {
+    let table = image.place(&[1, 0, 1, 0, 0x80, 0]);
+    let mut words = [0; 24];
+    words[8] = first_line << 32;
+    words[14] = 0xf11e;
+    words[16] = 0x9a4e;
+    words[17] = table;
+    image.place(&words)
+}
+
+/// A frame, `bytes` into its code.
+fn frame(image: &mut Image, code: u64, previous: u64, bytes: u64, owner: u64) -> u64 {
+    let mut words = [0; 16];
+    (words[0], words[1]) = (code, previous);
+    words[7] = code + 192 + bytes;
+    words[8] = owner << 48;
+    image.place(&words)
+}
+
+/// The code and the last word of each frame that is recorded, and the flags.
+fn frames(image: &Image, innermost: u64, most: u32) -> (Vec<(u64, u64)>, u32) {
+    let mut target = target();
+    target.limits.stack = most;
+    let mut slot = new_slot();
+    begin_entry(&mut slot, &target, &mut image.memory(), 0, 0, [0; 5], innermost);
+    host::run(&mut slot, &target, &mut image.memory(), |_| ());
+    slot.finish(RecordHeader::default());
+    let first = RecordHeader::SIZE / 8;
+    let words = &slot.words[first..first + 3 * slot.frames as usize];
+    let arguments = &slot.words[first + words.len()..slot.len as usize];
+    assert_eq!(arguments, [word(Tag::Args), 0, word(Tag::End)]);
+    let frames = words.chunks(3).map(|frame| (frame[0], frame[2])).collect();
+    (frames, slot.flags)
+}
+
+#[test]
+fn frames_of_c_code_are_passed_over_and_the_limit_kept() {
+    const OWNED_BY_THREAD: u64 = 0;
+    const OWNED_BY_CSTACK: u64 = 3;
+    let mut image = Image::default();
+    let (outer_code, inner_code) = (code(&mut image, 1), code(&mut image, 20));
+    let outer = frame(&mut image, outer_code, 0, 6, OWNED_BY_THREAD);
+    let c = frame(&mut image, 0xdead_0000, outer, 0, OWNED_BY_CSTACK);
+    let inner = frame(&mut image, inner_code, c, 10, OWNED_BY_THREAD);
+    let (of_inner, of_outer) = ((inner_code, 10 | 20 << 32), (outer_code, 6 | 1 << 32));
+    assert_eq!(frames(&image, inner, 5), (vec![of_inner, of_outer], 0));
+    assert_eq!(frames(&image, inner, 1), (vec![of_inner], 0));
+    assert_eq!(frames(&image, inner, 0), (vec![], 0));
+    assert_eq!(frames(&image, 0, 5), (vec![], 0));
+}
+
+#[test]
+fn a_frame_that_cannot_be_read_ends_the_stack_and_is_marked() {
+    let mut image = Image::default();
+    let (good_code, lost_code) = (code(&mut image, 1), 0xdead_0000);
+    // Only code and previous frame can be read of it, not who owns it.
+    let short = image.place(&[good_code, 0]);
+    let lost = frame(&mut image, lost_code, 0, 0, 0);
+    for end in [short, lost, 0xbad_0000] {
+        let good = frame(&mut image, good_code, end, 2, 0);
+        let seen = frames(&image, good, 5);
+        assert_eq!(seen, (vec![(good_code, 2 | 1 << 32)], FLAG_FRAME_FAULT));
+    }
 }

@@ -1,4 +1,4 @@
-//! `cargo run --example record -- PYTHON FILE`: records what the encoder reads of
+//! `cargo run --example record -- PYTHON FOLDER`: records what the encoder reads of
 //! `tests/programs/roots.py` for the tests in `tests/encoding.rs`. `cargo xtask record` runs it for every
 //! interpreter.
 
@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use tracer_common::{
     encode::Slot,
-    target::{ABSENT, CaptureLimits, Target},
+    target::{ABSENT, CaptureLimits},
     wire::{FrameRecord, TypeRef},
 };
 use tracer_user::{
@@ -30,7 +30,7 @@ use recorded::{Known, Python, Recording, Root, encode, event, known_by_name, par
 
 fn main() -> anyhow::Result<()> {
     let mut args = env::args_os().skip(1).map(PathBuf::from);
-    let (python, file) = (args.next().context("PYTHON?")?, args.next().context("FILE?")?);
+    let (python, folder) = (args.next().context("PYTHON?")?, args.next().context("FOLDER?")?);
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut child = Command::new(&python)
         .args(["-W", "ignore", "tests/programs/roots.py"])
@@ -54,6 +54,8 @@ fn main() -> anyhow::Result<()> {
     };
     let process = Process::open(child.id())?;
     let interpreter = Interpreter::find(&process)?;
+    let build = if recording.python.free_threaded { "t" } else { "" };
+    let file = folder.join(format!("{}{build}.jsonl", interpreter.python_version_string()));
     let offsets = interpreter.layout().offsets;
     let exception = [offsets.curexc_type, offsets.current_exception].map(|offset| match offset {
         ABSENT => "-1".to_owned(),
@@ -87,7 +89,9 @@ fn record(recording: &mut Recording, process: Process, interpreter: Interpreter)
     recording.python = Python {
         unicode_width: target.unicode_width,
         known: known_by_name(&target.known),
-        frame: frame(&process, &interpreter, &target)?,
+        // The thread that was started last comes first.
+        tstate: process
+            .read_u64(interpreter.main_interpreter() + u64::from(target.offsets.interp_threads_head))?,
         ..recording.python.clone()
     };
     let told = recording.target();
@@ -146,20 +150,6 @@ fn check(mut recording: Recording) {
             eprintln!("{:?}\n event {event}\n truth {}", root.start, root.truth);
         }
     }
-}
-
-/// The innermost frame of the thread that was started last.
-fn frame(process: &Process, interpreter: &Interpreter, target: &Target) -> anyhow::Result<u64> {
-    let o = &target.offsets;
-    let pointer = |at: u64, offset: u16| process.read_u64(at + u64::from(offset));
-    let tstate = pointer(interpreter.main_interpreter(), o.interp_threads_head)?;
-    if o.cframe_current_frame == ABSENT {
-        return Ok(pointer(tstate, o.current_frame)?);
-    }
-    Ok(pointer(
-        pointer(tstate, o.tstate_cframe)?,
-        o.cframe_current_frame,
-    )?)
 }
 
 /// Resolves names in the process, and notes them.

@@ -3,8 +3,12 @@
 mod bench;
 mod bpf_toolchain;
 mod build;
+mod coverage;
 mod demo;
 mod layouts;
+#[path = "../../tracer-user/tests/pythons/mod.rs"]
+mod pythons;
+mod record;
 mod setup;
 mod shell;
 mod test;
@@ -33,8 +37,12 @@ enum Command {
         /// Only tests whose name contains this
         filter: Option<String>,
     },
+    /// Set up, and measure how much of the encoder and the decoder tests without root reach
+    Coverage,
     /// Set up, build, and measure what tracing costs (as root)
     Bench,
+    /// Record the memory that the encoder's tests run over, of every interpreter and of those in PYTRACE_PYTHONS
+    Record,
     /// Write the object layouts of the interpreters under ~/.pyenv/versions and in PYTRACE_PYTHONS
     Layouts {
         /// Write nothing, fail where a file differs
@@ -44,6 +52,7 @@ enum Command {
 }
 
 fn main() -> anyhow::Result<()> {
+    coverage::compile_if_asked();
     match Cli::parse().command {
         Command::Setup => setup::run(),
         Command::Build => setup::run().and_then(|()| build::release()),
@@ -52,9 +61,11 @@ fn main() -> anyhow::Result<()> {
             .and_then(|()| demo::run(&build::binary())),
         Command::Test => setup::run().and_then(|()| test::run()),
         Command::E2e { filter } => setup::run().and_then(|()| test::e2e(filter.as_deref())),
+        Command::Coverage => setup::run().and_then(|()| coverage::run()),
         Command::Bench => setup::run()
             .and_then(|()| build::release())
             .and_then(|()| bench::run()),
+        Command::Record => setup::run().and_then(|()| record::run()),
         Command::Layouts { check } => layouts::run(check),
     }
 }

@@ -6,17 +6,20 @@ use anyhow::{Context as _, bail};
 
 use crate::{bpf_toolchain, shell};
 
-/// Debian packages of the BPF compiler, its core library, its linter and the LLVM that bpf-linker uses.
-const DEBIAN_PACKAGES: [&str; 5] = [
+/// Debian packages of the BPF compiler, its core library, its linter, the LLVM that bpf-linker uses, and
+/// the tools of that LLVM that read coverage.
+const DEBIAN_PACKAGES: [&str; 6] = [
     "rustc-web",
     "libstd-rust-web-dev-bpf",
     "rust-web-clippy",
+    "llvm-22",
     "llvm-22-dev",
     "gcc",
 ];
 const BPF_LINKER: &str = "0.13.0";
 const LLVM_FEATURE: &str = "llvm-22";
-const LLVM_PREFIX: &str = "/usr/lib/llvm-22";
+/// Where that LLVM is; coverage needs its own tools to be as new as rustc's.
+pub const LLVM_PREFIX: &str = "/usr/lib/llvm-22";
 
 const ELSEWHERE: &str = "this distribution is not known to `cargo xtask setup`; install by hand:\n  \
     rustup toolchain install nightly --component rust-src\n  \

@@ -1,8 +1,5 @@
 //! `cargo xtask test`: everything CI checks, in the order in which it fails fastest.
 
-#[path = "../../tracer-user/tests/pythons/mod.rs"]
-mod pythons;
-
 use std::{
     collections::BTreeSet,
     env, fs,
@@ -12,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use crate::{bpf_toolchain, build, layouts, shell};
+use crate::{bpf_toolchain, build, coverage, layouts, pythons, shell};
 
 /// What the test runners said.
 #[derive(Default)]
@@ -42,13 +39,14 @@ pub fn run() -> anyhow::Result<()> {
         ]),
     )?;
     tally.lint_bpf()?;
-    tally.layouts()?;
+    tally.chore("layouts", || layouts::run(true))?;
     build::release()?;
     tally.step(
         "verifier load",
         shell::as_root(&build::binary().to_string_lossy()).arg("doctor"),
     )?;
     tally.tests("unit tests", shell::cargo(&["test", "--quiet", "--no-fail-fast"]))?;
+    tally.chore("coverage", coverage::run)?;
     tally.tests("end-to-end tests", e2e_command(None))?;
     tally.finish()
 }
@@ -110,10 +108,10 @@ impl Tally {
         self.step("clippy of the BPF crate", &mut command)
     }
 
-    /// The layout files against the headers they were made from.
-    fn layouts(&mut self) -> anyhow::Result<()> {
-        println!("== layouts");
-        layouts::run(true).inspect_err(|_| {
+    /// A chore of this program that checks something.
+    fn chore(&mut self, name: &str, chore: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+        println!("== {name}");
+        chore().inspect_err(|_| {
             self.failed += 1;
             self.print();
         })?;

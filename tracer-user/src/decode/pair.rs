@@ -181,3 +181,7 @@ fn over(pending: Pending, end: End, out: &mut impl FnMut(Call)) {
         });
     }
 }
+
+#[cfg(test)]
+#[path = "pair_tests.rs"]
+mod tests;

@@ -112,6 +112,26 @@ impl<'a> Raised<'a> {
     }
 }
 
+impl Raised<'_> {
+    /// An exception that is no object yet has the arguments it is to be made with. Of three,
+    /// `EnvironmentError` keeps the last, the file name, apart from its `args`
+    /// (`EnvironmentError_init`, Objects/exceptions.c at v2.7.18; later versions raise objects).
+    pub fn without_file_name(mut self, names: &mut TypeNames<'_>) -> Self {
+        const WITH_FILE_NAME: [&str; 3] = [
+            "exceptions.EnvironmentError",
+            "exceptions.IOError",
+            "exceptions.OSError",
+        ];
+        if let (Some(ty), None, ExceptionArgs::Items(items, len @ 3)) = (self.ty, self.id, &mut self.args)
+            && WITH_FILE_NAME.contains(&&*names.of(ty))
+        {
+            items.truncate(2);
+            *len = 2;
+        }
+        self
+    }
+}
+
 impl<'a> ExceptionArgs<'a> {
     /// The `args` tuple of an exception object.
     pub fn of_tuple(value: Value<'a>) -> Self {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use tracer_common::{
     cookie::{Convention, ReturnKind, SelfKind},
-    encode::{Memory, Slot, begin_entry, begin_return},
+    encode::{Memory, Slot, begin_entry, begin_return, innermost_frame},
     target::{CaptureLimits, FEATURE_LONG_TAG, FEATURE_PYTHON2, KnownObjects, Target},
     wire::{FrameRecord, KIND_ENTRY, KIND_RETURN, RecordHeader, TypeRef},
 };
@@ -69,9 +69,9 @@ pub struct Python {
     pub unicode_width: u32,
     #[serde(default)]
     pub known: BTreeMap<String, u64>,
-    /// The thread's innermost frame.
+    /// The `PyThreadState` of the thread whose frames are told.
     #[serde(default)]
-    pub frame: u64,
+    pub tstate: u64,
 }
 
 /// A line of a recording's file.
@@ -292,7 +292,6 @@ pub fn encode<M: Memory>(
     slot.reset();
     let mut target = *target;
     target.limits.stack = 0;
-    let (frame, no_arguments) = (python.frame, [0; 5]);
     let kind = match start {
         Start::Value(address) => {
             begin_return(slot, &target, memory, ReturnKind::Object as u8, *address, 0);
@@ -315,14 +314,16 @@ pub fn encode<M: Memory>(
                 .into_iter()
                 .find(|known| format!("{known:?}") == *convention)
                 .expect("a convention") as u8;
+            let frame = innermost_frame(slot, &target, memory, python.tstate);
             let self_kind = if *bound { SelfKind::Bound } else { SelfKind::Module } as u8;
             begin_entry(slot, &target, memory, convention, self_kind, *arguments, frame);
             KIND_ENTRY
         }
         Start::Frames(most) => {
             target.limits.stack = *most;
+            let frame = innermost_frame(slot, &target, memory, python.tstate);
             let convention = Convention::NoArgs as u8;
-            begin_entry(slot, &target, memory, convention, 0, no_arguments, frame);
+            begin_entry(slot, &target, memory, convention, 0, [0; 5], frame);
             KIND_ENTRY
         }
     };

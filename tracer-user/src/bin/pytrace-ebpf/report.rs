@@ -124,6 +124,10 @@ impl<N: Names> Reporter<N> {
         if !name.wanted {
             return;
         }
+        let outcome = match outcome {
+            Outcome::Raised(raised) => Outcome::Raised(raised.without_file_name(&mut names)),
+            other => other,
+        };
         let event = CallEvent {
             function: &name.function,
             module_len: name.module_len,

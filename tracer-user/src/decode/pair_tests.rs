@@ -1,0 +1,225 @@
+use tracer_common::{
+    cookie::{Convention, ReturnKind, SelfKind},
+    wire::{KIND_RETURN, RecordHeader},
+};
+
+use super::*;
+
+fn site(effect: &'static str) -> SiteMeta {
+    SiteMeta {
+        function: "module.function".into(),
+        module_len: "module".len(),
+        aliases: [].into(),
+        effect,
+        convention: Convention::NoArgs,
+        self_kind: SelfKind::Module,
+        return_kind: ReturnKind::Object,
+        named: false,
+        no_return: None,
+        target: &[],
+    }
+}
+
+const PRINT: u32 = 0;
+const WRITE: u32 = 1;
+const OTHER: u32 = 2;
+const NAMED: u32 = 3;
+const NO_RETURN: u32 = 4;
+
+fn sites() -> [SiteMeta; 5] {
+    [
+        site("console.print"),
+        site("file.write"),
+        site("other.call"),
+        SiteMeta {
+            named: true,
+            ..site("other.call")
+        },
+        SiteMeta {
+            no_return: Some("return probe refused"),
+            ..site("file.write")
+        },
+    ]
+}
+
+/// A pairing, and what came out of it: id, parent, and how it ended (of a return: its tid).
+struct Trace {
+    pairing: Pairing,
+    calls: Vec<(u64, Option<u64>, String)>,
+}
+
+impl Trace {
+    fn new(nested: bool) -> Self {
+        Self {
+            pairing: Pairing::new(nested),
+            calls: Vec::new(),
+        }
+    }
+
+    fn feed(&mut self, kind: u8, site: u32, target: u16, tid: u32, sp: u64) {
+        let words = [
+            u64::from(kind) | u64::from(target) << 16 | (RecordHeader::SIZE as u64) << 32,
+            u64::from(site) | u64::from(tid) << 32,
+            0,
+            sp,
+            0,
+        ];
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let record = Record::parse(bytes.into()).expect("a record");
+        self.pairing
+            .feed(record, &sites(), &mut |call| note(&mut self.calls, call));
+    }
+
+    fn enter(&mut self, site: u32, sp: u64) {
+        self.feed(KIND_ENTRY, site, 0, 1, sp);
+    }
+
+    fn leave(&mut self, site: u32, sp: u64) {
+        self.feed(KIND_RETURN, site, 0, 1, sp + 8);
+    }
+
+    fn finish(&mut self, target: Option<u16>) {
+        self.pairing
+            .finish(target, "ended", &mut |call| note(&mut self.calls, call));
+    }
+
+    /// What has come out since the last time.
+    fn calls(&mut self) -> Vec<(u64, Option<u64>, String)> {
+        std::mem::take(&mut self.calls)
+    }
+}
+
+fn note(calls: &mut Vec<(u64, Option<u64>, String)>, call: Call) {
+    let end = match call.end {
+        End::Seen(leave) => {
+            assert_eq!(leave.header.site, call.entry.header.site);
+            "seen"
+        }
+        End::Unobserved(why) => why,
+    };
+    calls.push((call.id, call.parent, end.to_owned()));
+}
+
+fn ended(id: u64, parent: Option<u64>, end: &str) -> (u64, Option<u64>, String) {
+    (id, parent, end.to_owned())
+}
+
+#[test]
+fn a_call_comes_out_when_it_returns_inner_ones_first() {
+    let mut trace = Trace::new(false);
+    trace.enter(OTHER, 1000);
+    trace.enter(OTHER, 900);
+    assert_eq!(trace.calls(), []);
+    trace.leave(OTHER, 900);
+    assert_eq!(trace.calls(), [ended(2, Some(1), "seen")]);
+    trace.enter(OTHER, 900);
+    trace.leave(OTHER, 900);
+    trace.leave(OTHER, 1000);
+    assert_eq!(trace.calls(), [ended(3, Some(1), "seen"), ended(1, None, "seen")]);
+    assert_eq!(trace.pairing.counts(), Counts::default());
+}
+
+#[test]
+fn what_happens_inside_an_act_is_shown_only_when_asked_for() {
+    let inside = |nested, inner| {
+        let mut trace = Trace::new(nested);
+        trace.enter(PRINT, 1000);
+        trace.enter(inner, 900);
+        trace.leave(inner, 900);
+        trace.leave(PRINT, 1000);
+        (trace.calls(), trace.pairing.counts().inner)
+    };
+    let outer = ended(1, None, "seen");
+    let inner = ended(2, Some(1), "seen");
+    assert_eq!(inside(false, WRITE), (vec![outer.clone()], 1));
+    assert_eq!(inside(true, WRITE), (vec![inner.clone(), outer.clone()], 0));
+    assert_eq!(inside(false, NAMED), (vec![inner, outer], 0));
+}
+
+#[test]
+fn a_call_in_something_hidden_belongs_to_what_is_shown() {
+    let mut trace = Trace::new(false);
+    trace.enter(PRINT, 1000);
+    trace.enter(WRITE, 900);
+    trace.enter(NAMED, 800);
+    trace.leave(NAMED, 800);
+    assert_eq!(trace.calls(), [ended(3, Some(1), "seen")]);
+}
+
+#[test]
+fn calls_whose_return_is_missing_end_when_the_stack_tells() {
+    let mut trace = Trace::new(false);
+    trace.enter(OTHER, 1000);
+    trace.enter(OTHER, 900);
+    // The stack has been unwound to here, and beyond the second call.
+    trace.enter(OTHER, 950);
+    assert_eq!(trace.calls(), [ended(2, Some(1), NOT_RECORDED)]);
+    trace.leave(OTHER, 1000);
+    assert_eq!(
+        trace.calls(),
+        [ended(3, Some(1), NOT_RECORDED), ended(1, None, "seen")]
+    );
+}
+
+#[test]
+fn returns_without_an_entry_are_counted() {
+    let mut trace = Trace::new(false);
+    trace.leave(OTHER, 1000);
+    trace.enter(OTHER, 1000);
+    trace.leave(OTHER, 992);
+    trace.leave(WRITE, 1000);
+    // On another thread, and in another process.
+    trace.feed(KIND_RETURN, OTHER, 0, 2, 1008);
+    trace.feed(KIND_RETURN, OTHER, 1, 1, 1008);
+    assert_eq!(trace.calls(), []);
+    assert_eq!(trace.pairing.counts(), Counts { inner: 0, orphans: 5 });
+    trace.leave(OTHER, 1000);
+    assert_eq!(trace.calls(), [ended(1, None, "seen")]);
+}
+
+#[test]
+fn a_site_without_a_return_probe_gives_its_calls_at_once() {
+    let mut trace = Trace::new(false);
+    trace.enter(NO_RETURN, 1000);
+    assert_eq!(trace.calls(), [ended(1, None, "return probe refused")]);
+    trace.enter(OTHER, 900);
+    trace.leave(OTHER, 900);
+    assert_eq!(trace.calls(), [ended(2, None, "seen")]);
+}
+
+#[test]
+fn a_site_that_nobody_knows_is_passed_over() {
+    let mut trace = Trace::new(false);
+    trace.enter(99, 1000);
+    trace.finish(None);
+    assert_eq!(trace.calls(), []);
+}
+
+#[test]
+fn beyond_the_most_calls_at_once_the_oldest_is_given_up() {
+    let mut trace = Trace::new(false);
+    for n in 0..=MAX_PENDING as u64 {
+        trace.enter(OTHER, 1_000_000 - 8 * n);
+    }
+    assert_eq!(trace.calls(), [ended(1, None, NOT_RECORDED)]);
+}
+
+#[test]
+fn the_end_of_a_process_ends_its_calls_in_the_order_of_entry() {
+    let mut trace = Trace::new(false);
+    trace.feed(KIND_ENTRY, OTHER, 0, 1, 1000);
+    trace.feed(KIND_ENTRY, OTHER, 1, 1, 1000);
+    trace.feed(KIND_ENTRY, OTHER, 0, 2, 1000);
+    trace.feed(KIND_ENTRY, WRITE, 0, 1, 900);
+    trace.finish(Some(0));
+    assert_eq!(
+        trace.calls(),
+        [
+            ended(1, None, "ended"),
+            ended(3, None, "ended"),
+            ended(4, Some(1), "ended")
+        ]
+    );
+    trace.finish(None);
+    assert_eq!(trace.calls(), [ended(2, None, "ended")]);
+}
