@@ -236,9 +236,9 @@ mod tests {
     fn conventions_are_known_by_number_and_have_the_arguments_of_their_prototypes() {
         let arguments = Convention::ALL.map(Convention::arguments);
         assert_eq!(arguments, [1, 2, 2, 3, 3, 4, 5, 3, 2, 3, 3, 4, 3]);
-        let by_number: [_; 8] = core::array::from_fn(|n| Convention::from_u8(n as u8));
-        assert_eq!(by_number[..7], Convention::ALL.map(Some));
-        assert_eq!(by_number[7], None);
+        let by_number: [_; 14] = core::array::from_fn(|n| Convention::from_u8(n as u8));
+        assert_eq!(by_number[..13], Convention::ALL.map(Some));
+        assert_eq!(by_number[13], None);
     }
 
     #[test]
