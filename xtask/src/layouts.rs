@@ -259,8 +259,12 @@ const FIELDS: &[(&str, &[&str])] = &[
     ("PyTypeObject.tp_init", &[]),
     ("PyTypeObject.tp_vectorcall", &[]),
     ("PyTypeObject.tp_as_mapping", &[]),
+    ("PyTypeObject.tp_as_sequence", &[]),
     ("PyMappingMethods.mp_ass_subscript", &[]),
     ("PyMappingMethods.mp_subscript", &[]),
+    ("PySequenceMethods.sq_contains", &[]),
+    ("sizeof.PySequenceMethods", &["sizeof(PySequenceMethods)"]),
+    ("PyHeapTypeObject.as_sequence", &[]),
     (
         "PyHeapTypeObject.ht_qualname",
         &[
@@ -273,6 +277,7 @@ const FIELDS: &[(&str, &[&str])] = &[
     ("PyWrapperDescrObject.d_base", &[]),
     ("PyWrapperDescrObject.d_wrapped", &[]),
     ("wrapperbase.name", &["offsetof(struct wrapperbase, name)"]),
+    ("wrapperbase.offset", &["offsetof(struct wrapperbase, offset)"]),
     ("PyMethodDef.ml_name", &[]),
     ("PyMethodDef.ml_meth", &[]),
     ("PyMethodDef.ml_flags", &[]),
