@@ -213,14 +213,121 @@ fn vectorcall_arguments_and_keywords_are_told_apart() {
 fn none_and_an_exception_are_never_confused() {
     let image = Image::default();
     let mut slot = new_slot();
-    begin_return(&mut slot, &target(), 0, NONE, 0);
+    begin_return(&mut slot, &target(), &mut image.memory(), 0, NONE, 0);
     assert_eq!(run(&image, &mut slot).0, [word(Tag::Result), word(Tag::None)]);
     let mut slot = new_slot();
-    begin_return(&mut slot, &target(), 0, 0, 0);
+    begin_return(&mut slot, &target(), &mut image.memory(), 0, 0, 0);
     assert_eq!(
         run(&image, &mut slot).0,
         [word(Tag::Raised), word(Tag::Null), word(Tag::Null)]
     );
+}
+
+/// What is recorded of the arguments of a slot's function, between [`Tag::Args`] and the last [`Tag::End`].
+fn slot_arguments(convention: tracer_common::cookie::Convention, arguments: [u64; 4]) -> Vec<u64> {
+    let image = Image::default();
+    let mut slot = new_slot();
+    let [first, second, third, fourth] = arguments;
+    begin_entry(
+        &mut slot,
+        &target(),
+        &mut image.memory(),
+        convention as u8,
+        tracer_common::cookie::SelfKind::Module as u8,
+        [NONE, first, second, third, fourth],
+        0,
+    );
+    let (mut words, flags) = run(&image, &mut slot);
+    assert_eq!(flags, 0);
+    assert_eq!(words.pop(), Some(word(Tag::End)));
+    assert_eq!(words.remove(0), word(Tag::Args));
+    words
+}
+
+#[test]
+fn a_slot_without_a_value_has_an_argument_less() {
+    use tracer_common::cookie::Convention;
+    let (none, number) = (word(Tag::None), word(Tag::Int64));
+    let both = slot_arguments(Convention::KeyValue, [NONE, NONE, 7, 7]);
+    assert_eq!(both, [2, none, none]);
+    assert_eq!(slot_arguments(Convention::KeyValue, [NONE, 0, 7, 7]), [1, none]);
+    let minus_one = u64::MAX;
+    let index = slot_arguments(Convention::Index, [minus_one, 7, 7, 7]);
+    assert_eq!(index, [1, number, minus_one]);
+    let set = slot_arguments(Convention::IndexValue, [3, NONE, 7, 7]);
+    assert_eq!(set, [2, number, 3, none]);
+    assert_eq!(
+        slot_arguments(Convention::IndexValue, [3, 0, 7, 7]),
+        [1, number, 3]
+    );
+    let slice = [number, 1, number, 2];
+    assert_eq!(
+        slot_arguments(Convention::Slice, [1, 2, 7, 7]),
+        [&[2], &slice[..]].concat()
+    );
+    let set = slot_arguments(Convention::SliceValue, [1, 2, NONE, 7]);
+    assert_eq!(set, [&[3], &slice[..], &[none]].concat());
+    let deleted = slot_arguments(Convention::SliceValue, [1, 2, 0, 7]);
+    assert_eq!(deleted, [&[2], &slice[..]].concat());
+}
+
+#[test]
+fn a_comparison_has_its_operator_as_last_argument() {
+    use tracer_common::cookie::Convention;
+    // A C int: the upper half of the register is not its.
+    let words = slot_arguments(Convention::Compare, [NONE, 0xffff_ffff_0000_0002, 7, 7]);
+    assert_eq!(words, [2, word(Tag::None), word(Tag::Int64), 2]);
+}
+
+#[test]
+fn c_numbers_are_results_by_their_kind() {
+    use tracer_common::cookie::ReturnKind;
+    let result = |kind: ReturnKind, value: u64| {
+        let image = Image::default();
+        let mut slot = new_slot();
+        begin_return(&mut slot, &target(), &mut image.memory(), kind as u8, value, 0);
+        run(&image, &mut slot).0
+    };
+    let returned = |words: &[u64]| [&[word(Tag::Result)], words].concat();
+    let raised = [word(Tag::Raised), word(Tag::Null), word(Tag::Null)];
+    assert_eq!(result(ReturnKind::Status, 0), returned(&[word(Tag::None)]));
+    assert_eq!(result(ReturnKind::Status, 0xffff_ffff), raised);
+    assert_eq!(result(ReturnKind::Truth, 0), returned(&[word(Tag::False)]));
+    assert_eq!(result(ReturnKind::Truth, 1), returned(&[word(Tag::True)]));
+    assert_eq!(result(ReturnKind::Truth, 0xffff_ffff), raised);
+    assert_eq!(result(ReturnKind::Size, 5), returned(&[word(Tag::Int64), 5]));
+    let minus_two = u64::MAX - 1;
+    assert_eq!(
+        result(ReturnKind::Size, minus_two),
+        returned(&[word(Tag::Int64), minus_two])
+    );
+    assert_eq!(result(ReturnKind::Size, u64::MAX), raised);
+}
+
+#[test]
+fn an_iterator_without_an_exception_is_exhausted() {
+    use tracer_common::cookie::ReturnKind;
+    let mut image = Image::default();
+    let mut target = target();
+    target.offsets.current_exception = 8;
+    target.known.stop_iteration = NONE;
+    let (quiet, raising) = (image.place(&[0, 0]), image.place(&[0, NONE]));
+    let outcome = |tstate: u64| {
+        let mut slot = new_slot();
+        begin_return(
+            &mut slot,
+            &target,
+            &mut image.memory(),
+            ReturnKind::Iterator as u8,
+            0,
+            tstate,
+        );
+        run(&image, &mut slot).0
+    };
+    let (none, null) = (word(Tag::None), word(Tag::Null));
+    assert_eq!(outcome(quiet), [word(Tag::Raised), none, null]);
+    assert_eq!(outcome(raising), [word(Tag::Raised), null, none]);
+    assert_eq!(outcome(0), [word(Tag::Raised), null, null]);
 }
 
 #[test]

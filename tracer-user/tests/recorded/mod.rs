@@ -194,8 +194,9 @@ macro_rules! known_objects {
             BTreeMap::from([$((stringify!($field).to_owned(), $field)),*])
         }
 
+        /// An object that a recording does not know yet is none.
         fn known_from(names: &BTreeMap<String, u64>) -> KnownObjects {
-            KnownObjects { $($field: names.get(stringify!($field)).copied().unwrap_or(0)),* }
+            KnownObjects { $($field: names.get(stringify!($field)).copied().unwrap_or_default()),* }
         }
     };
 }
@@ -204,7 +205,7 @@ known_objects! {
     none true_ bool_type float_type complex_type bytearray_type memoryview_type set_type frozenset_type
     range_type slice_type module_type function_type method_type cfunction_type cmethod_type code_type
     long_type unicode_type bytes_type list_type tuple_type dict_type object_type int_type instance_type
-    class_type frozendict_type
+    class_type frozendict_type stop_iteration
 }
 
 /// Memory in pieces that neither overlap nor touch; the rest cannot be read.
@@ -278,6 +279,14 @@ impl Names for Known {
     }
 }
 
+const RETURN_KINDS: [ReturnKind; 5] = [
+    ReturnKind::Object,
+    ReturnKind::Status,
+    ReturnKind::Iterator,
+    ReturnKind::Truth,
+    ReturnKind::Size,
+];
+
 /// Makes the record of a root in the slot, as the kernel half does; `before` sees the slot before
 /// each step.
 pub fn encode<M: Memory>(
@@ -293,15 +302,15 @@ pub fn encode<M: Memory>(
     target.limits.stack = 0;
     let kind = match start {
         Start::Value(address) => {
-            begin_return(slot, &target, ReturnKind::Object as u8, *address, 0);
+            begin_return(slot, &target, memory, ReturnKind::Object as u8, *address, 0);
             KIND_RETURN
         }
         Start::Outcome { kind, value, tstate } => {
-            let kind = [ReturnKind::Object, ReturnKind::Status, ReturnKind::Iterator]
+            let kind = RETURN_KINDS
                 .into_iter()
                 .find(|known| format!("{known:?}") == *kind)
                 .expect("a kind of return value");
-            begin_return(slot, &target, kind as u8, *value, *tstate);
+            begin_return(slot, &target, memory, kind as u8, *value, *tstate);
             KIND_RETURN
         }
         Start::Entry {
@@ -358,6 +367,7 @@ pub fn line(record: &Record, names: &mut dyn Names) -> String {
         meta: &meta,
         function: &meta.function,
         module_len: meta.module_len,
+        effect: meta.effect,
         arguments: match record.header.kind {
             KIND_ENTRY => arguments(record.values()),
             _ => Default::default(),
@@ -402,6 +412,8 @@ fn site() -> SiteMeta {
         module_len: "module".len(),
         aliases: Arc::new([]),
         effect: "other.call",
+        wanted: true,
+        deletion: None,
         convention: Convention::NoArgs,
         self_kind: SelfKind::Module,
         return_kind: ReturnKind::Object,
