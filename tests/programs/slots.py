@@ -15,6 +15,8 @@ from truth import call, called_from, encode, name_of, name_of_code, owner_of, ra
 
 VERSION = sys.version_info[:2]
 FILE = sys._getframe().f_code.co_filename
+# Python 2 makes a type ready, and known to others, when an attribute of an instance is first looked for.
+ITERATORS = [repr(iter(o)) for o in ([], {})] + [getattr(iter(o), "next", None) for o in ([], {})]
 
 
 class Complex(complex):
@@ -109,7 +111,7 @@ def equal(o, other):
 
 
 def has(o, item):
-    return item in o
+    return operator.contains(o, item)
 
 
 def size(o):
@@ -180,7 +182,7 @@ def constructors():
     if VERSION >= (3, 14):
         construct(ValueError, 1, "two")
     else:
-        initialise(ValueError, None, 1, "two")
+        initialise(ValueError, ValueError() if VERSION < (3,) else None, 1, "two")
     initialise(_socket.socket, None, 2, 1).close()
     initialise(sqlite3.Connection, None, ":memory:").close()
     initialise(io.FileIO, None, "/dev/null").close()
@@ -254,11 +256,11 @@ def methods_of_classes():
     if VERSION >= (3,):
         call(int.from_bytes, b"ab", "big")
         call(int.from_bytes, b"ab", byteorder="little", signed=True)
+        call(zlib.compressobj().compress, b"data")
         # A static method does not say of what.
         act(started(name_of(str) + ".maketrans", (), ("ab", "cd"), {}), translation, ("ab", "cd"))
-    call(zlib.compressobj().compress, b"data")
-    call(re.compile("a").match, "ba", pos=1)
-    call(re.compile("a").match, "ba", 0)
+    call(re.compile("a").search, "ba", pos=1)
+    call(re.compile("a").search, "ba", 0)
 
 
 def main():
