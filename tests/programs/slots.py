@@ -15,8 +15,8 @@ from truth import call, called_from, encode, name_of, name_of_code, owner_of, ra
 
 VERSION = sys.version_info[:2]
 FILE = sys._getframe().f_code.co_filename
-# Python 2 makes a type ready, and known to others, when an attribute of an instance is first looked for.
-ITERATORS = [repr(iter(o)) for o in ([], {})] + [getattr(iter(o), "next", None) for o in ([], {})]
+# Some types of Python 2 are made ready, and known to others, when an attribute of theirs is first needed.
+READY = [getattr(o, "next", None) for o in (iter([]), iter({}), array.array("i"))]
 
 
 class Complex(complex):
