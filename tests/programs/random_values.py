@@ -142,7 +142,8 @@ def make_things():
     if hasattr(types, "SimpleNamespace"):
         things += [types.SimpleNamespace(a=1), types.MappingProxyType({}), super]
     if sys.version_info >= (3, 15):
-        things += [frozendict(a=1)]  # noqa: F821
+        frozen = frozendict  # noqa: F821
+        things += [frozen(), frozen(a=1, b=[2]), frozen({1: 2}), type("Frozen", (frozen,), {})(c=frozen(d=4))]
     return things
 
 

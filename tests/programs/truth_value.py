@@ -27,6 +27,8 @@ if hasattr(sys, "set_int_max_str_digits"):
 
 # Types whose subclasses are shown with their value.
 BASES = ints + (text_type, float, complex, bytes, bytearray, list, tuple, set, frozenset, dict)
+# Shown like a subclass of `dict`, which it is not (3.15).
+FROZEN_DICT = () if PYTHON2 else getattr(__import__("builtins"), "frozendict", ())
 C_FUNCTION = types.BuiltinFunctionType
 
 
@@ -143,11 +145,11 @@ def builtin(t, o, depth):
         return text(text_type.__getitem__(o, slice(None)))
     if t is bytes or t is bytearray:
         return binary(t.__name__, bytes(t.__getitem__(o, slice(None))))
-    if t is dict:
+    if t in (dict, FROZEN_DICT):
         def pairs(inner):
-            return [[encode(k, inner), encode(v, inner)] for k, v in first(dict.items(o))]
+            return [[encode(k, inner), encode(v, inner)] for k, v in first(t.items(o))]
 
-        return container("dict", o, pairs, dict.__len__(o), depth)
+        return container("dict", o, pairs, t.__len__(o), depth)
 
     def items(inner):
         return [encode(item, inner) for item in first(t.__iter__(o))]
@@ -209,4 +211,6 @@ def encode(o, depth=0):
         if issubclass(t, base):
             value["value"] = builtin(base, o, depth)
             break
+    if issubclass(t, FROZEN_DICT):
+        value["value"] = builtin(FROZEN_DICT, o, depth)
     return value

@@ -4,17 +4,18 @@
 //! ```text
 //! bits  0..20  site index            bits 44..52  target index
 //! bits 20..24  calling convention    bits 52..54  how `self` is shown
-//! bits 24..44  5 registers x 4 bits  bits 54..56  what the return value is
+//! bits 24..44  5 registers x 4 bits  bits 54..57  what the return value is
 //! ```
 
-/// How a C function receives its arguments; the C prototypes are those of
-/// `Include/methodobject.h` and `Include/cpython/methodobject.h`.
+/// How a C function receives its arguments; the C prototypes are those of `Include/methodobject.h`
+/// and `Include/cpython/methodobject.h`, and, for type slots, of `Include/object.h` and
+/// `Include/cpython/object.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Convention {
-    /// `f(self, NULL)`: `METH_NOARGS`.
+    /// `f(self, NULL)`: `METH_NOARGS`; `f(self)`: `unaryfunc`, `tp_iternext` and other slots.
     NoArgs = 0,
-    /// `f(self, arg)`: `METH_O`.
+    /// `f(self, arg)`: `METH_O`, `binaryfunc`.
     O = 1,
     /// `f(self, args_tuple)`: `METH_VARARGS`.
     VarArgs = 2,
@@ -22,15 +23,28 @@ pub enum Convention {
     VarArgsKeywords = 3,
     /// `f(self, args_array, nargs)`: `METH_FASTCALL`.
     FastCall = 4,
-    /// `f(self, args_array, nargs, kwnames_tuple_or_NULL)`: `METH_FASTCALL | METH_KEYWORDS`.
+    /// `f(self, args_array, nargs, kwnames_tuple_or_NULL)`: `METH_FASTCALL | METH_KEYWORDS`; also `tp_vectorcall`.
     FastCallKeywords = 5,
     /// `f(self, cls, args_array, nargs, kwnames)`: `METH_METHOD | METH_FASTCALL | METH_KEYWORDS`.
     Method = 6,
+    /// `f(self, key, value)`, `value` NULL to delete: `objobjargproc`, `setattrofunc`, `descrsetfunc`;
+    /// also `ternaryfunc` of `nb_power`.
+    KeyValue = 7,
+    /// `f(self, index)` with a C `Py_ssize_t`: `ssizeargfunc`.
+    Index = 8,
+    /// `f(self, index, value)`, `value` NULL to delete: `ssizeobjargproc`.
+    IndexValue = 9,
+    /// `f(self, start, stop)`: `ssizessizeargfunc` (Python 2).
+    Slice = 10,
+    /// `f(self, start, stop, value)`, `value` NULL to delete: `ssizessizeobjargproc` (Python 2).
+    SliceValue = 11,
+    /// `f(self, other, op)`: `richcmpfunc`; `op` is recorded as a last argument.
+    Compare = 12,
 }
 
 impl Convention {
     /// All conventions, in numeric order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 13] = [
         Self::NoArgs,
         Self::O,
         Self::VarArgs,
@@ -38,15 +52,22 @@ impl Convention {
         Self::FastCall,
         Self::FastCallKeywords,
         Self::Method,
+        Self::KeyValue,
+        Self::Index,
+        Self::IndexValue,
+        Self::Slice,
+        Self::SliceValue,
+        Self::Compare,
     ];
 
     /// How many C arguments the snapshot needs, `self` included.
     pub const fn arguments(self) -> usize {
         match self {
             Self::NoArgs => 1,
-            Self::O | Self::VarArgs => 2,
+            Self::O | Self::VarArgs | Self::Index => 2,
             Self::VarArgsKeywords | Self::FastCall => 3,
-            Self::FastCallKeywords => 4,
+            Self::KeyValue | Self::IndexValue | Self::Slice | Self::Compare => 3,
+            Self::FastCallKeywords | Self::SliceValue => 4,
             Self::Method => 5,
         }
     }
@@ -69,6 +90,8 @@ pub enum SelfKind {
     Module = 0,
     /// The instance the method is bound to, or the class of a classmethod: shown.
     Bound = 1,
+    /// The type that a constructor is to make an instance of: names the event, not shown.
+    Type = 2,
 }
 
 /// What the C function returns.
@@ -79,8 +102,13 @@ pub enum ReturnKind {
     Object = 0,
     /// `int`; negative means an exception is set, the Python-level result is `None`.
     Status = 1,
-    /// `PyObject *`; `NULL` without an exception means exhausted (`tp_iternext`).
+    /// `PyObject *`; `NULL` without an exception means exhausted (`tp_iternext`): recorded as a
+    /// `StopIteration` without arguments, which is what the caller of `__next__` gets.
     Iterator = 2,
+    /// `int`; negative means an exception is set, the Python-level result is a `bool` (`inquiry`, `objobjproc`).
+    Truth = 3,
+    /// `Py_ssize_t` or `Py_hash_t`; -1 means an exception is set, the Python-level result is an `int`.
+    Size = 4,
 }
 
 /// The general-purpose registers in the order of x86-64's own encoding; 4 bits each.
@@ -196,7 +224,7 @@ impl Packed {
     }
     #[inline(always)]
     pub const fn return_kind(self) -> u8 {
-        (self.0 >> 54 & 3) as u8
+        (self.0 >> 54 & 7) as u8
     }
 }
 
@@ -207,10 +235,10 @@ mod tests {
     #[test]
     fn conventions_are_known_by_number_and_have_the_arguments_of_their_prototypes() {
         let arguments = Convention::ALL.map(Convention::arguments);
-        assert_eq!(arguments, [1, 2, 2, 3, 3, 4, 5]);
-        let by_number: [_; 8] = core::array::from_fn(|n| Convention::from_u8(n as u8));
-        assert_eq!(by_number[..7], Convention::ALL.map(Some));
-        assert_eq!(by_number[7], None);
+        assert_eq!(arguments, [1, 2, 2, 3, 3, 4, 5, 3, 2, 3, 3, 4, 3]);
+        let by_number: [_; 14] = core::array::from_fn(|n| Convention::from_u8(n as u8));
+        assert_eq!(by_number[..13], Convention::ALL.map(Some));
+        assert_eq!(by_number[13], None);
     }
 
     #[test]
@@ -239,15 +267,15 @@ mod tests {
                     Register::R8,
                 ],
                 convention,
-                self_kind: SelfKind::Bound,
-                return_kind: ReturnKind::Iterator,
+                self_kind: SelfKind::Type,
+                return_kind: ReturnKind::Size,
             };
             let packed = Packed(cookie.pack());
             assert_eq!(packed.site(), 0xf_fffe);
             assert_eq!(packed.target(), 0xa5);
             assert_eq!(packed.convention(), convention as u8);
-            assert_eq!(packed.self_kind(), SelfKind::Bound as u8);
-            assert_eq!(packed.return_kind(), ReturnKind::Iterator as u8);
+            assert_eq!(packed.self_kind(), SelfKind::Type as u8);
+            assert_eq!(packed.return_kind(), ReturnKind::Size as u8);
             for (i, register) in cookie.registers.iter().enumerate() {
                 assert_eq!(packed.register(i as u32), *register as u8);
             }

@@ -176,10 +176,14 @@ pub struct KnownObjects {
     pub tuple_type: u64,
     pub dict_type: u64,
     pub object_type: u64,
+    /// What an exhausted iterator raises.
+    pub stop_iteration: u64,
     /// Python 2's `int`, old-style instances and old-style classes.
     pub int_type: u64,
     pub instance_type: u64,
     pub class_type: u64,
+    /// 3.15+. Shown as if it were a subclass of `dict`.
+    pub frozendict_type: u64,
 }
 
 /// How much of a value is captured.

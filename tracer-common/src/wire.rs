@@ -8,7 +8,7 @@
 //! [`Tag::End`]; a record that was cut ([`FLAG_CUT`]) may end before that, then what is there is
 //! what was captured.
 //!
-//! Entry record: `Self_ value` (bound methods only), `Args … End`, `Kwargs … End` (only where the
+//! Entry record: `Self_ value` (bound methods, and constructors: the type), `Args … End`, `Kwargs … End` (only where the
 //! convention has keywords and some were given).
 //! Return record: `Result value`, or `Raised type value` where *type* is [`Tag::Type`] or, from
 //! 3.12 on where the value says it all, [`Tag::Null`].

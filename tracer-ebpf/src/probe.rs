@@ -15,7 +15,7 @@ use aya_log_ebpf::warn;
 use tracer_common::{
     cookie::{COOKIE_REGISTERS, Packed},
     counters::{Control, SiteCounters},
-    encode::{Progress, Slot, begin_entry, begin_return, innermost_frame, step},
+    encode::{Progress, Slot, begin_entry, begin_return, innermost_frame, is_raise, step},
     limits::{MAX_STEPS, RECORD_MAX},
     target::Target,
     wire::{FLAG_CUT, FLAG_NO_TSTATE, KIND_ENTRY, KIND_RETURN, RecordHeader},
@@ -136,12 +136,12 @@ pub fn leave(ctx: &RetProbeContext) {
     let value = regs.rax;
     let kind = hit.cookie.return_kind();
     // Only an exception needs the thread state.
-    let tstate = if value == 0 || kind != 0 {
+    let tstate = if is_raise(kind, value) {
         thread::state(hit.target, hit.cookie.target(), tid)
     } else {
         0
     };
-    begin_return(slot, hit.target, kind, value, tstate);
+    begin_return(slot, hit.target, &mut User, kind, value, tstate);
     let delivered = record(slot, &mut hit, KIND_RETURN, tid);
     scratch::give_back(slot);
     count::one(if delivered {

@@ -9,6 +9,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
 use serde::Deserialize;
+use tracer_common::cookie::{Convention, ReturnKind};
 use tracer_common::target::{ABSENT, CaptureLimits};
 use tracer_common::wire::{FrameRecord, TypeRef};
 use tracer_user::catalogue::discover::{Discovery, discover};
@@ -28,6 +29,7 @@ struct Python {
 struct Answer {
     version: String,
     functions: Vec<(Option<String>, u64, u32)>,
+    slots: Vec<(String, u64)>,
     types: Vec<(u64, String)>,
     codes: Vec<(u64, String, String, u32, Vec<u8>)>,
 }
@@ -96,6 +98,14 @@ fn same_functions(discovery: &Discovery, answer: &Answer) {
         names.extend(name.as_deref());
     }
     assert!(
+        answer.slots.len() > 900,
+        "the oracle found {} slots",
+        answer.slots.len()
+    );
+    for (name, address) in &answer.slots {
+        expected.entry(*address).or_default().1.insert(name);
+    }
+    assert!(
         expected.len() > 900,
         "the oracle found {} functions",
         expected.len()
@@ -103,7 +113,7 @@ fn same_functions(discovery: &Discovery, answer: &Answer) {
     let mut found: BTreeMap<u64, (BTreeSet<u32>, BTreeSet<&str>)> = BTreeMap::new();
     for function in &discovery.functions {
         let names = function.names().collect();
-        let flags = BTreeSet::from([function.ml_flags]);
+        let flags = BTreeSet::from_iter(function.ml_flags);
         assert!(found.insert(function.ml_meth, (flags, names)).is_none());
         assert!(function.function[function.module_len..].starts_with('.'));
         let file = &discovery.files[function.file];
@@ -153,6 +163,12 @@ fn well_known_names(discovery: &Discovery) {
         "sqlite3.Cursor.execute",
         "zlib.compress",
         "select.poll",
+        "builtins.complex",
+        "builtins.list.__setitem__",
+        "builtins.list.__init__",
+        "_io.FileIO.__init__",
+        "_socket.socket.__init__",
+        "sqlite3.Connection.__call__",
     ] {
         let renamed = name.replace("builtins", "__builtin__");
         assert!(names.contains(name) || names.contains(&*renamed), "no {name}");
@@ -165,6 +181,15 @@ fn well_known_names(discovery: &Discovery) {
             .unwrap_or_else(|| panic!("no {name}"))
     };
     assert_eq!(of("os.open").function, "posix.open");
+    // Whoever names a type means its constructor, whichever way it takes.
+    assert!(of("builtins.list").function.contains(".list"));
+    let item = of("builtins.list.__delitem__");
+    assert!(item.function.ends_with("list.__setitem__"), "{}", item.function);
+    assert_eq!(
+        (item.convention, item.return_kind),
+        (Convention::KeyValue, ReturnKind::Status)
+    );
+    assert!(of("builtins.object.__getattribute__").is_common());
     // `open.__module__` is "io" up to 3.11 and "_io" later; `open` of Python 2 is another function.
     let open = of("_io.open");
     assert!(open.function.ends_with("io.open"), "{}", open.function);

@@ -31,8 +31,15 @@ FUNCTION = types.BuiltinFunctionType
 HEAD = object.__basicsize__
 M_ML = HEAD
 D_METHOD = HEAD + (16 if PYTHON2 else 24)
+D_WRAPPED = D_METHOD + 8
+# Of PyTypeObject and PySequenceMethods.
+TP_AS_SEQUENCE, TP_INIT, TP_NEW, TP_VECTORCALL = HEAD + 88, HEAD + 280, HEAD + 296, HEAD + 384
+SQ_CONTAINS = 56
 METHOD_DESCRIPTOR = type(list.append)
+WRAPPER_DESCRIPTOR = type(object.__init__)
 CLASSMETHOD_DESCRIPTOR = type(dict.__dict__["fromkeys"])
+# Python 2 makes this type ready when it is first needed.
+dict.__dict__["fromkeys"].__doc__
 type_dict = type.__dict__["__dict__"].__get__
 module_of = type.__dict__["__module__"].__get__
 name_of_type = type.__dict__["__name__" if PYTHON2 else "__qualname__"].__get__
@@ -49,6 +56,39 @@ def method_def(f):
     return word(ml + 8), ctypes.c_int.from_address(ml + 16).value
 
 
+def type_name(t):
+    return module_of(t) + "." + name_of_type(t)
+
+
+NEW_WRAPPER = method_def(object.__new__)[0]
+
+
+def is_new(f):
+    """Is it the `__new__` of a type made in C? One function is behind all of them."""
+    return type(f) is FUNCTION and method_def(f)[0] == NEW_WRAPPER
+
+
+def slots(functions, wrappers, classes):
+    """(name, address) of the functions in type slots."""
+    for w in wrappers:
+        yield ".".join((type_name(w.__objclass__), w.__name__)), word(id(w) + D_WRAPPED)
+    for f in functions:
+        if is_new(f):
+            t = f.__self__
+            initialised = word(id(t) + TP_INIT) != word(id(object) + TP_INIT)
+            if word(id(t) + TP_NEW):
+                yield type_name(t) + (".__new__" if initialised else ""), word(id(t) + TP_NEW)
+        elif type(f) is METHOD_DESCRIPTOR and f.__name__ == "__contains__":
+            methods = word(id(f.__objclass__) + TP_AS_SEQUENCE)
+            if methods and word(methods + SQ_CONTAINS):
+                yield name_of(f), word(methods + SQ_CONTAINS)
+    # Before, nothing calls it.
+    if sys.version_info >= (3, 8):
+        for t in classes:
+            if word(id(t) + TP_VECTORCALL):
+                yield type_name(t), word(id(t) + TP_VECTORCALL)
+
+
 def name_of(f):
     if type(f) is FUNCTION:
         owner = f.__self__
@@ -57,7 +97,7 @@ def name_of(f):
         owner = owner if isinstance(owner, type) else type(owner)
     else:
         owner = f.__objclass__
-    return ".".join((module_of(owner), name_of_type(owner), f.__name__))
+    return ".".join((type_name(owner), f.__name__))
 
 
 def inner(value):
@@ -75,7 +115,8 @@ def subclasses(item):
 
 
 def walk():
-    functions, seen, work = {}, set(), [object]
+    """The functions, the wrappers of slots, and the types."""
+    functions, wrappers, classes, seen, work = {}, {}, [], set(), [object]
     work += [m for m in sys.modules.values() if isinstance(m, types.ModuleType)]
     while work:
         item = work.pop()
@@ -83,6 +124,7 @@ def walk():
             continue
         seen.add(id(item))
         if isinstance(item, type):
+            classes.append(item)
             work += [type(item)] + list(item.__mro__) + subclasses(item)
             values = list(type_dict(item).values())
         else:
@@ -94,7 +136,9 @@ def walk():
                 work.append(value)
             elif type(value) in (FUNCTION, METHOD_DESCRIPTOR, CLASSMETHOD_DESCRIPTOR):
                 functions[id(value)] = value
-    return functions.values()
+            elif type(value) is WRAPPER_DESCRIPTOR:
+                wrappers[id(value)] = value
+    return functions.values(), wrappers.values(), classes
 
 
 def line_table(code):
@@ -113,10 +157,12 @@ def main():
     named = [int, OSError, socket.socket, sqlite3.Connection, Outer.Inner, Old, type, json.JSONDecoder]
     named += [] if PYTHON2 else [type(str("\xdcn\xefcode"), (), {})]
     code = [walk.__code__, vars(Outer.Inner)["method"].__code__, json.dumps.__code__]
+    functions, wrappers, classes = walk()
     answer = {
         "version": sys.version.split()[0].rstrip("+"),
-        "functions": [(name_of(f),) + method_def(f) for f in walk()],
-        "types": [(id(t), module_of(t) + "." + name_of_type(t) if isinstance(t, type) else str(t)) for t in named],
+        "functions": [(name_of(f),) + method_def(f) for f in functions if not is_new(f)],
+        "slots": sorted(set(slots(functions, wrappers, classes))),
+        "types": [(id(t), type_name(t) if isinstance(t, type) else str(t)) for t in named],
         "codes": [(id(c), code_name(c), c.co_filename, c.co_firstlineno, line_table(c)) for c in code],
     }
     print(json.dumps(answer))

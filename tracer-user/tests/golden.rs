@@ -51,6 +51,8 @@ fn site() -> SiteMeta {
         module_len: "_operator".len(),
         aliases: Arc::new([]),
         effect: "other.call",
+        wanted: true,
+        deletion: None,
         convention: Convention::FastCall,
         self_kind: SelfKind::Module,
         return_kind: ReturnKind::Object,
@@ -94,6 +96,7 @@ fn print(call: &Call, names: &mut Numbered, sinks: &mut [(Box<dyn Sink>, Vec<u8>
             meta: &meta,
             function: &meta.function,
             module_len: meta.module_len,
+            effect: meta.effect,
             arguments: arguments(call.entry.values()),
             outcome,
             stack: call

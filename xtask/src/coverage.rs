@@ -20,12 +20,14 @@ use crate::{setup, shell};
 /// What is measured.
 const MEASURED: [&str; 2] = ["tracer-common/src", "tracer-user/src/decode"];
 /// The tests: of the libraries themselves, of the encoder, and of recordings.
-const TESTS: [&str; 8] = [
+const TESTS: [&str; 10] = [
     "--package=tracer-common",
     "--package=tracer-user",
     "--lib",
+    "--test=decode",
     "--test=encode",
     "--test=encoding",
+    "--test=frames",
     "--test=golden",
     "--quiet",
     "--message-format=json",

@@ -140,6 +140,10 @@ pub fn derived<M: Memory>(target: &Target, memory: &mut M, ty: u64) -> Option<Ki
     }
     let mut base = ty;
     for _ in 0..MAX_BASES {
+        // `PyFrozenDictObject` begins with a dict, but says nothing of it (Include/cpython/dictobject.h, 3.15).
+        if base == target.known.frozendict_type {
+            return Some(Kind::Dict);
+        }
         base = memory.field(base, target.offsets.tp_base)?;
         if base == 0 || base == target.known.object_type {
             return Some(Kind::Other);

@@ -16,10 +16,14 @@ mod slot;
 mod text;
 mod value;
 
-pub use roots::{Outcome, begin_entry, begin_return, innermost_frame};
+pub use roots::{Outcome, begin_entry, begin_return, innermost_frame, is_raise};
 pub use slot::{Cursor, RECORD_WORDS, STACK_MAX, Slot, WINDOW_WORDS, WORDS};
 
-use crate::{limits::MAX_DEPTH, target::Target, wire::FLAG_CUT};
+use crate::{
+    limits::MAX_DEPTH,
+    target::Target,
+    wire::{FLAG_CUT, Tag},
+};
 use slot::Op;
 
 /// Reads another process's (or the traced process's own) memory.
@@ -127,6 +131,14 @@ fn next_item<M: Memory>(
                     None
                 }
             }
+        }
+        op if op == Op::Numbers as u32 => {
+            let next = slot.cursor(top);
+            next.left = cursor.left - 1;
+            next.at = cursor.values;
+            slot.push_tag(Tag::Int64);
+            slot.push_word(cursor.at);
+            None
         }
         op if op == Op::Pairs as u32 => pair(slot, memory, cursor, top, depth),
         op if op == Op::Keys as u32 => key(slot, target, memory, cursor, top, depth),

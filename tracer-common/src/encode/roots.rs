@@ -21,14 +21,18 @@ pub fn begin_entry<M: Memory>(
     frame: u64,
 ) {
     let positional = if convention == Convention::NoArgs as u8 {
-        none()
+        none().ended()
     } else if convention == Convention::O as u8 {
-        Cursor::pointers(arguments[1], 0, 1, 0).opened(Tag::Args, 1)
+        Cursor::pointers(arguments[1], 0, 1, 0)
+            .opened(Tag::Args, 1)
+            .ended()
     } else if convention == Convention::VarArgs as u8 || convention == Convention::VarArgsKeywords as u8 {
         if convention == Convention::VarArgsKeywords as u8 {
             keyword_dict(slot, target, memory, arguments[2]);
         }
-        tuple(target, memory, arguments[1])
+        tuple(target, memory, arguments[1]).ended()
+    } else if convention >= Convention::KeyValue as u8 {
+        slot_arguments(slot, convention, arguments)
     } else {
         let method = convention == Convention::Method as u8;
         let (vector, nargs) = if method {
@@ -48,13 +52,49 @@ pub fn begin_entry<M: Memory>(
                 vector.wrapping_add(nargs.wrapping_mul(8)),
             );
         }
-        Cursor::sequence(vector, nargs.min(most(target)), 0).opened(Tag::Args, nargs)
+        Cursor::sequence(vector, nargs.min(most(target)), 0)
+            .opened(Tag::Args, nargs)
+            .ended()
     };
-    slot.push(positional.ended());
-    if self_kind == SelfKind::Bound as u8 {
+    slot.push(positional);
+    if self_kind != SelfKind::Module as u8 {
         slot.push(Cursor::pointers(arguments[0], 0, 1, 0).opened(Tag::Self_, 0));
     }
     slot.push(Cursor::frames(frame, target.limits.stack as u64));
+}
+
+/// The arguments of a type slot's function. Numbers and objects are two cursors of one list: the
+/// lower one, which is taken last, closes it.
+#[inline(always)]
+fn slot_arguments(slot: &mut Slot, convention: u8, arguments: [u64; COOKIE_REGISTERS]) -> Cursor {
+    let [_, first, second, third, _] = arguments;
+    if convention == Convention::KeyValue as u8 {
+        let count = 1 + given(second);
+        return Cursor::pointers(first, second, count, 0)
+            .opened(Tag::Args, count)
+            .ended();
+    }
+    if convention == Convention::Compare as u8 {
+        slot.push(Cursor::numbers(second as u32 as u64, 0, 1).ended());
+        return Cursor::pointers(first, 0, 1, 0).opened(Tag::Args, 2);
+    }
+    let slice = convention == Convention::Slice as u8 || convention == Convention::SliceValue as u8;
+    let indices = if slice { 2 } else { 1 };
+    let value = if convention == Convention::IndexValue as u8 {
+        second
+    } else if convention == Convention::SliceValue as u8 {
+        third
+    } else {
+        0
+    };
+    slot.push(Cursor::pointers(value, 0, given(value), 0).ended());
+    Cursor::numbers(first, second, indices).opened(Tag::Args, indices + given(value))
+}
+
+/// 1 if there is such an argument.
+#[inline(always)]
+fn given(object: u64) -> u64 {
+    (object != 0) as u64
 }
 
 #[inline(always)]
@@ -149,20 +189,41 @@ pub enum Outcome {
     Raised,
 }
 
+/// Whether a C function that returns `value` has raised (an iterator: or is exhausted).
+#[inline(always)]
+pub fn is_raise(return_kind: u8, value: u64) -> bool {
+    if return_kind == ReturnKind::Status as u8 || return_kind == ReturnKind::Truth as u8 {
+        (value as i32) < 0
+    } else if return_kind == ReturnKind::Size as u8 {
+        value == u64::MAX
+    } else {
+        value == 0
+    }
+}
+
 /// Prepares a return record. `value` is the C function's return value, `tstate` the thread's
 /// state (0: unknown, then a raised exception has no type and no value).
 #[inline(always)]
-pub fn begin_return(slot: &mut Slot, target: &Target, return_kind: u8, value: u64, tstate: u64) -> Outcome {
-    let status = return_kind == ReturnKind::Status as u8;
-    let raised = if status { (value as i32) < 0 } else { value == 0 };
-    if !raised {
-        let object = if status { target.known.none } else { value };
-        slot.push(Cursor::pointers(object, 0, 1, 0).opened(Tag::Result, 0));
+pub fn begin_return<M: Memory>(
+    slot: &mut Slot,
+    target: &Target,
+    memory: &mut M,
+    return_kind: u8,
+    value: u64,
+    tstate: u64,
+) -> Outcome {
+    if !is_raise(return_kind, value) {
+        result(slot, target, return_kind, value);
         return Outcome::Returned;
     }
     if tstate == 0 {
         slot.flags |= FLAG_NO_TSTATE;
         slot.push(Cursor::pointers(0, 0, 2, 0).opened(Tag::Raised, 0));
+        return Outcome::Raised;
+    }
+    if return_kind == ReturnKind::Iterator as u8 && !is_raising(target, memory, tstate) {
+        let ty = target.known.stop_iteration;
+        slot.push(Cursor::pointers(ty, 0, 2, 0).opened(Tag::Raised, 0));
         return Outcome::Raised;
     }
     let o = &target.offsets;
@@ -174,4 +235,33 @@ pub fn begin_return(slot: &mut Slot, target: &Target, return_kind: u8, value: u6
     };
     slot.push(ty.opened(Tag::Raised, 0));
     Outcome::Raised
+}
+
+/// Has the thread an exception? What cannot be read is taken for one, and shown as unreadable. Up to
+/// 3.11 the type tells: the value may be missing.
+#[inline(always)]
+fn is_raising<M: Memory>(target: &Target, memory: &mut M, tstate: u64) -> bool {
+    let o = &target.offsets;
+    let tells = if o.curexc_type == ABSENT {
+        o.current_exception
+    } else {
+        o.curexc_type
+    };
+    memory.field(tstate, tells) != Some(0)
+}
+
+#[inline(always)]
+fn result(slot: &mut Slot, target: &Target, return_kind: u8, value: u64) {
+    let cursor = if return_kind == ReturnKind::Truth as u8 {
+        slot.push_tag(Tag::Result);
+        let truth = if value as u32 != 0 { Tag::True } else { Tag::False };
+        return slot.push_tag(truth);
+    } else if return_kind == ReturnKind::Size as u8 {
+        Cursor::numbers(value, 0, 1)
+    } else if return_kind == ReturnKind::Status as u8 {
+        Cursor::pointers(target.known.none, 0, 1, 0)
+    } else {
+        Cursor::pointers(value, 0, 1, 0)
+    };
+    slot.push(cursor.opened(Tag::Result, 0));
 }

@@ -94,6 +94,8 @@ pub enum Op {
     Ordered = 6,
     /// Nothing: what should be at `at` could not be read.
     Unreadable = 7,
+    /// Up to two C numbers: `at`, then `values`.
+    Numbers = 8,
 }
 
 /// Something to go on with.
@@ -136,6 +138,15 @@ impl Cursor {
             left: count,
             limit: 1,
             ..Self::default()
+        }
+    }
+
+    /// `count` (1 or 2) C numbers.
+    #[inline(always)]
+    pub fn numbers(first: u64, second: u64, count: u64) -> Self {
+        Self {
+            op: Op::Numbers as u32,
+            ..Self::pointers(first, second, count, 0)
         }
     }
 

@@ -156,7 +156,11 @@ fn distance(a: &str, b: &str) -> usize {
 
 /// The functions named by `-f`.
 #[derive(Clone, Debug)]
-pub struct Functions(GlobSet);
+pub struct Functions {
+    globs: GlobSet,
+    /// Those that are plain names.
+    names: BTreeSet<String>,
+}
 
 impl Functions {
     /// Reads the globs. `*` matches dots too: `zlib.*` is everything in zlib, its types' methods
@@ -174,20 +178,34 @@ impl Functions {
         for glob in globs.iter().map(AsRef::as_ref) {
             set.add(Glob::new(glob).map_err(|source| bad(glob, source))?);
         }
-        let set = set.build().map_err(|source| bad("", source))?;
-        Ok(Self(set))
+        let names = globs.iter().map(AsRef::as_ref).filter(|glob| is_name(glob));
+        Ok(Self {
+            names: names.map(str::to_owned).collect(),
+            globs: set.build().map_err(|source| bad("", source))?,
+        })
     }
 
     /// Whether the function was named, by its own name or another one it is reachable by
     /// (`builtins.open` of `_io.open`).
     pub fn matches<S: AsRef<str>>(&self, name: &str, aliases: &[S]) -> bool {
-        self.0.is_match(name) || aliases.iter().any(|alias| self.0.is_match(alias.as_ref()))
+        self.globs.is_match(name) || aliases.iter().any(|alias| self.globs.is_match(alias.as_ref()))
+    }
+
+    /// The same, but by a name without wildcards.
+    pub fn names<S: AsRef<str>>(&self, name: &str, aliases: &[S]) -> bool {
+        self.names.contains(name) || aliases.iter().any(|alias| self.names.contains(alias.as_ref()))
     }
 
     /// Nothing was named.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.globs.is_empty()
     }
+}
+
+/// A glob that means only itself.
+fn is_name(glob: &str) -> bool {
+    glob.chars()
+        .all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'))
 }
 
 /// A group as `pytrace-ebpf effects` lists it: each effect with the functions that have it.
@@ -325,6 +343,11 @@ mod tests {
         assert!(functions.matches("zlib.Compress.flush", &[] as &[&str]));
         assert!(functions.matches("builtins.list.append", &[] as &[&str]));
         assert!(!functions.matches("zlibx", &[] as &[&str]));
+        assert!(functions.names("_io.open", &["io.open", "builtins.open"]));
+        assert!(
+            !functions.names("zlib.Compress.flush", &[] as &[&str]),
+            "by a wildcard"
+        );
         assert!(Functions::parse(&[] as &[&str]).expect("no globs").is_empty());
     }
 

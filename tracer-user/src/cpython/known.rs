@@ -56,6 +56,8 @@ const OPTIONAL_TYPES: &[Known<KnownObjects>] = &[
     (&[("PyInt_Type", "int")], |k| &mut k.int_type),
     (&[("PyInstance_Type", "instance")], |k| &mut k.instance_type),
     (&[("PyClass_Type", "classobj")], |k| &mut k.class_type),
+    // 3.15+
+    (&[("PyFrozenDict_Type", "frozendict")], |k| &mut k.frozendict_type),
 ];
 
 /// Types that only discovery needs.
@@ -67,6 +69,9 @@ const DESCRIPTORS: &[Known<Descriptors>] = &[
     (&[("PyClassMethod_Type", "classmethod")], |d| &mut d.classmethod),
 ];
 
+/// A variable that points to the type (Objects/exceptions.c).
+const STOP_ITERATION: &str = "PyExc_StopIteration";
+
 /// Addresses of the types whose instances wrap C functions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Descriptors {
@@ -75,6 +80,10 @@ pub struct Descriptors {
     pub method: u64,
     /// `PyClassMethodDescr_Type`.
     pub class_method: u64,
+    /// `PyWrapperDescr_Type`: the slots of types.
+    pub slot: u64,
+    /// `tp_new_wrapper` (Objects/typeobject.c), the C function behind every `__new__` of a type made in C.
+    pub new_wrapper: u64,
     pub staticmethod: u64,
     pub classmethod: u64,
 }
@@ -87,7 +96,7 @@ pub(super) fn symbols() -> impl Iterator<Item = &'static str> {
         .chain(descriptors)
         .flatten()
         .map(|(symbol, _)| *symbol)
-        .chain(["_Py_NoneStruct", "_Py_TrueStruct"])
+        .chain(["_Py_NoneStruct", "_Py_TrueStruct", STOP_ITERATION])
 }
 
 /// Takes the addresses over, after a look at each object. The error is one line: what is not as it should be.
@@ -117,6 +126,7 @@ pub(super) fn read<M: ReadMemory>(
             *place(&mut known) = address(objects, symbols, names)?;
         }
     }
+    known.stop_iteration = stop_iteration(objects, symbols)?;
     let mut descriptors = Descriptors::default();
     for (names, place) in DESCRIPTORS {
         *place(&mut descriptors) = address(objects, symbols, names)?;
@@ -147,6 +157,21 @@ fn address<M: ReadMemory>(
     named(objects, addr, &of_symbol).map(|()| addr)
 }
 
+fn stop_iteration<M: ReadMemory>(objects: &Objects<'_, M>, symbols: &Symbols) -> Result<u64, String> {
+    let variable = *symbols
+        .get(STOP_ITERATION)
+        .ok_or_else(|| format!("{STOP_ITERATION} is not exported"))?;
+    let ty = objects
+        .memory
+        .read_u64(variable)
+        .map_err(|error| format!("{STOP_ITERATION}: {error}"))?;
+    let names = [
+        (STOP_ITERATION, "StopIteration"),
+        (STOP_ITERATION, "exceptions.StopIteration"),
+    ];
+    named(objects, ty, &names).map(|()| ty)
+}
+
 fn named<M: ReadMemory>(objects: &Objects<'_, M>, ty: u64, names: &[(&str, &str)]) -> Result<(), String> {
     let symbol = names[0].0;
     match objects.tp_name(ty) {
@@ -156,19 +181,22 @@ fn named<M: ReadMemory>(objects: &Objects<'_, M>, ty: u64, names: &[(&str, &str)
     }
 }
 
-/// The types of C methods: not every version exports them, but every version has `list.append` and the
-/// class method `dict.fromkeys`.
+/// The types of C methods and slots: not every version exports them, but every version has
+/// `list.append`, the class method `dict.fromkeys`, `object.__init__` and `object.__new__`.
 pub(super) fn descriptors<M: ReadMemory>(
     objects: &Objects<'_, M>,
     known: &KnownObjects,
     mut descriptors: Descriptors,
 ) -> Result<Descriptors, String> {
-    let type_of = |owner: u64, method: &'static str, name: &'static str| {
-        let found = objects
+    let get = |owner: u64, method: &'static str| {
+        objects
             .type_dict(owner)
             .and_then(|dict| objects.dict_get(dict, method))
             .map_err(|error| format!("{method}: {error}"))?
-            .ok_or_else(|| format!("no {method}"))?;
+            .ok_or_else(|| format!("no {method}"))
+    };
+    let type_of = |owner: u64, method: &'static str, name: &'static str| {
+        let found = get(owner, method)?;
         let ty = objects
             .type_of(found)
             .map_err(|error| format!("{method}: {error}"))?;
@@ -176,5 +204,11 @@ pub(super) fn descriptors<M: ReadMemory>(
     };
     descriptors.method = type_of(known.list_type, "append", "method_descriptor")?;
     descriptors.class_method = type_of(known.dict_type, "fromkeys", "classmethod_descriptor")?;
+    descriptors.slot = type_of(known.object_type, "__init__", "wrapper_descriptor")?;
+    let layout = &objects.layout;
+    descriptors.new_wrapper = objects
+        .field(get(known.object_type, "__new__")?, layout.offsets.m_ml)
+        .and_then(|m_ml| objects.user_field(m_ml, layout.user.ml_meth))
+        .map_err(|error| format!("object.__new__: {error}"))?;
     Ok(descriptors)
 }

@@ -28,6 +28,8 @@ pub struct CallEvent<'a> {
     /// `module.qualname`, and how long its module part is.
     pub function: &'a str,
     pub module_len: usize,
+    /// `group.name`.
+    pub effect: &'static str,
     pub arguments: Arguments<'a>,
     pub outcome: Outcome<'a>,
     pub stack: Vec<Frame>,

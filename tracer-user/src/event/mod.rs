@@ -20,6 +20,10 @@ pub struct SiteMeta {
     pub aliases: Arc<[Arc<str>]>,
     /// `group.name`: `file.open`; `other.call` for functions named by `-f` that have none.
     pub effect: &'static str,
+    /// Asked for, by that effect or by name.
+    pub wanted: bool,
+    /// For a slot that sets and deletes: what it does when it deletes.
+    pub deletion: Option<Deletion>,
     pub convention: Convention,
     pub self_kind: SelfKind,
     pub return_kind: ReturnKind,
@@ -29,6 +33,14 @@ pub struct SiteMeta {
     pub no_return: Option<&'static str>,
     /// Parts of the event's `target`.
     pub target: &'static [TargetPart],
+}
+
+/// A slot that gets no value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deletion {
+    pub effect: &'static str,
+    /// Asked for, by that effect or by name.
+    pub wanted: bool,
 }
 
 /// Effect groups whose functions run other people's code rather than doing one act: what happens

@@ -45,7 +45,7 @@ impl Sink for Json {
         out.extend_from_slice(b",\"function\":");
         json_text(call.function, out);
         out.extend_from_slice(b",\"effect\":");
-        json_text(call.meta.effect, out);
+        json_text(call.effect, out);
         arguments(call, names, out);
         outcome(&call.outcome, names, out);
         stack(&call.stack, out);

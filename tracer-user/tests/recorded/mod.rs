@@ -194,8 +194,9 @@ macro_rules! known_objects {
             BTreeMap::from([$((stringify!($field).to_owned(), $field)),*])
         }
 
+        /// An object that a recording does not know yet is none.
         fn known_from(names: &BTreeMap<String, u64>) -> KnownObjects {
-            KnownObjects { $($field: names[stringify!($field)]),* }
+            KnownObjects { $($field: names.get(stringify!($field)).copied().unwrap_or_default()),* }
         }
     };
 }
@@ -204,7 +205,7 @@ known_objects! {
     none true_ bool_type float_type complex_type bytearray_type memoryview_type set_type frozenset_type
     range_type slice_type module_type function_type method_type cfunction_type cmethod_type code_type
     long_type unicode_type bytes_type list_type tuple_type dict_type object_type int_type instance_type
-    class_type
+    class_type frozendict_type stop_iteration
 }
 
 /// Memory in pieces that neither overlap nor touch; the rest cannot be read.
@@ -293,7 +294,7 @@ pub fn encode<M: Memory>(
     target.limits.stack = 0;
     let kind = match start {
         Start::Value(address) => {
-            begin_return(slot, &target, ReturnKind::Object as u8, *address, 0);
+            begin_return(slot, &target, memory, ReturnKind::Object as u8, *address, 0);
             KIND_RETURN
         }
         Start::Outcome { kind, value, tstate } => {
@@ -301,7 +302,7 @@ pub fn encode<M: Memory>(
                 .into_iter()
                 .find(|known| format!("{known:?}") == *kind)
                 .expect("a kind of return value");
-            begin_return(slot, &target, kind as u8, *value, *tstate);
+            begin_return(slot, &target, memory, kind as u8, *value, *tstate);
             KIND_RETURN
         }
         Start::Entry {
@@ -358,6 +359,7 @@ pub fn line(record: &Record, names: &mut dyn Names) -> String {
         meta: &meta,
         function: &meta.function,
         module_len: meta.module_len,
+        effect: meta.effect,
         arguments: match record.header.kind {
             KIND_ENTRY => arguments(record.values()),
             _ => Default::default(),
@@ -402,6 +404,8 @@ fn site() -> SiteMeta {
         module_len: "module".len(),
         aliases: Arc::new([]),
         effect: "other.call",
+        wanted: true,
+        deletion: None,
         convention: Convention::NoArgs,
         self_kind: SelfKind::Module,
         return_kind: ReturnKind::Object,

@@ -21,7 +21,6 @@ use tracer_user::{
     event::{
         SiteMeta,
         call::{CallEvent, Frame, Outcome, Raised, TypeNames},
-        naming::name_of,
     },
     sink::{ProcessChange, Sink, SiteSummary, Summary, TargetInfo},
 };
@@ -125,14 +124,18 @@ impl<N: Names> Reporter<N> {
             names: &mut self.names,
             target: header.target,
         };
+        let name = meta.name_call(&mut arguments, &mut names);
+        if !name.wanted {
+            return;
+        }
         let outcome = match outcome {
             Outcome::Raised(raised) => Outcome::Raised(raised.without_file_name(&mut names)),
             other => other,
         };
-        let (function, module_len) = name_of(meta, &mut arguments, &mut names);
         let event = CallEvent {
-            function,
-            module_len,
+            function: &name.function,
+            module_len: name.module_len,
+            effect: name.effect,
             id: call.id,
             parent: call.parent,
             target: header.target,
@@ -144,10 +147,6 @@ impl<N: Names> Reporter<N> {
             arguments,
             outcome,
             stack,
-        };
-        let mut names = TypeNames {
-            names: &mut self.names,
-            target: header.target,
         };
         self.sink.call(&event, &mut names, out);
         self.events += 1;

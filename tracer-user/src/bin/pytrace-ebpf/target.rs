@@ -4,7 +4,7 @@ use std::{fs::File, os::unix::fs::FileExt as _, path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, bail};
 use tracer_common::{
-    cookie::{ReturnKind, SiteCookie},
+    cookie::SiteCookie,
     limits::MAX_SITES,
     target::{CaptureLimits, Target},
 };
@@ -16,7 +16,10 @@ use tracer_user::{
         select::{Functions, Selection},
     },
     cpython::Interpreter,
-    event::SiteMeta,
+    event::{
+        Deletion, SiteMeta,
+        naming::{is_deletion, method_of},
+    },
     process::Process,
     sites::{self, Plan},
 };
@@ -77,29 +80,16 @@ impl Traced {
             .map(|file| self.process.open_mapping(&file.mapping).ok())
             .collect();
         for function in &self.discovery.functions {
-            let named = wanted.functions.matches(&function.function, &function.aliases);
-            let entry = function.names().find_map(effects::find);
-            if !named && !entry.is_some_and(|entry| wanted.effects.wants(entry.effect)) {
+            let Some(meta) = meta(function, wanted, harm) else {
+                continue;
+            };
+            if function.is_common() && !wanted.functions.names(&function.function, &function.aliases) {
+                self.refused.push((function.function.clone(), common(function)));
                 continue;
             }
             match plan(files.get(function.file).and_then(Option::as_ref), function) {
                 Ok(plan) => self.sites.push(Site {
-                    meta: SiteMeta {
-                        function: Arc::from(function.function.as_str()),
-                        module_len: function.module_len,
-                        aliases: function
-                            .aliases
-                            .iter()
-                            .map(|alias| Arc::from(alias.as_str()))
-                            .collect(),
-                        effect: entry.map_or("other.call", |entry| entry.effect),
-                        convention: function.convention,
-                        self_kind: function.self_kind,
-                        return_kind: ReturnKind::Object,
-                        named,
-                        no_return: harm.no_return(entry.is_some_and(|entry| entry.leaf)),
-                        target: entry.map_or(&[], |entry| entry.target),
-                    },
+                    meta,
                     plan,
                     file: function.file,
                     file_offset: function.file_offset,
@@ -195,6 +185,51 @@ fn close(links: Vec<Vec<Link>>) {
             scope.spawn(move || drop(link));
         }
     });
+}
+
+/// What the events of a function will say; `None`: nobody asked for it.
+fn meta(function: &CFunction, wanted: &Wanted, harm: harm::Policy) -> Option<SiteMeta> {
+    let named = wanted.functions.matches(&function.function, &function.aliases);
+    let entry = |deletes: bool| {
+        let mut names = function.names();
+        names.find_map(|name| (is_deletion(method_of(name)) == deletes).then(|| effects::find(name))?)
+    };
+    let wants = |entry: Option<&effects::Effect>| {
+        named || entry.is_some_and(|entry| wanted.effects.wants(entry.effect))
+    };
+    let (sets, deletes) = (entry(false), entry(true));
+    if !wants(sets) && !wants(deletes) {
+        return None;
+    }
+    let effect = |entry: Option<&effects::Effect>| entry.map_or(effects::OTHER, |entry| entry.effect);
+    let leaf = [sets, deletes].into_iter().flatten().all(|entry| entry.leaf);
+    let aliases = function.aliases.iter();
+    Some(SiteMeta {
+        function: Arc::from(function.function.as_str()),
+        module_len: function.module_len,
+        aliases: aliases.map(|alias| Arc::from(alias.as_str())).collect(),
+        effect: effect(sets),
+        wanted: wants(sets),
+        deletion: deletes.map(|entry| Deletion {
+            effect: entry.effect,
+            wanted: wants(deletes),
+        }),
+        convention: function.convention,
+        self_kind: function.self_kind,
+        return_kind: function.return_kind,
+        named,
+        no_return: harm.no_return(leaf && (sets.is_some() || deletes.is_some())),
+        target: sets.or(deletes).map_or(&[], |entry| entry.target),
+    })
+}
+
+/// Why a function is not traced for a wildcard.
+fn common(function: &CFunction) -> String {
+    let name = &function.function;
+    format!(
+        "{} types share it; `-f {name}` alone asks for it",
+        function.slot_of
+    )
 }
 
 fn plan(file: Option<&File>, function: &CFunction) -> Result<Plan, String> {

@@ -1,8 +1,10 @@
-//! From the `PyMethodDef`s that were seen to functions with one name each.
+//! From the `PyMethodDef`s and slots that were seen to functions with one name each.
 
 use std::collections::{BTreeSet, HashMap};
 
-use tracer_common::cookie::{Convention, SelfKind};
+use tracer_common::cookie::{Convention, ReturnKind, SelfKind};
+
+use super::slots::Signature;
 
 /// `METH_*`, Include/methodobject.h and Include/cpython/methodobject.h.
 pub mod meth {
@@ -39,12 +41,21 @@ pub const fn convention(ml_flags: u32) -> Option<Convention> {
 /// How well an object tells what its function is called; the lower, the better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rank {
-    /// A function of a module, or a descriptor of the type that defines it.
+    /// A function of a module, a slot, or a descriptor of the type that defines it.
     Definition,
-    /// A static method, or `__new__`: bound to a type that may have inherited it.
+    /// A static method: bound to a type that may have inherited it.
     OfType,
     /// A method bound to an instance, whose type may be a subclass (`random.random`).
     Bound,
+}
+
+/// What says how a C function is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Called {
+    /// `ml_flags` of a `PyMethodDef`.
+    Method(u32),
+    /// The slot of a type. `None`: a slot whose arguments are not read.
+    Slot(Option<Signature>),
 }
 
 /// One way to a function.
@@ -53,10 +64,15 @@ pub(super) struct Found {
     pub module: String,
     pub qualname: String,
     pub rank: Rank,
-    /// Address of the `PyMethodDef`.
-    pub m_ml: u64,
+    /// The type it belongs to; 0: a module's function.
+    pub owner: u64,
+    /// Types above the owner. A type that takes over its base's slot in so many words does not name it.
+    pub depth: u64,
+    /// Address of the `PyMethodDef` or the slot's `wrapperbase`: tells which is first in a table.
+    pub definition: u64,
+    /// Address of the C function.
     pub ml_meth: u64,
-    pub ml_flags: u32,
+    pub called: Called,
     pub self_kind: SelfKind,
     /// The name it was reached by.
     pub reached: String,
@@ -69,10 +85,12 @@ pub(super) struct Merged {
     pub module_len: usize,
     pub aliases: Vec<String>,
     pub ml_meth: u64,
-    /// The first one says how it is called.
+    /// Of its method table entries, without repetition.
     pub ml_flags: Vec<u32>,
-    pub convention: Result<Convention, &'static str>,
+    pub signature: Result<Signature, &'static str>,
     pub self_kind: SelfKind,
+    /// Types that have it in a slot.
+    pub slot_of: usize,
 }
 
 /// Makes one function of all ways to the same C function. The result does not depend on the
@@ -103,11 +121,27 @@ fn merge_ways(ways: Vec<Found>) -> Option<Merged> {
     let first = ways.iter().min_by_key(|way| {
         let foreign = !matches!(way.module.as_str(), "builtins" | "__builtin__");
         let second = second_name(&way.qualname);
-        (way.rank, foreign, second, way.m_ml, &way.module, &way.qualname)
+        let place = (way.definition, way.depth);
+        (way.rank, foreign, second, place, &way.module, &way.qualname)
     })?;
     let function = format!("{}.{}", first.module, first.qualname);
+    let slots = ways.iter().filter(|way| matches!(way.called, Called::Slot(_)));
+    Some(Merged {
+        module_len: first.module.len(),
+        aliases: aliases(&ways, &function),
+        function,
+        ml_meth: first.ml_meth,
+        ml_flags: flags(&ways, first),
+        signature: signature(&ways),
+        self_kind: first.self_kind,
+        slot_of: slots.map(|way| way.owner).collect::<BTreeSet<_>>().len(),
+    })
+}
+
+/// All names but the function's own.
+fn aliases(ways: &[Found], function: &str) -> Vec<String> {
     let mut names: BTreeSet<String> = BTreeSet::new();
-    for way in &ways {
+    for way in ways {
         names.insert(format!("{}.{}", way.module, way.qualname));
         names.insert(way.reached.clone());
     }
@@ -116,50 +150,144 @@ fn merge_ways(ways: Vec<Found>) -> Option<Merged> {
         .iter()
         .filter_map(|name| Some(format!("builtins.{}", name.strip_prefix("__builtin__.")?)));
     names.extend(renamed.collect::<Vec<_>>());
-    names.remove(&function);
-    let mut flags: Vec<u32> = vec![first.ml_flags];
-    flags.extend(ways.iter().map(|way| way.ml_flags));
-    flags[1..].sort_unstable();
+    names.remove(function);
+    names.into_iter().collect()
+}
+
+/// The flags of all method table entries, the one that says how the function is called first.
+fn flags(ways: &[Found], first: &Found) -> Vec<u32> {
+    let of = |way: &Found| match way.called {
+        Called::Method(ml_flags) => Some(ml_flags),
+        Called::Slot(_) => None,
+    };
+    let mut rest: Vec<u32> = ways.iter().filter_map(of).collect();
+    rest.sort_unstable();
+    let mut flags: Vec<u32> = of(first).into_iter().chain(rest).collect();
     let mut seen = BTreeSet::new();
     flags.retain(|flags| seen.insert(*flags));
-    // Python calls it with NULL under one of its names, so it does not look at its second
-    // argument under any (`lock.release` is also `lock.__exit__`).
     if let Some(n) = flags.iter().position(|flags| flags & CALLING == meth::NOARGS) {
         flags.swap(0, n);
     }
-    let noargs = flags[0] & CALLING == meth::NOARGS;
-    let one_way = flags.iter().all(|other| other & CALLING == flags[0] & CALLING);
-    let convention = match convention(flags[0]) {
-        _ if !one_way && !noargs => Err("two names for it disagree on how it is called"),
-        None => Err("its flags are none that CPython knows"),
-        Some(convention) => Ok(convention),
+    flags
+}
+
+/// What holds for the function under all its names.
+fn signature(ways: &[Found]) -> Result<Signature, &'static str> {
+    let mut all = Vec::new();
+    for way in ways {
+        all.push(match way.called {
+            Called::Method(ml_flags) => Signature {
+                convention: convention(ml_flags).ok_or("its flags are none that CPython knows")?,
+                returns: ReturnKind::Object,
+            },
+            Called::Slot(signature) => signature.ok_or("the arguments of such a slot are not read")?,
+        });
+    }
+    let Signature { convention, returns } = all[0];
+    // Python calls it with NULL, or nothing, under one of its names, so it does not look at its second
+    // argument under any (`lock.release` is also `lock.__exit__`).
+    let convention = if all.iter().any(|one| one.convention == Convention::NoArgs) {
+        Convention::NoArgs
+    } else if all.iter().all(|one| one.convention == convention) {
+        convention
+    } else {
+        return Err("two names for it disagree on how it is called");
     };
-    Some(Merged {
-        module_len: first.module.len(),
-        function,
-        aliases: names.into_iter().collect(),
-        ml_meth: first.ml_meth,
-        ml_flags: flags,
-        convention,
-        self_kind: first.self_kind,
-    })
+    let same = |returns| all.iter().all(|one| one.returns == returns);
+    let object = |one: &Signature| matches!(one.returns, ReturnKind::Object | ReturnKind::Iterator);
+    let returns = if same(returns) {
+        returns
+    } else if all.iter().all(object) {
+        ReturnKind::Iterator
+    } else {
+        return Err("two names for it disagree on what it returns");
+    };
+    Ok(Signature { convention, returns })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn way(module: &str, qualname: &str, rank: Rank, m_ml: u64, ml_flags: u32) -> Found {
+    fn way(module: &str, qualname: &str, rank: Rank, definition: u64, ml_flags: u32) -> Found {
         Found {
             module: module.into(),
             qualname: qualname.into(),
             rank,
-            m_ml,
+            owner: 0,
+            depth: 0,
+            definition,
             ml_meth: 0x1000,
-            ml_flags,
+            called: Called::Method(ml_flags),
             self_kind: SelfKind::Bound,
             reached: format!("x.{qualname}"),
         }
+    }
+
+    fn slot(module: &str, qualname: &str, owner: u64, depth: u64, definition: u64) -> Found {
+        let name = qualname.rsplit('.').next().expect("a name");
+        Found {
+            owner,
+            depth,
+            called: Called::Slot(super::super::slots::signature(name, false)),
+            ..way(module, qualname, Rank::Definition, definition, 0)
+        }
+    }
+
+    fn convention_of(merged: &Merged) -> Result<Convention, &'static str> {
+        merged.signature.map(|signature| signature.convention)
+    }
+
+    #[test]
+    fn the_base_names_a_slot_and_the_first_of_its_names_is_its_own() {
+        let mut ways = vec![
+            slot("builtins", "ValueError.__delattr__", 2, 3, 16),
+            slot("builtins", "BaseException.__delattr__", 1, 2, 16),
+            slot("builtins", "ValueError.__setattr__", 2, 3, 8),
+            slot("builtins", "BaseException.__setattr__", 1, 2, 8),
+        ];
+        for _ in 0..2 {
+            let merged = merge(ways.clone());
+            assert_eq!(merged.len(), 1);
+            assert_eq!(merged[0].function, "builtins.BaseException.__setattr__");
+            assert_eq!(merged[0].slot_of, 2);
+            assert_eq!(
+                merged[0].signature,
+                Ok(Signature {
+                    convention: Convention::KeyValue,
+                    returns: ReturnKind::Status
+                })
+            );
+            assert!(merged[0].ml_flags.is_empty());
+            ways.reverse();
+        }
+    }
+
+    #[test]
+    fn a_slot_that_is_a_method_too_has_to_be_called_the_same_way() {
+        let method = |name, flags| way("m", name, Rank::Definition, 8, flags);
+        let merged = merge(vec![
+            method("T.__getitem__", meth::O | 0x40),
+            slot("m", "T.__getitem__", 1, 2, 16),
+        ]);
+        assert_eq!(convention_of(&merged[0]), Ok(Convention::O));
+        let merged = merge(vec![
+            method("T.next", meth::NOARGS),
+            slot("m", "T.__next__", 1, 2, 16),
+        ]);
+        assert_eq!(merged[0].function, "m.T.next");
+        let returns = merged[0].signature.map(|signature| signature.returns);
+        assert_eq!(returns, Ok(ReturnKind::Iterator));
+        let merged = merge(vec![
+            method("T.contains", meth::O),
+            slot("m", "T.__contains__", 1, 2, 16),
+        ]);
+        assert_eq!(
+            merged[0].signature,
+            Err("two names for it disagree on what it returns")
+        );
+        let merged = merge(vec![slot("m", "T.__get__", 1, 2, 16)]);
+        assert!(merged[0].signature.is_err());
     }
 
     #[test]
@@ -174,7 +302,7 @@ mod tests {
             assert_eq!(merged[0].function, "_random.Random.random");
             assert_eq!(merged[0].module_len, "_random".len());
             assert_eq!(merged[0].aliases, ["random.Random.random", "x.Random.random"]);
-            assert_eq!(merged[0].convention, Ok(Convention::NoArgs));
+            assert_eq!(convention_of(&merged[0]), Ok(Convention::NoArgs));
             ways.reverse();
         }
     }
@@ -207,14 +335,14 @@ mod tests {
             way("m", "f", Rank::Definition, 8, meth::VARARGS),
             way("m", "g", Rank::Definition, 16, meth::O),
         ]);
-        assert!(merged[0].convention.is_err());
+        assert!(merged[0].signature.is_err());
         assert_eq!(merged[0].ml_flags, [meth::VARARGS, meth::O]);
         let merged = merge(vec![
             way("m", "f", Rank::Definition, 8, meth::O),
             way("m", "g", Rank::Definition, 16, meth::NOARGS),
         ]);
         assert_eq!(
-            merged[0].convention,
+            convention_of(&merged[0]),
             Ok(Convention::NoArgs),
             "the argument is ignored"
         );
@@ -224,7 +352,7 @@ mod tests {
             way("m", "g", Rank::Definition, 16, meth::O | 0x40),
         ]);
         assert_eq!(
-            merged[0].convention,
+            convention_of(&merged[0]),
             Ok(Convention::O),
             "METH_COEXIST is no conflict"
         );

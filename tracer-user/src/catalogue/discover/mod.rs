@@ -1,24 +1,26 @@
 //! Finds every C function reachable from `sys.modules` of a live process.
 //!
 //! The way goes from the interpreters' `modules` dicts to the modules' dicts, from there to
-//! functions and types, from types to their dicts, bases, metatypes and subclasses (so that
+//! functions and types, from types to their dicts, slots, bases, metatypes and subclasses (so that
 //! iterators and other types without a name in any module are found too). It needs no symbols
 //! but the interpreter's own, so third-party extension modules and stripped files are no different.
 
 mod function;
+mod slots;
 mod walk;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use tracer_common::cookie::{Convention, SelfKind};
+use tracer_common::cookie::{Convention, ReturnKind, SelfKind};
 
 use crate::cpython::objects::ObjectError;
 use crate::cpython::{Interpreter, Version};
 use crate::process::{Mapping, Process, ReadMemory, Snapshot};
 use function::Merged;
 pub use function::{convention, meth};
+pub use slots::Signature;
 
 /// Objects looked at, at most. A large Django process has about 300,000.
 const MAX_OBJECTS: usize = 1_000_000;
@@ -42,7 +44,8 @@ pub enum DiscoverError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CFunction {
     /// `module.qualname` as Python reports it, builtins in full: `builtins.print`,
-    /// `builtins.list.append`, `_socket.socket.send`, `_io.open`.
+    /// `builtins.list.append`, `_socket.socket.send`, `_io.open`. A slot has the name of its wrapper
+    /// (`_io.FileIO.__init__`), a constructor that of its type (`builtins.complex`).
     pub function: String,
     /// Length of the module part of `function`.
     pub module_len: usize,
@@ -50,17 +53,28 @@ pub struct CFunction {
     pub aliases: Vec<String>,
     /// Address of the function in the process.
     pub ml_meth: u64,
-    /// `METH_*`, see [`meth`].
-    pub ml_flags: u32,
+    /// `METH_*`, see [`meth`]; `None`: a type's slot.
+    pub ml_flags: Option<u32>,
     pub convention: Convention,
+    pub return_kind: ReturnKind,
     pub self_kind: SelfKind,
+    /// How many types have it in a slot.
+    pub slot_of: usize,
     /// Index in [`Discovery::files`].
     pub file: usize,
     /// Where the function begins in that file.
     pub file_offset: u64,
 }
 
+/// A slot function of so many types does general work (`PyObject_GenericGetAttr`), and all the time.
+const COMMON_SLOT: usize = 16;
+
 impl CFunction {
+    /// Is it in the slots of so many types that only someone who names it can mean it?
+    pub fn is_common(&self) -> bool {
+        self.slot_of >= COMMON_SLOT
+    }
+
     /// All names: the function's own, then the others.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.function.as_str()).chain(self.aliases.iter().map(String::as_str))
@@ -149,8 +163,8 @@ fn place(process: &Process, merged: Vec<Merged>) -> Discovery {
             ml_flags: merged.ml_flags,
             why,
         };
-        let convention = match merged.convention {
-            Ok(convention) => convention,
+        let Signature { convention, returns } = match merged.signature {
+            Ok(signature) => signature,
             Err(why) => {
                 discovery.refused.push(refuse(merged, why));
                 continue;
@@ -178,9 +192,11 @@ fn place(process: &Process, merged: Vec<Merged>) -> Discovery {
             module_len: merged.module_len,
             aliases: merged.aliases,
             ml_meth: merged.ml_meth,
-            ml_flags: merged.ml_flags.first().copied().unwrap_or_default(),
+            ml_flags: merged.ml_flags.first().copied(),
             convention,
+            return_kind: returns,
             self_kind: merged.self_kind,
+            slot_of: merged.slot_of,
             file,
             file_offset,
         });

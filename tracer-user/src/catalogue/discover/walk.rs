@@ -7,7 +7,8 @@ use std::time::Instant;
 use tracer_common::cookie::SelfKind;
 use tracer_common::target::KnownObjects;
 
-use super::function::{Found, Rank, meth};
+use super::function::{Called, Found, Rank, meth};
+use super::slots;
 use super::{MAX_FUNCTIONS, MAX_OBJECTS};
 use crate::cpython::objects::{MAX_NAME, ObjectError, Objects, TypeName, tp_flags};
 use crate::cpython::{Descriptors, Interpreter};
@@ -35,6 +36,8 @@ enum Kind {
     Function,
     /// A method descriptor.
     Method,
+    /// A wrapper descriptor.
+    Slot,
     /// `staticmethod` or `classmethod`.
     Wrapper,
     Other,
@@ -163,18 +166,25 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
                 }
                 Kind::Function => self.function(value),
                 Kind::Method => self.method(value),
+                Kind::Slot => self.slot(value),
                 Kind::Wrapper => self.wrapped(value, MAX_WRAPPERS),
             };
             // An object that cannot be read is on its way out.
-            let (Ok(mut function), Some(owner)) = (function, owner(self)) else {
+            let (Ok(function), Some(owner)) = (function, owner(self)) else {
                 continue;
             };
             if let Ok(key) = self.objects.string(key, MAX_NAME) {
-                function.reached = format!("{owner}.{key}");
-                self.name_bytes += function.reached.len() + function.module.len() + function.qualname.len();
-                self.found.push(function);
+                self.hidden_slot(&function);
+                self.of_constructor(&function);
+                self.push(function, format!("{owner}.{key}"));
             }
         }
+    }
+
+    fn push(&mut self, mut function: Found, reached: String) {
+        function.reached = reached;
+        self.name_bytes += function.reached.len() + function.module.len() + function.qualname.len();
+        self.found.push(function);
     }
 
     /// A module that a namespace holds and `sys.modules` may not.
@@ -187,6 +197,10 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
     fn type_object(&mut self, ty: u64) {
         if let Ok(dict) = self.objects.type_dict(ty) {
             self.namespace(dict, |walk| walk.type_name(ty).ok().map(|name| name.to_string()));
+        }
+        if let Ok(function) = self.fast_constructor(ty) {
+            let reached = format!("{}.{}", function.module, function.qualname);
+            self.push(function, reached);
         }
         let layout = self.interpreter.layout();
         let related = [
@@ -258,6 +272,9 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
         if ty == descriptors.method || ty == descriptors.class_method {
             return Kind::Method;
         }
+        if ty == descriptors.slot {
+            return Kind::Slot;
+        }
         if ty == descriptors.staticmethod || ty == descriptors.classmethod {
             return Kind::Wrapper;
         }
@@ -292,10 +309,14 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
     /// A `PyCFunctionObject`: named as `meth_get__qualname__` and `__module__` have it
     /// (Objects/methodobject.c).
     fn function(&mut self, object: u64) -> Result<Found, ObjectError> {
-        let offsets = &self.interpreter.layout().offsets;
+        let layout = self.interpreter.layout();
+        let offsets = &layout.offsets;
         let m_ml = self.objects.field(object, offsets.m_ml)?;
         let m_self = self.objects.field(object, offsets.m_self)?;
         let m_module = self.objects.field(object, offsets.m_module)?;
+        if self.objects.user_field(m_ml, layout.user.ml_meth)? == self.descriptors.new_wrapper {
+            return self.constructor(m_self);
+        }
         let name = self.ml_name(m_ml)?;
         if m_self == 0 || self.kind(m_self) == Kind::Module {
             let module = self
@@ -304,15 +325,14 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
                 .or_else(|_| self.objects.module_name(m_self))
                 // What Python shows for a function without a module.
                 .unwrap_or_else(|_| "None".to_owned());
-            return self.found(m_ml, module, name, Rank::Definition, SelfKind::Module);
+            return self.method_def(m_ml, module, name);
         }
         let (owner, rank) = match self.kind(m_self) {
             Kind::Type => (m_self, Rank::OfType),
             _ => (self.objects.type_of(m_self)?, Rank::Bound),
         };
-        let owner = self.type_name(owner)?;
-        let qualname = format!("{}.{name}", owner.qualname);
-        self.found(m_ml, owner.module.clone(), qualname, rank, SelfKind::Bound)
+        let found = self.method_def(m_ml, String::new(), name)?;
+        self.of_type(found, owner, rank)
     }
 
     /// A `PyMethodDescrObject`: named after the type that defines it.
@@ -320,10 +340,96 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
         let user = &self.interpreter.layout().user;
         let m_ml = self.objects.user_field(object, user.d_method)?;
         let owner = self.objects.user_field(object, user.d_type)?;
-        let owner = self.type_name(owner)?;
-        let qualname = format!("{}.{}", owner.qualname, self.ml_name(m_ml)?);
-        let module = owner.module.clone();
-        self.found(m_ml, module, qualname, Rank::Definition, SelfKind::Bound)
+        let found = self.method_def(m_ml, String::new(), self.ml_name(m_ml)?)?;
+        self.of_type(found, owner, Rank::Definition)
+    }
+
+    /// A `PyWrapperDescrObject`: named after the type that defines it. Only types made in C have them;
+    /// the functions that fill the slots of Python's own classes are reached by none.
+    fn slot(&mut self, object: u64) -> Result<Found, ObjectError> {
+        let user = &self.interpreter.layout().user;
+        let owner = self.objects.user_field(object, user.d_type)?;
+        let base = self.objects.user_field(object, user.d_base)?;
+        let name = self.objects.user_field(base, user.wrapper_name)?;
+        let name = self.objects.memory.read_cstr(name, MAX_NAME as usize)?;
+        let name = String::from_utf8_lossy(&name).into_owned();
+        let offset = base.wrapping_add(user.wrapper_offset.into());
+        let place = self
+            .objects
+            .memory
+            .read_u32(offset)?
+            .wrapping_sub(user.ht_as_sequence);
+        let found = Found {
+            definition: base,
+            ml_meth: self.objects.user_field(object, user.d_wrapped)?,
+            called: Called::Slot(slots::signature(&name, place < user.sequence_methods_size)),
+            ..nameless(name)
+        };
+        self.of_type(found, owner, Rank::Definition)
+    }
+
+    /// `tp_new` of the type that a `__new__` is bound to. Where the type's instances are initialised by
+    /// `tp_init`, that does the work, and is the constructor.
+    fn constructor(&mut self, ty: u64) -> Result<Found, ObjectError> {
+        let user = &self.interpreter.layout().user;
+        let tp_init = |ty| self.objects.user_field(ty, user.tp_init);
+        let initialised = tp_init(ty)? != tp_init(self.known.object_type)?;
+        let found = Found {
+            ml_meth: self.objects.user_field(ty, user.tp_new)?,
+            called: Called::Slot(Some(slots::TP_NEW)),
+            self_kind: if initialised {
+                SelfKind::Bound
+            } else {
+                SelfKind::Type
+            },
+            ..nameless(if initialised { "__new__" } else { "" }.to_owned())
+        };
+        self.of_type(found, ty, Rank::Definition)
+    }
+
+    /// `tp_vectorcall`, which Python calls in place of `tp_new` and `tp_init` where a type has it.
+    fn fast_constructor(&mut self, ty: u64) -> Result<Found, ObjectError> {
+        let user = &self.interpreter.layout().user;
+        let found = Found {
+            ml_meth: self.objects.user_field(ty, user.tp_vectorcall)?,
+            called: Called::Slot(Some(slots::TP_VECTORCALL)),
+            self_kind: SelfKind::Type,
+            ..nameless(String::new())
+        };
+        self.of_type(found, ty, Rank::Definition)
+    }
+
+    /// Whoever names a type means its constructor: a `tp_init` goes by the type's name too.
+    fn of_constructor(&mut self, function: &Found) {
+        if let (Called::Slot(_), Some(ty)) = (function.called, function.qualname.strip_suffix(".__init__")) {
+            self.push(function.clone(), format!("{}.{ty}", function.module));
+        }
+    }
+
+    /// What goes with a function and has no entry of its own in the type's dict.
+    fn hidden_slot(&mut self, function: &Found) {
+        if !matches!(function.called, Called::Method(_)) || !function.qualname.ends_with(".__contains__") {
+            return;
+        }
+        // The operator `in` calls the slot, though a method of that name hides its wrapper.
+        let user = &self.interpreter.layout().user;
+        let slot = self
+            .objects
+            .user_field(function.owner, user.tp_as_sequence)
+            .and_then(|methods| self.objects.user_field(methods, user.sq_contains));
+        if let Ok(slot) = slot
+            && slot != 0
+            && slot != function.ml_meth
+        {
+            let found = Found {
+                definition: 0,
+                ml_meth: slot,
+                called: Called::Slot(slots::signature("__contains__", false)),
+                self_kind: SelfKind::Bound,
+                ..function.clone()
+            };
+            self.push(found, format!("{}.{}", function.module, function.qualname));
+        }
     }
 
     /// What a `staticmethod` or `classmethod` object wraps.
@@ -347,33 +453,67 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
         Ok(String::from_utf8_lossy(&name).into_owned())
     }
 
-    fn found(
-        &self,
-        m_ml: u64,
-        module: String,
-        qualname: String,
-        rank: Rank,
-        self_kind: SelfKind,
-    ) -> Result<Found, ObjectError> {
+    /// A function by its `PyMethodDef`; a module's, unless it is given to a type.
+    fn method_def(&self, m_ml: u64, module: String, name: String) -> Result<Found, ObjectError> {
         let user = &self.interpreter.layout().user;
         let ml_flags = self
             .objects
             .memory
             .read_u32(m_ml.wrapping_add(user.ml_flags.into()))?;
-        // A static method's C function gets NULL (PyCFunction_GET_SELF, Include/cpython/methodobject.h).
-        let self_kind = match ml_flags & meth::STATIC {
-            0 => self_kind,
-            _ => SelfKind::Module,
-        };
         Ok(Found {
             module,
-            qualname,
-            rank,
-            m_ml,
+            definition: m_ml,
             ml_meth: self.objects.user_field(m_ml, user.ml_meth)?,
-            ml_flags,
-            self_kind,
-            reached: String::new(),
+            called: Called::Method(ml_flags),
+            self_kind: SelfKind::Module,
+            ..nameless(name)
         })
+    }
+
+    /// The function as a type's own.
+    fn of_type(&mut self, found: Found, owner: u64, rank: Rank) -> Result<Found, ObjectError> {
+        if found.ml_meth == 0 {
+            return Err(ObjectError::Absent("such slot"));
+        }
+        let name = self.type_name(owner)?;
+        let tp_mro = self.interpreter.layout().user.tp_mro;
+        let depth = self
+            .objects
+            .user_field(owner, tp_mro)
+            .and_then(|mro| self.objects.field(mro, self.interpreter.layout().offsets.ob_size));
+        let self_kind = match found.called {
+            // A static method's C function gets NULL (PyCFunction_GET_SELF, Include/cpython/methodobject.h).
+            Called::Method(ml_flags) if ml_flags & meth::STATIC != 0 => SelfKind::Module,
+            Called::Method(_) => SelfKind::Bound,
+            Called::Slot(_) => found.self_kind,
+        };
+        Ok(Found {
+            module: name.module.clone(),
+            qualname: match found.qualname.as_str() {
+                "" => name.qualname.clone(),
+                function => format!("{}.{function}", name.qualname),
+            },
+            rank,
+            owner,
+            depth: depth.unwrap_or(u64::MAX),
+            self_kind,
+            ..found
+        })
+    }
+}
+
+/// A slot of no type yet.
+fn nameless(qualname: String) -> Found {
+    Found {
+        module: String::new(),
+        qualname,
+        rank: Rank::Definition,
+        owner: 0,
+        depth: 0,
+        definition: 0,
+        ml_meth: 0,
+        called: Called::Slot(None),
+        self_kind: SelfKind::Bound,
+        reached: String::new(),
     }
 }

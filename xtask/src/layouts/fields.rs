@@ -1,19 +1,7 @@
-//! `cargo xtask layouts`: writes `tracer-user/layouts/cpython-3.N.json` from CPython's own headers.
-//!
-//! For every minor version it asks gcc for `offsetof` of each field in [`FIELDS`]. A field may
-//! be spelled differently from version to version: the first spelling that compiles counts, and a
-//! field without one is left out of the file (the loader then knows it as absent).
-
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use anyhow::{Context, Result, bail, ensure};
+//! Which fields are asked for, and how CPython's versions spell them.
 
 /// Layout key, then the C expressions to try. An empty list: `struct.field` is the expression.
-const FIELDS: &[(&str, &[&str])] = &[
+pub(super) const FIELDS: &[(&str, &[&str])] = &[
     // What the kernel half reads: tracer_common::target::Offsets.
     ("PyObject.ob_type", &[]),
     ("PyVarObject.ob_size", &[]),
@@ -259,8 +247,12 @@ const FIELDS: &[(&str, &[&str])] = &[
     ("PyTypeObject.tp_init", &[]),
     ("PyTypeObject.tp_vectorcall", &[]),
     ("PyTypeObject.tp_as_mapping", &[]),
+    ("PyTypeObject.tp_as_sequence", &[]),
     ("PyMappingMethods.mp_ass_subscript", &[]),
     ("PyMappingMethods.mp_subscript", &[]),
+    ("PySequenceMethods.sq_contains", &[]),
+    ("sizeof.PySequenceMethods", &["sizeof(PySequenceMethods)"]),
+    ("PyHeapTypeObject.as_sequence", &[]),
     (
         "PyHeapTypeObject.ht_qualname",
         &[
@@ -273,6 +265,7 @@ const FIELDS: &[(&str, &[&str])] = &[
     ("PyWrapperDescrObject.d_base", &[]),
     ("PyWrapperDescrObject.d_wrapped", &[]),
     ("wrapperbase.name", &["offsetof(struct wrapperbase, name)"]),
+    ("wrapperbase.offset", &["offsetof(struct wrapperbase, offset)"]),
     ("PyMethodDef.ml_name", &[]),
     ("PyMethodDef.ml_meth", &[]),
     ("PyMethodDef.ml_flags", &[]),
@@ -285,7 +278,7 @@ const FIELDS: &[(&str, &[&str])] = &[
 /// Layout key, and what `_Py_DebugOffsets` (3.13+) calls it: its struct there and the member. Each
 /// version has its own structure of it: `Include/internal/pycore_runtime.h` (3.13),
 /// `pycore_debug_offsets.h` (3.14+).
-const DEBUG_OFFSETS: &[(&str, &str, &str)] = &[
+pub(super) const DEBUG_OFFSETS: &[(&str, &str, &str)] = &[
     (
         "_PyRuntimeState.interpreters.head",
         "runtime_state",
@@ -356,7 +349,7 @@ const DEBUG_OFFSETS: &[(&str, &str, &str)] = &[
 /// Headers that some versions have, and structs that no installed header of a version tells:
 /// `PyDictKeysObject` (Objects/dict-common.h, 3.6 to 3.10) and `PyModuleObject`
 /// (Objects/moduleobject.c, 2.7 to 3.9).
-const PREAMBLE: &str = "\
+pub(super) const PREAMBLE: &str = "\
 #define Py_BUILD_CORE 1
 #include <stddef.h>
 #include <stdio.h>
@@ -414,285 +407,3 @@ typedef struct { PyObject_HEAD PyObject *md_dict; void *md_def, *md_state; PyObj
 typedef struct { PyObject_HEAD PyObject *md_dict; } PyModuleObject;
 #endif
 ";
-
-/// Asks an interpreter for the name of its layout (`3.8`, `3.14t`), its full version and the directories of its headers.
-const ASK: &str = "\
-import sys, sysconfig
-print('%d.%d%s' % (sys.version_info[:2] + ('t' if sysconfig.get_config_var('Py_GIL_DISABLED') else '',)))
-print(sys.version.split()[0])
-print(sysconfig.get_paths()['include'])
-print(sysconfig.get_paths()['platinclude'])
-print(int(hasattr(sys, 'gettotalrefcount')))
-";
-
-/// An interpreter whose headers are there.
-struct Source {
-    /// Minor version, and `t` for a free-threaded build: the name of its layout file.
-    name: String,
-    version: String,
-    include: Vec<String>,
-}
-
-/// Writes a layout file for every interpreter under `~/.pyenv/versions` and in `PYTRACE_PYTHONS`. With
-/// `check` it writes nothing, and fails where a file differs from what the headers say.
-pub fn run(check: bool) -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .context("xtask has no parent directory")?;
-    let sources = sources()?;
-    ensure!(
-        !sources.is_empty(),
-        "no interpreter with headers under ~/.pyenv/versions"
-    );
-    for source in sources {
-        let json = layout(&source)?;
-        let path = root.join(format!("tracer-user/layouts/cpython-{}.json", source.name));
-        if !check {
-            fs::write(&path, json).with_context(|| format!("cannot write {}", path.display()))?;
-            eprintln!("{} from CPython {}", path.display(), source.version);
-            continue;
-        }
-        let stored = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        ensure!(
-            facts(&stored) == facts(&json),
-            "{} is not what the headers of CPython {} say: run `cargo xtask layouts`",
-            path.display(),
-            source.version
-        );
-        println!(
-            "LAYOUT: {} as in the headers of CPython {}",
-            source.name, source.version
-        );
-    }
-    Ok(())
-}
-
-/// A layout file without the line that names its compiler.
-fn facts(json: &str) -> Vec<&str> {
-    json.lines()
-        .filter(|line| !line.contains("\"provenance\""))
-        .collect()
-}
-
-/// The newest interpreter of each layout.
-fn sources() -> Result<Vec<Source>> {
-    let pyenv = PathBuf::from(std::env::var("HOME").context("HOME is not set")?).join(".pyenv/versions");
-    let mut pythons: Vec<PathBuf> = fs::read_dir(&pyenv)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path().join("bin/python"))
-        .collect();
-    let extra = std::env::var("PYTRACE_PYTHONS").unwrap_or_default();
-    pythons.extend(
-        extra
-            .split(':')
-            .filter(|path| !path.is_empty())
-            .map(PathBuf::from),
-    );
-    let mut newest: BTreeMap<String, (u32, Source)> = BTreeMap::new();
-    for python in pythons.iter().filter(|python| python.exists()) {
-        let output = Command::new(python).args(["-c", ASK]).output()?;
-        let text = String::from_utf8(output.stdout)?;
-        let lines: Vec<&str> = text.lines().collect();
-        let [name, version, include, platform, debug] = lines[..] else {
-            bail!("{} does not answer", python.display());
-        };
-        if debug != "0" || !Path::new(include).join("Python.h").exists() {
-            continue;
-        }
-        let patch = version.split('.').nth(2).unwrap_or_default();
-        let patch = patch
-            .split(|c: char| !c.is_ascii_digit())
-            .next()
-            .unwrap_or_default()
-            .parse()?;
-        if newest.get(name).is_none_or(|(found, _)| *found < patch) {
-            let source = Source {
-                name: name.to_owned(),
-                version: version.to_owned(),
-                include: vec![include.to_owned(), platform.to_owned()],
-            };
-            newest.insert(name.to_owned(), (patch, source));
-        }
-    }
-    Ok(newest.into_values().map(|(_, source)| source).collect())
-}
-
-/// One question to the compiler: the index of its field, and the C expression.
-type Question = (usize, String);
-
-fn layout(source: &Source) -> Result<String> {
-    let dir = std::env::temp_dir().join(format!("pytrace-layouts-{}", std::process::id()));
-    fs::create_dir_all(&dir)?;
-    let result = answers_to(&dir, source).and_then(|answers| render(source, &answers));
-    fs::remove_dir_all(&dir)?;
-    result
-}
-
-/// By layout key: offsets, and the words of a field and of its struct's size in `_Py_DebugOffsets`.
-#[derive(Default)]
-struct Answers {
-    offsets: BTreeMap<&'static str, u64>,
-    debug: BTreeMap<&'static str, [u64; 2]>,
-}
-
-fn answers_to(dir: &Path, source: &Source) -> Result<Answers> {
-    let all = questions();
-    let bad = rejected(dir, source, &all)?;
-    let good: Vec<Question> = all
-        .into_iter()
-        .enumerate()
-        .filter_map(|(n, question)| (!bad.contains(&n)).then_some(question))
-        .collect();
-    let mut found = Answers::default();
-    let values = answers(dir, source, &good)?;
-    let mut pairs = good.iter().zip(values);
-    while let Some(((field, _), value)) = pairs.next() {
-        match FIELDS.get(*field) {
-            // Spellings come in the order of preference: the first one stays.
-            Some((key, _)) => {
-                found.offsets.entry(key).or_insert(value);
-            }
-            None => {
-                let (key, ..) = DEBUG_OFFSETS[*field - FIELDS.len()];
-                let (_, size) = pairs.next().context("a struct without a size")?;
-                found.debug.insert(key, [value / 8, size / 8]);
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// `BIT(type, word, member)`: how far up in the 32-bit word at `word` the bit field `member` begins.
-/// Written out here, as gcc's messages name the line of a macro and not of its use.
-fn bit(spelling: &str) -> Option<String> {
-    let mut arguments = spelling.strip_prefix("BIT(")?.strip_suffix(')')?.split(", ");
-    let (object, word, member) = (arguments.next()?, arguments.next()?, arguments.next()?);
-    Some(format!(
-        "({{ union {{ {object} object; unsigned char bytes[sizeof({object})]; }} u; unsigned w; \
-         memset(&u, 0, sizeof u); u.object.{member} = 1; \
-         memcpy(&w, u.bytes + offsetof({object}, {word}), 4); (unsigned long)__builtin_ctz(w); }})"
-    ))
-}
-
-fn questions() -> Vec<Question> {
-    let mut all = Vec::new();
-    for (n, (key, spellings)) in FIELDS.iter().enumerate() {
-        match key.split_once('.') {
-            Some((object, field)) if spellings.is_empty() => {
-                all.push((n, format!("offsetof({object}, {field})")));
-            }
-            _ => all.extend(
-                spellings
-                    .iter()
-                    .map(|s| (n, bit(s).unwrap_or_else(|| (*s).to_owned()))),
-            ),
-        }
-    }
-    for (n, (_, object, member)) in DEBUG_OFFSETS.iter().enumerate() {
-        // Both are there or neither: the size is asked for through the member.
-        let at = format!("offsetof(_Py_DebugOffsets, {object}.{member})");
-        all.push((FIELDS.len() + n, at.clone()));
-        all.push((
-            FIELDS.len() + n,
-            format!("{at} * 0 + offsetof(_Py_DebugOffsets, {object})"),
-        ));
-    }
-    all
-}
-
-/// Indices of the questions that do not compile: the version has no such field.
-fn rejected(dir: &Path, source: &Source, questions: &[Question]) -> Result<BTreeSet<usize>> {
-    // A #line directive gives each question a line number of its own in the error messages.
-    let mut text = PREAMBLE.to_owned();
-    for (n, (_, expression)) in questions.iter().enumerate() {
-        writeln!(
-            text,
-            "#line {} \"question\"\nunsigned long q{n}(void) {{ return {expression}; }}",
-            n + 1
-        )?;
-    }
-    let path = dir.join("ask.c");
-    fs::write(&path, text)?;
-    let output = gcc(source)
-        .args(["-fsyntax-only", "-fmax-errors=0"])
-        .arg(&path)
-        .output()
-        .context("cannot run gcc: install it (apt-get install gcc)")?;
-    let messages = String::from_utf8_lossy(&output.stderr);
-    let mut bad = BTreeSet::new();
-    for line in messages.lines().filter(|line| line.contains("error:")) {
-        let number = line
-            .strip_prefix("question:")
-            .and_then(|rest| rest.split(':').next())
-            .and_then(|number| number.parse::<usize>().ok());
-        match number {
-            Some(number) => bad.insert(number - 1),
-            None => bail!("headers of CPython {} do not compile: {line}", source.version),
-        };
-    }
-    Ok(bad)
-}
-
-/// Compiles and runs a program that prints every expression's value.
-fn answers(dir: &Path, source: &Source, questions: &[Question]) -> Result<Vec<u64>> {
-    let mut text = format!("{PREAMBLE}int main(void) {{\n");
-    for (_, expression) in questions {
-        writeln!(text, "printf(\"%lu\\n\", (unsigned long)({expression}));")?;
-    }
-    text.push_str("return 0;\n}\n");
-    let (path, program) = (dir.join("answer.c"), dir.join("answer"));
-    fs::write(&path, text)?;
-    let output = gcc(source).arg(&path).arg("-o").arg(&program).output()?;
-    ensure!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let output = Command::new(&program).output()?;
-    ensure!(output.status.success(), "{} failed", program.display());
-    let text = String::from_utf8(output.stdout)?;
-    text.lines().map(|line| Ok(line.parse::<u64>()?)).collect()
-}
-
-fn gcc(source: &Source) -> Command {
-    let mut gcc = Command::new("gcc");
-    gcc.env("LC_ALL", "C").args(["-w", "-O0"]);
-    for include in &source.include {
-        gcc.arg("-I").arg(include);
-    }
-    gcc
-}
-
-fn render(source: &Source, answers: &Answers) -> Result<String> {
-    let dump = |argument: &str| -> Result<String> {
-        let output = Command::new("gcc").arg(argument).output()?;
-        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
-    };
-    let mut json = String::from("{\n");
-    writeln!(json, "  \"version\": \"{}\",", source.name)?;
-    writeln!(
-        json,
-        "  \"provenance\": \"cargo xtask layouts: offsetof over the headers of CPython {}, gcc {}, {}\",",
-        source.version,
-        dump("-dumpfullversion")?,
-        dump("-dumpmachine")?
-    )?;
-    let object = |lines: Vec<String>| match lines.is_empty() {
-        true => "{}".to_owned(),
-        false => format!("{{\n{}\n  }}", lines.join(",\n")),
-    };
-    let offsets = answers
-        .offsets
-        .iter()
-        .map(|(key, value)| format!("    \"{key}\": {value}"));
-    writeln!(json, "  \"offsets\": {},", object(offsets.collect()))?;
-    let debug = answers
-        .debug
-        .iter()
-        .map(|(key, [field, size])| format!("    \"{key}\": [{field}, {size}]"));
-    writeln!(json, "  \"debug_offsets\": {}", object(debug.collect()))?;
-    json.push_str("}\n");
-    Ok(json)
-}
