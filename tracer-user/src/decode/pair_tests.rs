@@ -17,8 +17,6 @@ fn site(effect: &'static str) -> SiteMeta {
         self_kind: SelfKind::Module,
         return_kind: ReturnKind::Object,
         named: false,
-        wanted: true,
-        deletion: None,
         no_return: None,
         target: &[],
     }
