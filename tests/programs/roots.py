@@ -280,6 +280,10 @@ def dicts():
     value(collections.defaultdict(list, a=[1]))
     value(collections.Counter("aab"))
     value(Dict(a=1))
+    if hasattr(builtins, "frozendict"):
+        frozen = builtins.frozendict
+        for o in (frozen(), frozen({1: [2]}), type("Frozen", (frozen,), {})(c=frozen(d=4))):
+            value(o)
     split_dicts()
 
 
@@ -359,6 +363,7 @@ def entry(convention, arguments, args=(), kwargs=(), bound=()):
         truth["self"] = encode(o)
     arguments = [at(bound[0]) if bound else 0] + arguments
     arguments += [0] * (5 - len(arguments))
+    arguments = [argument & (2**64 - 1) for argument in arguments]
     say(entry={"convention": convention, "bound": bool(bound), "arguments": arguments}, truth=truth)
 
 
@@ -388,6 +393,23 @@ def entries():
     split = Plain("x", "y")
     entry("VarArgsKeywords", [at(()), at(split.__dict__)], (), list(split.__dict__.items()))
     entry("FastCallKeywords", [pointers(*args), len(args), 0], args)
+    slot_entries(bound)
+
+
+def slot_entries(bound):
+    """Functions of type slots, which have C numbers among their arguments; without a value they delete."""
+    one = [u"value"]
+    for index in (0, -3, 2**62):
+        entry("Index", [index], (index,), (), bound)
+        entry("IndexValue", [index, at(one)], (index, one), (), bound)
+        entry("IndexValue", [index, 0], (index,), (), bound)
+        entry("Slice", [index, -1], (index, -1), (), bound)
+        entry("SliceValue", [index, 7, at(one)], (index, 7, one), (), bound)
+        entry("SliceValue", [index, 7, 0], (index, 7), (), bound)
+    entry("KeyValue", [at(one), id(None)], (one, None), (), bound)
+    entry("KeyValue", [at(one), 0], (one,), (), bound)
+    # The register's upper half is not the `int`'s.
+    entry("Compare", [at(one), 5 | 7 << 32], (one, 5), (), bound)
 
 
 def outcome(kind, returned, tstate, truth):
@@ -412,11 +434,18 @@ def outcomes(offsets):
     outcome("Status", 0, 0, none)
     # The register's upper half is not the `int`'s.
     outcome("Status", 7 << 32, 0, none)
-    for kind, returned in (("Object", 0), ("Iterator", 0), ("Status", 0xffffffff)):
+    for returned, truth in ((0, False), (1, True), (7 << 32, False), (7 << 32 | 1, True)):
+        outcome("Truth", returned, 0, {"outcome": "return", "result": truth})
+    for returned in (0, 7, 2**40, -2):
+        outcome("Size", returned & (2**64 - 1), 0, {"outcome": "return", "result": returned})
+    raising = (("Object", 0), ("Iterator", 0), ("Status", 0xffffffff), ("Truth", 0xffffffff), ("Size", 2**64 - 1))
+    for kind, returned in raising:
         e = Custom(u"raised", [1])
         truth = dict(exception_args(e.args, 0), object=name_of(Custom), id=ident(e))
         outcome(kind, returned, thread_state(offsets, Custom, e), {"outcome": "raise", "exception": truth})
-    outcome("Object", 0, 0, {"outcome": "raise", "exception": {"object": "?"}})
+        outcome(kind, returned, 0, {"outcome": "raise", "exception": {"object": "?"}})
+    exhausted = {"outcome": "raise", "exception": {"object": name_of(StopIteration), "args": []}}
+    outcome("Iterator", 0, thread_state(offsets, None, None), exhausted)
     if offsets[0] < 0:
         return
     for given, args in ((None, ()), (u"one", (u"one",)), ((1, u"two"), (1, u"two")), (5, (5,))):

@@ -221,10 +221,16 @@ pub fn begin_return<M: Memory>(
         slot.push(Cursor::pointers(0, 0, 2, 0).opened(Tag::Raised, 0));
         return Outcome::Raised;
     }
-    if return_kind == ReturnKind::Iterator as u8 && !is_raising(target, memory, tstate) {
-        let ty = target.known.stop_iteration;
-        slot.push(Cursor::pointers(ty, 0, 2, 0).opened(Tag::Raised, 0));
-        return Outcome::Raised;
+    if return_kind == ReturnKind::Iterator as u8 {
+        let instead = match is_raising(target, memory, tstate) {
+            Some(true) => None,
+            Some(false) => Some(Cursor::pointers(target.known.stop_iteration, 0, 2, 0)),
+            None => Some(Cursor::unreadable(tstate, 2)),
+        };
+        if let Some(cursor) = instead {
+            slot.push(cursor.opened(Tag::Raised, 0));
+            return Outcome::Raised;
+        }
     }
     let o = &target.offsets;
     slot.push(Cursor::sequence(at(tstate, o.current_exception), 1, 0));
@@ -237,17 +243,16 @@ pub fn begin_return<M: Memory>(
     Outcome::Raised
 }
 
-/// Has the thread an exception? What cannot be read is taken for one, and shown as unreadable. Up to
-/// 3.11 the type tells: the value may be missing.
+/// Has the thread an exception? Up to 3.11 the type tells: the value may be missing.
 #[inline(always)]
-fn is_raising<M: Memory>(target: &Target, memory: &mut M, tstate: u64) -> bool {
+fn is_raising<M: Memory>(target: &Target, memory: &mut M, tstate: u64) -> Option<bool> {
     let o = &target.offsets;
     let tells = if o.curexc_type == ABSENT {
         o.current_exception
     } else {
         o.curexc_type
     };
-    memory.field(tstate, tells) != Some(0)
+    Some(memory.field(tstate, tells)? != 0)
 }
 
 #[inline(always)]

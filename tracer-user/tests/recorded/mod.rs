@@ -279,6 +279,14 @@ impl Names for Known {
     }
 }
 
+const RETURN_KINDS: [ReturnKind; 5] = [
+    ReturnKind::Object,
+    ReturnKind::Status,
+    ReturnKind::Iterator,
+    ReturnKind::Truth,
+    ReturnKind::Size,
+];
+
 /// Makes the record of a root in the slot, as the kernel half does; `before` sees the slot before
 /// each step.
 pub fn encode<M: Memory>(
@@ -298,7 +306,7 @@ pub fn encode<M: Memory>(
             KIND_RETURN
         }
         Start::Outcome { kind, value, tstate } => {
-            let kind = [ReturnKind::Object, ReturnKind::Status, ReturnKind::Iterator]
+            let kind = RETURN_KINDS
                 .into_iter()
                 .find(|known| format!("{known:?}") == *kind)
                 .expect("a kind of return value");
