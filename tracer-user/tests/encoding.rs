@@ -7,14 +7,14 @@ mod recorded;
 
 use std::{fs, path::PathBuf};
 
-use recorded::{Recording, encode, event, host::ByRead, known_by_name, line};
+use recorded::{Recording, Start, encode, event, host::ByRead, known_by_name, line};
 use tracer_common::{
     encode::Slot,
     wire::{FLAG_FRAME_FAULT, RecordHeader},
 };
 use tracer_user::decode::record::Record;
 
-/// Faults injected into the making of one record at most.
+/// Reads of one record that are made to fail, at most; of frames it is every read.
 const MOST_FAULTS: usize = 12;
 
 /// Every recording and its name.
@@ -189,7 +189,11 @@ fn faults_are_marked_and_spoil_nothing_else() {
         let mut injected = 0;
         for root in 0..recording.roots.len() {
             let Run { reads, steps, .. } = run(&mut whole, &recording, root, None);
-            for at in (0..reads).step_by(reads.div_ceil(MOST_FAULTS).max(1)) {
+            let stride = match recording.roots[root].start {
+                Start::Frames(_) => 1,
+                _ => reads.div_ceil(MOST_FAULTS).max(1),
+            };
+            for at in (0..reads).step_by(stride) {
                 for fault in [Fault::One(at), Fault::From(at), Fault::Garbage(at)] {
                     injected += 1;
                     let result = faulty(&mut slot, &mut recording, root, fault, &whole, &steps);
