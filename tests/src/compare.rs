@@ -57,8 +57,7 @@ impl Tally {
         if event["stack"][0]["line"] != truth["stack"][0]["line"] {
             self.line_mismatches += 1;
         }
-        let known = without(event, &NOT_COMPARED);
-        let truth = without(truth, &ONLY_IN_TRUTH);
+        let (known, truth) = known(event, truth);
         if !same(&known, &truth) {
             let difference = difference("", &known, &truth).unwrap_or_default();
             self.differs(format!("call {i}: {difference}\n event {known}\n truth {truth}"));
@@ -87,8 +86,13 @@ pub fn calls(events: &[Value]) -> Vec<Value> {
     calls
 }
 
+/// An event and the truth about it with those fields only that both have.
+pub fn known(event: &Value, truth: &Value) -> (Value, Value) {
+    (without(event, &NOT_COMPARED), without(truth, &ONLY_IN_TRUTH))
+}
+
 /// The event without some of its fields.
-pub fn without(event: &Value, fields: &[&str]) -> Value {
+fn without(event: &Value, fields: &[&str]) -> Value {
     let mut event = event.clone();
     if let Some(object) = event.as_object_mut() {
         for field in fields {

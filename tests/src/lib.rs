@@ -5,6 +5,7 @@
 
 mod breakpoints;
 mod compare;
+mod cut;
 mod json;
 mod program;
 #[path = "../../tracer-user/tests/pythons/mod.rs"]
@@ -12,7 +13,8 @@ pub mod pythons;
 mod tracer;
 
 pub use breakpoints::{assert_no_breakpoints, differences};
-pub use compare::{Tally, assert_same, calls, compare};
+pub use compare::{Tally, assert_same, calls, compare, known};
+pub use cut::assert_beginning;
 pub use json::parse;
 pub use program::Program;
 pub use tracer::{Trace, Tracer, binary};

@@ -1,7 +1,7 @@
 //! Whole events against what the traced program wrote down itself.
 
 use serde_json::{Value, json};
-use tests::{Program, Trace, Tracer, assert_same, calls, interpreters};
+use tests::{Program, Trace, Tracer, assert_beginning, assert_same, calls, interpreters, known};
 
 /// Functions that only `truth.call` calls in the programs.
 const FUNCTIONS: [&str; 19] = [
@@ -26,8 +26,16 @@ const FUNCTIONS: [&str; 19] = [
     "*.unicode.encode",
 ];
 
-/// The calls of functions under test made by `truth.call` itself.
-fn traced(program: &str, stack_function: &str) {
+/// The calls that `truth.call` makes.
+fn own_calls(events: &[Value]) -> Vec<Value> {
+    calls(events)
+        .into_iter()
+        .filter(|call| call["stack"][0]["function"] == "call")
+        .collect()
+}
+
+/// Compares all calls that a program makes by `truth.call`.
+fn traced(program: &str) {
     for python in interpreters() {
         let mut program = Program::start(&python, program);
         let mut args = vec!["-e", "none"];
@@ -37,10 +45,7 @@ fn traced(program: &str, stack_function: &str) {
         let tracer = Tracer::attach(&program, &args);
         let truth = program.run();
         let trace = tracer.stop();
-        let calls: Vec<Value> = calls(&trace.events)
-            .into_iter()
-            .filter(|call| call["stack"][0]["function"] == stack_function)
-            .collect();
+        let calls = own_calls(&trace.events);
         assert_same(&calls, &truth);
         assert_eq!(trace.summary["lost"], 0);
         assert_eq!(trace.summary["faults"], 0);
@@ -50,12 +55,77 @@ fn traced(program: &str, stack_function: &str) {
 
 #[test]
 fn values_are_those_at_the_moment_of_the_call() {
-    traced("values.py", "call");
+    traced("values.py");
+}
+
+#[test]
+fn one_object_has_one_id_and_an_id_is_good_as_long_as_its_object() {
+    for python in interpreters() {
+        let mut program = Program::start(&python, "identity.py");
+        let functions = [
+            "-e",
+            "none",
+            "-f",
+            "*operator.truth",
+            "-f",
+            "*operator.is_",
+            "-f",
+            "*dict.get",
+        ];
+        let tracer = Tracer::attach(&program, &functions);
+        let truth = program.run();
+        let trace = tracer.stop();
+        let calls = own_calls(&trace.events);
+        assert_same(&calls, &truth);
+        let id = &calls[0]["args"][0]["id"];
+        let others = [
+            &calls[1]["args"][0]["dict"][0][1],
+            &calls[1]["args"][1],
+            &calls[2]["result"],
+            &calls[3]["args"][0]["tuple"][0],
+            &calls[3]["args"][0]["tuple"][1],
+            &calls[3]["args"][1]["list"][0]["dict"][0][1],
+        ];
+        for other in others {
+            assert_eq!(&other["id"], id);
+            assert_eq!(other["list"], json!([1, 2]), "as it was at that call");
+        }
+        assert!(program.end());
+    }
+}
+
+#[test]
+fn of_values_beyond_all_limits_the_beginning_is_shown() {
+    for python in interpreters() {
+        let mut program = Program::start(&python, "beyond.py");
+        let functions = [
+            "-e",
+            "none",
+            "-f",
+            "*operator.truth",
+            "-f",
+            "*operator.is_",
+            "-f",
+            "*dict.update",
+        ];
+        let tracer = Tracer::attach(&program, &functions);
+        let truth = program.run();
+        let trace = tracer.stop();
+        let calls = own_calls(&trace.events);
+        assert_eq!(calls.len(), truth.len());
+        for (event, truth) in calls.iter().zip(&truth) {
+            let (event, truth) = known(event, truth);
+            assert_beginning(&event, &truth);
+        }
+        assert!(trace.summary["truncated"].as_u64() > Some(0), "and it is counted");
+        assert_eq!(trace.summary["lost"], 0);
+        assert!(program.end());
+    }
 }
 
 #[test]
 fn results_and_exceptions_are_told_apart() {
-    traced("outcomes.py", "call");
+    traced("outcomes.py");
 }
 
 #[test]

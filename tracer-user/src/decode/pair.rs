@@ -2,7 +2,8 @@
 //!
 //! The two records of a call are known by the stack pointer: a function returns with the stack
 //! pointer 8 bytes (the return address) above what it was at entry. A C stack grows down, so an
-//! entry at or above a pending call's stack pointer tells that the pending call has ended.
+//! entry above a pending call's stack pointer tells that the pending call has ended. One at the same stack
+//! pointer may be a function that the pending call ended with a jump to: then both return at once.
 
 use std::collections::HashMap;
 
@@ -53,7 +54,16 @@ struct Pending {
     parent: Option<u64>,
     shown: bool,
     sp: u64,
+    /// Another function was entered at the same stack pointer, by a jump if all is well.
+    jumped: bool,
     entry: Record,
+}
+
+impl Pending {
+    /// Is over, by an entry there of that site?
+    fn is_over(&self, sp: u64, site: u32) -> bool {
+        self.sp < sp || self.sp == sp && self.entry.header.site == site
+    }
 }
 
 /// Pairs records, fed in ring buffer order.
@@ -98,29 +108,35 @@ impl Pairing {
             .threads
             .entry((entry.header.target, entry.header.tid))
             .or_default();
-        let ended = stack.iter().rev().take_while(|pending| pending.sp <= sp).count();
-        for pending in stack.drain(stack.len() - ended..).rev() {
+        // What jumped elsewhere returns right after what it jumped to.
+        let late = stack.iter().rposition(|pending| !pending.jumped);
+        let late = late.map_or(0, |last| last + 1);
+        let ended = stack
+            .iter()
+            .position(|pending| pending.is_over(sp, entry.header.site));
+        let first = late.min(ended.unwrap_or(stack.len()));
+        for pending in stack.drain(first..).rev() {
             over(pending, End::Unobserved(NOT_RECORDED), out);
+        }
+        if let Some(top) = stack.last_mut() {
+            top.jumped = top.sp == sp && meta.no_return.is_none();
         }
         if stack.len() >= MAX_PENDING {
             over(stack.remove(0), End::Unobserved(NOT_RECORDED), out);
         }
         let site_of = |pending: &Pending| sites.get(pending.entry.header.site as usize);
-        let inside = stack
-            .iter()
-            .any(|pending| site_of(pending).is_some_and(SiteMeta::is_one_act));
+        // Whether it jumped or its return is missing, only the next record tells. So it has nothing inside.
+        let around = || stack.iter().rev().filter(|pending| pending.sp != sp);
+        let inside = around().any(|pending| site_of(pending).is_some_and(SiteMeta::is_one_act));
         let shown = self.nested || meta.named || !inside;
         self.last_id += 1;
-        let parent = stack
-            .iter()
-            .rev()
-            .find(|pending| pending.shown)
-            .map(|pending| pending.id);
+        let parent = around().find(|pending| pending.shown).map(|pending| pending.id);
         let pending = Pending {
             id: self.last_id,
             parent,
             shown,
             sp,
+            jumped: false,
             entry,
         };
         if !shown {

@@ -11,12 +11,12 @@ fn site(effect: &'static str) -> SiteMeta {
         module_len: "module".len(),
         aliases: [].into(),
         effect,
+        wanted: true,
+        deletion: None,
         convention: Convention::NoArgs,
         self_kind: SelfKind::Module,
         return_kind: ReturnKind::Object,
         named: false,
-        wanted: true,
-        deletion: None,
         no_return: None,
         target: &[],
     }
@@ -161,6 +161,36 @@ fn calls_whose_return_is_missing_end_when_the_stack_tells() {
         trace.calls(),
         [ended(3, Some(1), NOT_RECORDED), ended(1, None, "seen")]
     );
+}
+
+#[test]
+fn a_call_that_ends_with_a_jump_returns_with_what_it_jumped_to() {
+    let mut trace = Trace::new(false);
+    trace.enter(OTHER, 1000);
+    trace.enter(NAMED, 900);
+    trace.enter(WRITE, 900);
+    trace.enter(NAMED, 800);
+    trace.leave(NAMED, 800);
+    assert_eq!(trace.calls(), [ended(4, Some(3), "seen")]);
+    trace.leave(WRITE, 900);
+    trace.leave(NAMED, 900);
+    let both = [ended(3, Some(1), "seen"), ended(2, Some(1), "seen")];
+    assert_eq!(trace.calls(), both);
+    trace.leave(OTHER, 1000);
+    assert_eq!(trace.calls(), [ended(1, None, "seen")]);
+}
+
+#[test]
+fn a_missing_return_is_no_jump_once_the_next_call_has_returned() {
+    let mut trace = Trace::new(false);
+    trace.enter(WRITE, 900);
+    trace.enter(PRINT, 900);
+    trace.leave(PRINT, 900);
+    assert_eq!(trace.calls(), [ended(2, None, "seen")]);
+    trace.enter(OTHER, 800);
+    assert_eq!(trace.calls(), [ended(1, None, NOT_RECORDED)]);
+    trace.leave(OTHER, 800);
+    assert_eq!(trace.calls(), [ended(3, None, "seen")]);
 }
 
 #[test]

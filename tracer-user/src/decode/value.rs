@@ -161,6 +161,8 @@ pub struct Arguments<'a> {
     pub kwargs: Vec<(Value<'a>, Value<'a>)>,
     /// Keyword arguments in all.
     pub kwargs_len: u64,
+    /// The record ended before its time: of the last arguments nothing may be known.
+    pub cut: bool,
 }
 
 /// How a call ended.

@@ -121,6 +121,9 @@ fn arguments(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>)
     if arguments.kwargs.len() as u64 != arguments.kwargs_len {
         push!(out, ",\"kwargs_len\":{}", arguments.kwargs_len);
     }
+    if arguments.cut {
+        out.extend_from_slice(b",\"cut\":true");
+    }
 }
 
 /// The name of a keyword argument: a string, or of a subclass of it.

@@ -145,7 +145,7 @@ fn arguments(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>)
         out.push(b'=');
         repr::value(value, names, out);
     }
-    if arguments.kwargs.len() as u64 != arguments.kwargs_len {
+    if arguments.kwargs.len() as u64 != arguments.kwargs_len || arguments.cut {
         comma.next(out);
         out.extend_from_slice(b"...");
     }

@@ -14,7 +14,7 @@ use crate::target::{Traced, Wanted};
 /// Prints what can be traced in a process.
 pub fn functions(pid: u32, glob: Option<&str>) -> anyhow::Result<()> {
     let wanted = Wanted {
-        effects: Selection::default(),
+        effects: Selection::parse("none")?,
         functions: Functions::parse(&[glob.unwrap_or("*").to_owned()]).map_err(crate::Usage::from)?,
     };
     let traced = Traced::find(pid, &wanted)?;

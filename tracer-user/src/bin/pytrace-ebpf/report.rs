@@ -6,7 +6,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use tracer_common::{counters::SiteCounters, wire::FrameRecord};
+use tracer_common::{
+    counters::SiteCounters,
+    wire::{FLAG_CUT, FrameRecord},
+};
 use tracer_user::{
     decode::{
         linetable::Lines,
@@ -116,6 +119,7 @@ impl<N: Names> Reporter<N> {
             return;
         };
         let mut arguments = arguments(call.entry.values());
+        arguments.cut = header.flags & FLAG_CUT != 0;
         let mut names = TypeNames {
             names: &mut self.names,
             target: header.target,
