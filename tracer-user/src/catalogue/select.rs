@@ -363,7 +363,7 @@ mod tests {
     fn the_listing_has_every_function() {
         let mut text = String::new();
         write_groups(&mut text).expect("writes to a string");
-        for effect in EFFECTS {
+        for effect in EFFECTS.iter() {
             assert!(text.contains(effect.names[0]), "{}", effect.names[0]);
         }
         assert!(text.starts_with("file (world): "));
