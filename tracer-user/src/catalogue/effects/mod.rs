@@ -3,6 +3,7 @@
 //! [`EFFECTS`] is the one table; [`GROUPS`] says what the first half of an effect's name means, and
 //! whether it belongs to the default selection, `world`.
 
+pub mod audit;
 mod tables;
 
 use std::collections::HashMap;
