@@ -105,6 +105,9 @@ pub struct OutputArgs {
     /// Only calls at least that long: `5ms`, `100us`, `1s`
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     pub min_duration: Option<Duration>,
+    /// Passwords, tokens and keys as they are; they are masked otherwise
+    #[arg(long)]
+    pub show_secrets: bool,
     /// Also the traced calls that happen inside another traced call's work
     #[arg(long)]
     pub nested: bool,

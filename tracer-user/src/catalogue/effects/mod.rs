@@ -4,6 +4,7 @@
 //! whether it belongs to the default selection, `world`.
 
 pub mod audit;
+pub mod secrets;
 mod tables;
 
 use std::collections::HashMap;
