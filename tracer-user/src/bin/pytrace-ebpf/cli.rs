@@ -32,7 +32,11 @@ pub enum Command {
         glob: Option<String>,
     },
     /// The catalogue of effects
-    Effects,
+    Effects {
+        /// As the reference page, docs/effects.md
+        #[arg(long, hide = true)]
+        markdown: bool,
+    },
     /// What this kernel and a process allow, what not, and the remedy
     Doctor {
         /// Process to look at

@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     logging::start(cli.trace.verbose);
     let result = match &cli.command {
         Some(Command::Functions { pid, glob }) => commands::functions(*pid, glob.as_deref()),
-        Some(Command::Effects) => commands::effects(),
+        Some(Command::Effects { markdown }) => commands::effects(*markdown),
         Some(Command::Doctor { pid }) => commands::doctor(*pid),
         None if !cli.trace.pids.is_empty() => trace::run(&cli.trace),
         None => Cli::command()
