@@ -31,9 +31,9 @@ fn acts_that_raise_audit_events_are_seen_too() {
     }
 }
 
-/// The events of `secrets.py`, as text.
+/// The events of `use_secrets.py`, as text.
 fn secrets(python: &std::path::Path, options: &[&str]) -> String {
-    let mut program = Program::start(python, "secrets.py");
+    let mut program = Program::start(python, "use_secrets.py");
     let wide = ["-f", "_hashlib.pbkdf2_hmac", "--nested", "--max-items", "64"];
     let tracer = Tracer::attach(&program, &[&wide, options].concat());
     program.run();
@@ -58,5 +58,89 @@ fn secrets_are_masked_unless_somebody_asks_for_them() {
         assert!(masked.contains("postgres://user:***@host/db"));
         let shown = secrets(&python, &["--show-secrets"]);
         assert!(shown.contains("postgres://user:hunter2@host/db") && !shown.contains("\"masked\""));
+    }
+}
+
+/// What each driver is seen to do.
+const DRIVERS: &[(&str, &[(&str, &str)])] = &[
+    (
+        "lxml.etree",
+        &[
+            ("lxml.etree.fromstring", "memory.parse"),
+            ("lxml.etree._ElementTree.write", "file.write"),
+            ("lxml.etree.parse", "file.read"),
+        ],
+    ),
+    (
+        "numpy",
+        &[
+            ("numpy.ndarray.tofile", "file.write"),
+            ("numpy.fromfile", "file.read"),
+        ],
+    ),
+    (
+        "orjson",
+        &[
+            ("orjson.dumps", "memory.serialize"),
+            ("orjson.loads", "memory.parse"),
+        ],
+    ),
+    ("psycopg2", &[("psycopg2._psycopg._connect", "db.connect")]),
+    ("psycopg", &[("psycopg_binary._psycopg.connect", "db.connect")]),
+    (
+        "hiredis",
+        &[
+            ("hiredis.hiredis.pack_command", "db.execute"),
+            ("hiredis.Reader.gets", "db.fetch"),
+        ],
+    ),
+    (
+        "bson._cbson",
+        &[
+            ("bson._cbson._dict_to_bson", "memory.serialize"),
+            ("bson._cbson._bson_to_dict", "memory.parse"),
+        ],
+    ),
+    (
+        "uvloop",
+        &[
+            ("uvloop.loop.UVStream.write", "net.send"),
+            ("uvloop.loop.Loop.create_connection", "net.connect"),
+            ("uvloop.loop.Loop.create_server", "net.listen"),
+        ],
+    ),
+];
+
+#[test]
+fn drivers_are_recognised_where_they_are_installed() {
+    let mut used = BTreeSet::new();
+    for python in interpreters() {
+        let mut program = Program::start(&python, "drivers.py");
+        let tracer = Tracer::attach(
+            &program,
+            &["-e", "world,memory.parse,memory.serialize", "--nested"],
+        );
+        let have = program.run();
+        let trace = tracer.stop();
+        assert!(program.end());
+        let calls = calls(&trace.events);
+        for (driver, functions) in DRIVERS
+            .iter()
+            .filter(|(name, _)| have.iter().any(|have| have == name))
+        {
+            used.insert(*driver);
+            for (function, effect) in *functions {
+                let seen = calls
+                    .iter()
+                    .any(|call| call["function"] == *function && call["effect"] == *effect);
+                assert!(seen, "{}: {function} was not seen", trace.python());
+            }
+        }
+        let leak = calls.iter().find(|call| call.to_string().contains("hunter2"));
+        assert_eq!(leak, None);
+    }
+    println!("drivers used: {used:?}");
+    for (driver, _) in DRIVERS.iter().filter(|(driver, _)| !used.contains(driver)) {
+        println!("SKIPPED: no interpreter here has {driver}");
     }
 }

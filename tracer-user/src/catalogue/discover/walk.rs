@@ -27,6 +27,9 @@ const MAX_NAME_BYTES: usize = 64 * 1024 * 1024;
 /// Objects between two looks at the clock.
 const CLOCK_EVERY: usize = 1024;
 
+/// The type of Cython's functions, by name.
+const CYTHON_FUNCTION: &str = "cython_function_or_method";
+
 /// What an object is to the walk, by its type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -34,6 +37,8 @@ enum Kind {
     Type,
     /// `builtin_function_or_method`, also with a defining class.
     Function,
+    /// Cython's own type of functions.
+    CythonFunction,
     /// A method descriptor.
     Method,
     /// A wrapper descriptor.
@@ -107,7 +112,7 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
                 break;
             }
             match work {
-                Work::Module(dict, name) => self.namespace(dict, |_| Some(name.to_string())),
+                Work::Module(dict, name) => self.namespace(dict, None, |_| Some(name.to_string())),
                 Work::Type(ty) => self.type_object(ty),
             }
         }
@@ -144,9 +149,9 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
         }
     }
 
-    /// Looks at every value of a dict. `owner` gives the name of its module or type once a
-    /// function is found there.
-    fn namespace(&mut self, dict: u64, owner: impl Fn(&mut Self) -> Option<String>) {
+    /// Looks at every value of a dict, which may be that of a type. `owner` gives the name of its module or
+    /// type once a function is found there.
+    fn namespace(&mut self, dict: u64, ty: Option<u64>, owner: impl Fn(&mut Self) -> Option<String>) {
         let Ok(items) = self.objects.dict(dict) else {
             return;
         };
@@ -165,6 +170,7 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
                     continue;
                 }
                 Kind::Function => self.function(value),
+                Kind::CythonFunction => self.cython_function(value, key, ty),
                 Kind::Method => self.method(value),
                 Kind::Slot => self.slot(value),
                 Kind::Wrapper => self.wrapped(value, MAX_WRAPPERS),
@@ -196,7 +202,9 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
 
     fn type_object(&mut self, ty: u64) {
         if let Ok(dict) = self.objects.type_dict(ty) {
-            self.namespace(dict, |walk| walk.type_name(ty).ok().map(|name| name.to_string()));
+            self.namespace(dict, Some(ty), |walk| {
+                walk.type_name(ty).ok().map(|name| name.to_string())
+            });
         }
         if let Ok(function) = self.fast_constructor(ty) {
             let reached = format!("{}.{}", function.module, function.qualname);
@@ -285,6 +293,12 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
         {
             return Kind::Type;
         }
+        // Each version of Cython has a type of its own, so only the name tells it.
+        if let Ok(name) = self.objects.type_name(ty)
+            && name.qualname == CYTHON_FUNCTION
+        {
+            return Kind::CythonFunction;
+        }
         let tp_base = self.interpreter.layout().offsets.tp_base;
         let mut base = ty;
         for _ in 0..MAX_BASES {
@@ -333,6 +347,27 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
         };
         let found = self.method_def(m_ml, String::new(), name)?;
         self.of_type(found, owner, rank)
+    }
+
+    /// A function made by Cython, under `key` in a module or in the dict of a type. The object begins with a
+    /// `PyCFunctionObject`, and its C function is called as that of one is, but with itself as `self` where it
+    /// is no method (`__Pyx_CyFunction_Init` and `__Pyx_CyFunction_Vectorcall_*`, Cython/Utility/CythonFunction.c,
+    /// 3.0). What does not look so is left out.
+    fn cython_function(&mut self, object: u64, key: u64, ty: Option<u64>) -> Result<Found, ObjectError> {
+        let offsets = &self.interpreter.layout().offsets;
+        let m_ml = self.objects.field(object, offsets.m_ml)?;
+        let m_self = self.objects.field(object, offsets.m_self)?;
+        let m_module = self.objects.field(object, offsets.m_module)?;
+        let name = self.ml_name(m_ml)?;
+        if m_self != object || self.objects.string(key, MAX_NAME)? != name {
+            return Err(ObjectError::Absent("function of Cython there"));
+        }
+        let module = self.objects.string(m_module, MAX_NAME)?;
+        let found = self.method_def(m_ml, module, name)?;
+        match ty {
+            Some(ty) => self.of_type(found, ty, Rank::Definition),
+            None => Ok(found),
+        }
     }
 
     /// A `PyMethodDescrObject`: named after the type that defines it.

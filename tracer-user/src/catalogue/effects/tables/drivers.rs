@@ -1,9 +1,12 @@
 //! Extension modules that others publish and that carry real services' effects. They are recognised where they
-//! are loaded; the names are those that discovery found on psycopg2 2.9, pymongo 4.20, hiredis 3.5, orjson 3.13
-//! and numpy 2.5. Those of mysqlclient are from its sources.
+//! are loaded; the names are those that discovery found on psycopg2 2.9, psycopg 3.3, pymongo 4.20, hiredis 3.5, orjson 3.13
+//! numpy 2.5, lxml 6.1, uvloop 0.23 and gRPC 1.85. Those of mysqlclient are from its sources.
 
 use super::super::Effect;
-use super::parts::{COMMAND, DSN, FILE, NONE, PATH_POSITIONAL, QUERY, SQL, call};
+use super::parts::{
+    ADDRESS, COMMAND, CONNINFO, DATA, DSN, FILE, GIVEN, NONE, PATH_POSITIONAL, QUERY, RPC, RPC_FIRST, SOURCE,
+    SQL, SQL_SECOND, call,
+};
 
 #[rustfmt::skip]
 pub static TABLE: &[Effect] = &[
@@ -81,4 +84,80 @@ pub static TABLE: &[Effect] = &[
     call(&["numpy.ndarray.dump"], "file.write", FILE),
     call(&["numpy.generic.dump"], "file.write", FILE),
     call(&["numpy._core._multiarray_umath._load_from_filelike"], "file.read", NONE),
+
+    // psycopg 3, its binary form
+    call(&["psycopg_binary._psycopg.connect"], "db.connect", CONNINFO),
+    call(&["psycopg_binary.pq.PGconn.exec_"], "db.execute", SQL),
+    call(&["psycopg_binary.pq.PGconn.exec_params"], "db.execute", SQL),
+    call(&["psycopg_binary.pq.PGconn.send_query"], "db.execute", SQL),
+    call(&["psycopg_binary.pq.PGconn.send_query_params"], "db.execute", SQL),
+    call(&["psycopg_binary.pq.PGconn.exec_prepared"], "db.execute", SQL),
+    call(&["psycopg_binary.pq.PGconn.send_query_prepared"], "db.execute", SQL),
+    call(&["psycopg_binary.pq.PGconn.prepare"], "db.prepare", SQL_SECOND),
+    call(&["psycopg_binary.pq.PGconn.send_prepare"], "db.prepare", SQL_SECOND),
+    call(&["psycopg_binary.pq.PGconn.get_result"], "db.fetch", NONE),
+    call(&["psycopg_binary.pq.PGconn.put_copy_data"], "db.execute", NONE).with_data(DATA),
+    call(&["psycopg_binary.pq.PGconn.get_copy_data"], "db.fetch", NONE),
+    call(&["psycopg_binary.pq.PGconn.finish"], "db.close", NONE),
+    call(&["psycopg_binary.pq.PGcancel.cancel"], "db.cancel", NONE),
+    call(&["psycopg_binary.pq.PGcancelConn.start"], "db.cancel", NONE),
+
+    // lxml
+    call(&["lxml.etree.parse"], "file.read", SOURCE),
+    call(&["lxml.etree._ElementTree.parse"], "file.read", SOURCE),
+    call(&["lxml.etree.iterparse.__init__"], "file.open", SOURCE),
+    call(&["lxml.etree._ElementTree.xinclude"], "file.read", NONE),
+    call(&["lxml.etree._ElementTree.write"], "file.write", FILE),
+    call(&["lxml.etree._ElementTree.write_c14n"], "file.write", FILE),
+    call(&["lxml.etree.xmlfile.__init__"], "file.open", PATH_POSITIONAL),
+    call(&["lxml.etree._IncrementalFileWriter.write"], "file.write", NONE).with_data(DATA),
+    call(&["lxml.etree.dump"], "console.print", NONE),
+    call(&["lxml.etree.fromstring"], "memory.parse", NONE),
+    call(&["lxml.etree.XML"], "memory.parse", NONE),
+    call(&["lxml.etree.HTML"], "memory.parse", NONE),
+    call(&["lxml.etree.fromstringlist"], "memory.parse", NONE),
+    call(&["lxml.etree._FeedParser.feed"], "memory.parse", NONE),
+    call(&["lxml.etree.tostring"], "memory.serialize", NONE),
+    call(&["lxml.etree.tounicode"], "memory.serialize", NONE),
+
+    // uvloop; what it receives goes to the protocol without a call of a C function
+    call(&["uvloop.loop.UVStream.write"], "net.send", NONE).with_data(DATA),
+    call(&["uvloop.loop.UVStream.writelines"], "net.send", NONE).with_data(DATA),
+    call(&["uvloop.loop.UDPTransport.sendto"], "net.send", NONE).with_data(DATA),
+    call(&["uvloop.loop.UVStream.write_eof"], "net.shutdown", NONE),
+    call(&["uvloop.loop.UVBaseTransport.close"], "net.close", NONE),
+    call(&["uvloop.loop.UVBaseTransport.abort"], "net.close", NONE),
+    call(&["uvloop.loop.Loop.create_connection"], "net.connect", NONE),
+    call(&["uvloop.loop.Loop.create_unix_connection"], "net.connect", NONE),
+    call(&["uvloop.loop.Loop.create_server"], "net.listen", NONE),
+    call(&["uvloop.loop.Loop.create_unix_server"], "net.listen", NONE),
+    call(&["uvloop.loop.Loop.create_datagram_endpoint"], "net.socket", NONE),
+    call(&["uvloop.loop.Loop.getaddrinfo"], "net.resolve", NONE),
+    call(&["uvloop.loop.Loop.getnameinfo"], "net.resolve", NONE),
+    call(&["uvloop.loop.Loop.sock_connect"], "net.connect", NONE),
+    call(&["uvloop.loop.Loop.sock_accept"], "net.accept", NONE),
+    call(&["uvloop.loop.Loop.sock_recv"], "net.recv", NONE),
+    call(&["uvloop.loop.Loop.sock_recv_into"], "net.recv", NONE),
+    call(&["uvloop.loop.Loop.sock_recvfrom"], "net.recv", NONE),
+    call(&["uvloop.loop.Loop.sock_sendall"], "net.send", NONE),
+    call(&["uvloop.loop.Loop.sock_sendto"], "net.send", NONE),
+    call(&["uvloop.loop.Loop.subprocess_exec"], "process.spawn", NONE),
+    call(&["uvloop.loop.Loop.subprocess_shell"], "process.spawn", NONE),
+    call(&["uvloop.loop.Loop.run_in_executor"], "thread.start", NONE),
+    call(&["uvloop.loop.UVProcessTransport.kill"], "process.kill", NONE),
+    call(&["uvloop.loop.UVProcessTransport.terminate"], "process.kill", NONE),
+    call(&["uvloop.loop.UVProcessTransport.send_signal"], "process.kill", NONE),
+
+    // gRPC
+    call(&["grpc._cython.cygrpc.Channel.integrated_call"], "net.call", RPC),
+    call(&["grpc._cython.cygrpc.Channel.segregated_call"], "net.call", RPC),
+    call(&["grpc._cython.cygrpc.AioChannel.call"], "net.call", RPC_FIRST),
+    call(&["grpc._cython.cygrpc.Channel.close"], "net.close", NONE),
+    call(&["grpc._cython.cygrpc.AioChannel.close"], "net.close", NONE),
+    call(&["grpc._cython.cygrpc.Server.add_http2_port"], "net.bind", ADDRESS),
+    call(&["grpc._cython.cygrpc.AioServer.add_insecure_port"], "net.bind", ADDRESS),
+    call(&["grpc._cython.cygrpc.AioServer.add_secure_port"], "net.bind", ADDRESS),
+    call(&["grpc._cython.cygrpc.Server.start"], "net.listen", NONE),
+    call(&["grpc._cython.cygrpc.SendMessageOperation"], "net.send", NONE).with_data(DATA),
+    call(&["grpc._cython.cygrpc.ReceiveMessageOperation.message"], "net.recv", NONE).with_data(GIVEN),
 ];

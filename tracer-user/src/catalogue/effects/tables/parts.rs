@@ -81,6 +81,11 @@ pub const SOURCE_FILE: Target = &[arg("path", 1, "filename")];
 pub const SPAWNED: Target = &[arg("path", 0, ""), arg("argv", 1, ""), result("pid")];
 pub const SQL: Target = &[arg("sql", 0, "")];
 pub const DSN: Target = &[arg("dsn", 0, "dsn")];
+pub const CONNINFO: Target = &[arg("dsn", 0, "conninfo")];
+pub const RPC: Target = &[arg("method", 1, "method"), arg("host", 2, "host")];
+pub const RPC_FIRST: Target = &[arg("method", 0, "method")];
+pub const SOURCE: Target = &[arg("path", 0, "source")];
+pub const SQL_SECOND: Target = &[arg("sql", 1, "command")];
 pub const QUERY: Target = &[arg("sql", 0, "query")];
 
 /// The first argument is what is written or sent.
