@@ -109,32 +109,6 @@ impl<M: ReadMemory> Walk<'_, M> {
         }
     }
 
-    /// What goes with a function and has no entry of its own in the type's dict.
-    pub(super) fn hidden_slot(&mut self, function: &Found) {
-        if !matches!(function.called, Called::Method(_)) || !function.qualname.ends_with(".__contains__") {
-            return;
-        }
-        // The operator `in` calls the slot, though a method of that name hides its wrapper.
-        let user = &self.interpreter.layout().user;
-        let slot = self
-            .objects
-            .user_field(function.owner, user.tp_as_sequence)
-            .and_then(|methods| self.objects.user_field(methods, user.sq_contains));
-        if let Ok(slot) = slot
-            && slot != 0
-            && slot != function.ml_meth
-        {
-            let found = Found {
-                definition: 0,
-                ml_meth: slot,
-                called: Called::Slot(slots::signature("__contains__", false)),
-                self_kind: SelfKind::Bound,
-                ..function.clone()
-            };
-            self.push(found, format!("{}.{}", function.module, function.qualname));
-        }
-    }
-
     /// What a `staticmethod` or `classmethod` object wraps.
     pub(super) fn wrapped(&mut self, object: u64, depth: usize) -> Result<Found, ObjectError> {
         let callable = self

@@ -172,7 +172,6 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
                 continue;
             };
             if let Ok(key) = self.objects.string(key, MAX_NAME) {
-                self.hidden_slot(&function);
                 self.of_constructor(&function);
                 self.push(function, format!("{owner}.{key}"));
             }
