@@ -17,7 +17,7 @@ pub use compare::{Tally, assert_same, calls, compare, known};
 pub use cut::assert_beginning;
 pub use json::parse;
 pub use program::Program;
-pub use tracer::{Trace, Tracer, binary};
+pub use tracer::{Trace, Tracer, binary, functions};
 
 use std::{
     path::{Path, PathBuf},
