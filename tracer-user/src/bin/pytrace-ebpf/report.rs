@@ -22,7 +22,7 @@ use tracer_user::{
         SiteMeta,
         call::{CallEvent, Frame, Outcome, Raised, TypeNames},
     },
-    sink::{ProcessChange, Sink, SiteSummary, Summary, TargetInfo},
+    sink::{ProcessChange, Sink, SiteSummary, Summary, TargetInfo, totals::Totals},
 };
 
 use crate::cli::{Format, OutputArgs};
@@ -59,6 +59,7 @@ pub struct Reporter<N> {
 impl<N: Names> Reporter<N> {
     pub fn new(sites: Arc<[SiteMeta]>, pids: Vec<u32>, names: N, options: &OutputArgs) -> Self {
         let sink: Box<dyn Sink> = match options.format {
+            format if options.summary => Box::new(Totals::new(format == Format::Json)),
             Format::Text => Box::new(tracer_user::sink::text::Text::default()),
             Format::Json => Box::new(tracer_user::sink::json::Json),
         };
