@@ -202,7 +202,7 @@ fn a_table_counts_the_calls_the_program_made() {
             (&Value::from("total"), &Value::from(0))
         );
         let calls = total["calls"].as_u64().expect("a count");
-        assert_eq!(calls + trace.summary["lost"].as_u64().expect("a count"), 100_000);
+        assert_eq!(calls + trace.summary["lost"].as_u64().expect("a count"), 20_000);
         assert!(
             total["function"]
                 .as_str()
