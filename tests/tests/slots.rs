@@ -35,7 +35,7 @@ const FUNCTIONS: &[&str] = &[
     "builtins.bytearray.__mul__",
     "builtins.list.__eq__",
     "array.array.__contains__",
-    "builtins.set.__contains__",
+    "builtins.str.__contains__",
     "collections.deque.__len__",
     "builtins.tuple.__hash__",
     "builtins.float.__pow__",

@@ -112,6 +112,9 @@ pub struct OutputArgs {
     /// Passwords, tokens and keys as they are; they are masked otherwise
     #[arg(long)]
     pub show_secrets: bool,
+    /// No events: a table at the end (calls, errors, total and mean time, by function)
+    #[arg(short = 'c', long)]
+    pub summary: bool,
     /// Also the traced calls that happen inside another traced call's work
     #[arg(long)]
     pub nested: bool,

@@ -23,7 +23,7 @@ use tracer_user::{
         call::{CallEvent, Frame, Outcome, Raised, TypeNames},
         mask,
     },
-    sink::{ProcessChange, Sink, SiteSummary, Summary, TargetInfo},
+    sink::{ProcessChange, Sink, SiteSummary, Summary, TargetInfo, totals::Totals},
 };
 
 use crate::cli::{Format, OutputArgs};
@@ -61,6 +61,7 @@ pub struct Reporter<N> {
 impl<N: Names> Reporter<N> {
     pub fn new(sites: Arc<[SiteMeta]>, pids: Vec<u32>, names: N, options: &OutputArgs) -> Self {
         let sink: Box<dyn Sink> = match options.format {
+            format if options.summary => Box::new(Totals::new(format == Format::Json)),
             Format::Text => Box::new(tracer_user::sink::text::Text::default()),
             Format::Json => Box::new(tracer_user::sink::json::Json),
         };
