@@ -172,7 +172,7 @@ fn live(options: &OutputArgs, sites: Vec<SiteMeta>, seen: &[u32]) -> String {
     let mut out = Vec::new();
     let sites: Arc<[SiteMeta]> = sites.into();
     let mut pairing = Pairing::new(options.nested);
-    let sink = sink_for(&options, EPOCH);
+    let sink = sink_for(options, EPOCH);
     let names = Process;
     let mut reporter = Reporter::new(Arc::clone(&sites), vec![42], names, options, sink, EPOCH);
     reporter.header(&targets(), &mut out);
@@ -221,7 +221,7 @@ fn recorded(options: &OutputArgs) -> Vec<u8> {
 
 fn replayed(file: &[u8], narrow: Narrow, options: &OutputArgs) -> String {
     let reader = Reader::open(file).expect("a recording");
-    let sink = sink_for(&options, EPOCH);
+    let sink = sink_for(options, EPOCH);
     let mut printed = Vec::new();
     let played = Play::new(reader, narrow, options, sink)
         .run(&mut |chunk| {
@@ -313,7 +313,7 @@ fn a_cut_recording_says_that_it_is_cut() {
     cut.extend([1, 2, 3]);
     let mut printed = Vec::new();
     let options = options();
-    let sink = sink_for(&options, EPOCH);
+    let sink = sink_for(options, EPOCH);
     let played = Play::new(
         Reader::open(&cut[..]).expect("a recording"),
         Narrow::default(),
