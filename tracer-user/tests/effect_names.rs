@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use tracer_user::catalogue::effects::EFFECTS;
+use tracer_user::catalogue::effects::{DRIVERS, EFFECTS, Effect, find};
 
 /// Reads names; writes for each that is there: the name, a tab, and what it calls itself.
 const SCRIPT: &str = r#"
@@ -23,6 +23,8 @@ def own_name(thing):
     if isinstance(thing, type):
         return thing.__module__ + "." + qualname(thing)
     owner = getattr(thing, "__objclass__", None)
+    if owner is None and isinstance(getattr(thing, "__self__", None), type):
+        owner = thing.__self__
     if owner is None:
         return str(thing.__module__) + "." + qualname(thing)
     return owner.__module__ + "." + qualname(owner) + "." + thing.__name__
@@ -36,26 +38,36 @@ def hidden(module, name):
         return type(module.allocate_lock())
     if (module.__name__, name) == ("select", "poll"):
         return type(module.poll())
+    if module.__name__ in ("builtins", "__builtin__") and name in ("code", "function"):
+        return type(hidden.__code__) if name == "code" else type(hidden)
+    if (module.__name__, name) == ("builtins", "lazy_import"):
+        return importlib.import_module("types").LazyImportType
     if (module.__name__, name) == ("_ctypes", "PyCFuncPtr"):
         return module.CFuncPtr
     return None
 
+print("version", sys.version_info[1] if sys.version_info[0] == 3 else 0, sep="\t")
 for name in sys.stdin.read().split():
     path = name.split(".")
     try:
         thing = importlib.import_module(path.pop(0))
-        found = hidden(thing, path[0]) if len(path) > 1 else None
+        found = hidden(thing, path[0])
         if found is not None:
             thing = found
             path.pop(0)
         for part in path:
             thing = getattr(thing, part)
+        # Written in Python there, or what every object has.
+        if type(thing).__name__ in ("function", "instancemethod"):
+            continue
+        if getattr(thing, "__objclass__", None) is object:
+            continue
         print(name, own_name(thing), sep="\t")
     except (ImportError, AttributeError):
         continue
 "#;
 
-/// What the interpreter calls those of `names` that it has.
+/// What the interpreter calls those of `names` that it has; its minor version under `version`.
 fn ask(python: &PathBuf, names: &BTreeSet<&str>) -> BTreeMap<String, String> {
     let mut child = Command::new(python)
         .args(["-E", "-s", "-W", "ignore", "-c", SCRIPT])
@@ -79,6 +91,11 @@ fn ask(python: &PathBuf, names: &BTreeSet<&str>) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// The minor version that a function came with.
+fn since(name: &str) -> Option<u8> {
+    find(name).and_then(|effect| effect.since)
+}
+
 #[test]
 fn every_name_is_the_functions_own_somewhere() {
     let interpreters = pythons::all();
@@ -86,11 +103,30 @@ fn every_name_is_the_functions_own_somewhere() {
         eprintln!("skipped: no interpreter to ask");
         return;
     }
-    let names: BTreeSet<&str> = EFFECTS.iter().flat_map(|effect| effect.names).copied().collect();
+    let pythons_own = |effect: &&Effect| !DRIVERS.contains(effect);
+    let names: BTreeSet<&str> = EFFECTS
+        .iter()
+        .filter(pythons_own)
+        .flat_map(|effect| effect.names)
+        .copied()
+        .collect();
     let mut missing = names.clone();
     let mut other_names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut newest = 0;
     for python in &interpreters {
-        let answers = ask(python, &names);
+        let mut answers = ask(python, &names);
+        let version = answers.remove("version").and_then(|minor| minor.parse().ok());
+        let minor: u8 = version.expect("its version");
+        newest = newest.max(minor);
+        let too_early: Vec<_> = answers
+            .keys()
+            .filter(|name| since(name).is_some_and(|since| minor < since))
+            .collect();
+        assert!(
+            too_early.is_empty(),
+            "{} has {too_early:?} already",
+            python.display()
+        );
         let absent: Vec<_> = names
             .iter()
             .filter(|name| !answers.contains_key(**name))
@@ -109,8 +145,10 @@ fn every_name_is_the_functions_own_somewhere() {
             }
         }
     }
+    // Nobody can be asked about what only a newer version has.
     let wrong: Vec<_> = missing
         .iter()
+        .filter(|name| since(name).is_none_or(|since| since <= newest))
         .map(|name| (name, other_names.get(*name)))
         .collect();
     assert!(

@@ -5,6 +5,7 @@ mod bpf_toolchain;
 mod build;
 mod coverage;
 mod demo;
+mod effects;
 mod layouts;
 #[path = "../../tracer-user/tests/pythons/mod.rs"]
 mod pythons;
@@ -43,6 +44,8 @@ enum Command {
     Bench,
     /// Record the memory that the encoder's tests run over, of every interpreter and of those in PYTRACE_PYTHONS
     Record,
+    /// Write docs/effects.md, the reference page of the catalogue
+    Effects,
     /// Write the object layouts of the interpreters under ~/.pyenv/versions and in PYTRACE_PYTHONS
     Layouts {
         /// Write nothing, fail where a file differs
@@ -66,6 +69,7 @@ fn main() -> anyhow::Result<()> {
             .and_then(|()| build::release())
             .and_then(|()| bench::run()),
         Command::Record => setup::run().and_then(|()| record::run()),
+        Command::Effects => effects::run(),
         Command::Layouts { check } => layouts::run(check),
     }
 }

@@ -1,7 +1,6 @@
 //! Which effects and functions were asked for: `-e` and `-f`.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
@@ -208,62 +207,6 @@ fn is_name(glob: &str) -> bool {
         .all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'))
 }
 
-/// A group as `pytrace-ebpf effects` lists it: each effect with the functions that have it.
-pub struct GroupListing {
-    pub group: &'static effects::Group,
-    pub effects: Vec<(&'static str, Vec<&'static str>)>,
-}
-
-/// The catalogue, by group and effect in the order of the table.
-pub fn groups() -> Vec<GroupListing> {
-    GROUPS
-        .iter()
-        .map(|group| {
-            let mut listed: Vec<(&'static str, Vec<&'static str>)> = Vec::new();
-            for effect in EFFECTS.iter().filter(|effect| effect.group() == group.name) {
-                let at = listed
-                    .iter()
-                    .position(|(name, _)| *name == effect.effect)
-                    .unwrap_or(listed.len());
-                if at == listed.len() {
-                    listed.push((effect.effect, Vec::new()));
-                }
-                listed[at].1.extend(effect.names.first());
-            }
-            for &effect in effects::BYTECODE_EFFECTS {
-                if effects::group_of(effect) == group.name {
-                    listed.push((effect, Vec::new()));
-                }
-            }
-            GroupListing {
-                group,
-                effects: listed,
-            }
-        })
-        .collect()
-}
-
-/// Writes the catalogue for people to read.
-///
-/// # Errors
-///
-/// Those of `out`.
-pub fn write_groups(out: &mut impl fmt::Write) -> fmt::Result {
-    for listing in groups() {
-        let world = if listing.group.world { " (world)" } else { "" };
-        writeln!(out, "{}{world}: {}", listing.group.name, listing.group.doc)?;
-        for (effect, functions) in listing.effects {
-            let functions = if functions.is_empty() {
-                "(bytecodes)".to_owned()
-            } else {
-                functions.join(" ")
-            };
-            writeln!(out, "  {effect:<20} {functions}")?;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -357,15 +300,5 @@ mod tests {
             .map_err(|e| e.to_string())
             .expect_err("a bad glob");
         assert!(said.starts_with("`-f a[b`"), "{said}");
-    }
-
-    #[test]
-    fn the_listing_has_every_function() {
-        let mut text = String::new();
-        write_groups(&mut text).expect("writes to a string");
-        for effect in EFFECTS {
-            assert!(text.contains(effect.names[0]), "{}", effect.names[0]);
-        }
-        assert!(text.starts_with("file (world): "));
     }
 }

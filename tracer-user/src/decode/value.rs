@@ -82,6 +82,15 @@ pub enum Value<'a> {
     Unreadable(u64),
     /// Not captured.
     Cut,
+    /// A secret; or a text, with what was secret in it masked.
+    Masked(Option<MaskedText>),
+}
+
+/// A text whose secrets are masked, and whether there was more of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MaskedText {
+    Str(String, bool),
+    Bytes(Vec<u8>, bool),
 }
 
 /// A `str`: `width` bytes per character in `data`, `len` characters in all.

@@ -1,7 +1,9 @@
 //! Calls with names: what the sinks print.
 
 pub mod call;
+pub mod mask;
 pub mod naming;
+mod secret_text;
 
 use std::sync::Arc;
 

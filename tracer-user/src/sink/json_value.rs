@@ -11,7 +11,7 @@ use super::{
 use crate::{
     decode::{
         int::{self, leading_decimals},
-        value::{BytesKind, SequenceKind, Text, Value},
+        value::{BytesKind, MaskedText, SequenceKind, Text, Value},
     },
     event::call::{ExceptionArgs, TypeNames},
 };
@@ -197,8 +197,25 @@ fn named(value: &Value<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
         }
         Value::Unreadable(address) => push!(out, "{{\"unreadable\":\"{address:#x}\"}}"),
         Value::Null => out.extend_from_slice(b"{\"unreadable\":\"0x0\"}"),
+        Value::Masked(text) => masked(text.as_ref(), out),
         _ => out.extend_from_slice(b"{\"cut\":true}"),
     }
+}
+
+fn masked(text: Option<&MaskedText>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"masked\":true");
+    match text {
+        None => {}
+        Some(MaskedText::Str(text, _)) => {
+            out.extend_from_slice(b",\"str\":");
+            json_text(text, out);
+        }
+        Some(MaskedText::Bytes(data, _)) => push!(out, ",\"bytes\":\"{}\"", STANDARD.encode(data)),
+    }
+    if let Some(MaskedText::Str(_, true) | MaskedText::Bytes(_, true)) = text {
+        out.extend_from_slice(b",\"cut\":true");
+    }
+    out.push(b'}');
 }
 
 /// Appends `{"object":…,"id":…`, left open.

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     decode::{
         int::{self, leading_decimals},
-        value::{BytesKind, SequenceKind, Value},
+        value::{BytesKind, MaskedText, SequenceKind, Value},
     },
     event::call::{ExceptionArgs, TypeNames},
 };
@@ -201,8 +201,25 @@ fn named(value: &Value<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
             self::value(value, names, out);
             out.push(b')');
         }
+        Value::Masked(text) => masked(text.as_ref(), out),
         Value::Unreadable(address) => push!(out, "<unreadable {address:#x}>"),
         _ => out.extend_from_slice(CUT),
+    }
+}
+
+fn masked(text: Option<&MaskedText>, out: &mut Vec<u8>) {
+    match text {
+        None => out.extend_from_slice(b"'***'"),
+        Some(MaskedText::Str(text, _)) => {
+            repr_str(text.chars().map(u32::from).collect::<Vec<_>>().into_iter(), out)
+        }
+        Some(MaskedText::Bytes(data, _)) => {
+            out.push(b'b');
+            repr_bytes(data, out);
+        }
+    }
+    if let Some(MaskedText::Str(_, true) | MaskedText::Bytes(_, true)) = text {
+        out.extend_from_slice(CUT);
     }
 }
 

@@ -32,7 +32,11 @@ pub enum Command {
         glob: Option<String>,
     },
     /// The catalogue of effects
-    Effects,
+    Effects {
+        /// As the reference page, docs/effects.md
+        #[arg(long, hide = true)]
+        markdown: bool,
+    },
     /// Print a recording again, with any filter and format
     Replay(ReplayArgs),
     /// Effects that one recording has and another has not, by function, target and call site
@@ -136,6 +140,9 @@ pub struct OutputArgs {
     /// Only calls at least that long: `5ms`, `100us`, `1s`
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     pub min_duration: Option<Duration>,
+    /// Passwords, tokens and keys as they are; they are masked otherwise
+    #[arg(long)]
+    pub show_secrets: bool,
     /// No events: a table at the end (calls, errors, total and mean time, by function)
     #[arg(short = 'c', long)]
     pub summary: bool,

@@ -5,7 +5,10 @@ use std::io::Write as _;
 use anyhow::bail;
 use tracer_user::{
     attach::{Kernel, KernelOptions},
-    catalogue::select::{self, Functions, Selection},
+    catalogue::{
+        reference,
+        select::{Functions, Selection},
+    },
     sites::Price,
 };
 
@@ -49,9 +52,13 @@ pub fn functions(pid: u32, glob: Option<&str>) -> anyhow::Result<()> {
 }
 
 /// Prints the catalogue.
-pub fn effects() -> anyhow::Result<()> {
+pub fn effects(markdown: bool) -> anyhow::Result<()> {
     let mut text = String::new();
-    select::write_groups(&mut text)?;
+    if markdown {
+        reference::markdown(&mut text)?;
+    } else {
+        reference::text(&mut text)?;
+    }
     let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(())
 }

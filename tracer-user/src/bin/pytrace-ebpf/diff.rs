@@ -98,6 +98,7 @@ fn tally(path: &Path) -> anyhow::Result<Tally> {
         min_duration: None,
         nested: false,
         summary: false,
+        show_secrets: false,
     };
     let sink = Box::new(Counter(Arc::clone(&tally)));
     let play = Play::new(open(path)?, Narrow::default(), &options, sink);

@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     logging::start(cli.trace.verbose);
     let result = match &cli.command {
         Some(Command::Functions { pid, glob }) => commands::functions(*pid, glob.as_deref()),
-        Some(Command::Effects) => commands::effects(),
+        Some(Command::Effects { markdown }) => commands::effects(*markdown),
         Some(Command::Replay(args)) => replay::run(args),
         Some(Command::Diff(args)) => diff::run(args),
         Some(Command::Doctor { pid }) => commands::doctor(*pid),

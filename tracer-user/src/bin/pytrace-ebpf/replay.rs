@@ -269,6 +269,7 @@ fn both(options: &OutputArgs, recorded: &item::Filter) -> OutputArgs {
         min_duration: options.min_duration.max(recorded.min_duration),
         nested: options.nested || recorded.nested,
         summary: options.summary,
+        show_secrets: options.show_secrets,
     }
 }
 

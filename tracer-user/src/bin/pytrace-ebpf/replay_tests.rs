@@ -162,6 +162,7 @@ fn options() -> OutputArgs {
         min_duration: None,
         nested: false,
         summary: false,
+        show_secrets: false,
     }
 }
 
@@ -313,7 +314,7 @@ fn a_cut_recording_says_that_it_is_cut() {
     cut.extend([1, 2, 3]);
     let mut printed = Vec::new();
     let options = options();
-    let sink = sink_for(options, EPOCH);
+    let sink = sink_for(&options, EPOCH);
     let played = Play::new(
         Reader::open(&cut[..]).expect("a recording"),
         Narrow::default(),

@@ -21,6 +21,7 @@ use tracer_user::{
     event::{
         SiteMeta,
         call::{CallEvent, Frame, Outcome, Raised, TypeNames},
+        mask,
     },
     sink::{self, ProcessChange, Sink, SiteSummary, Summary, TargetInfo},
 };
@@ -61,6 +62,7 @@ pub struct Reporter<N> {
     names: N,
     sink: Box<dyn Sink>,
     filter: Filter,
+    show_secrets: bool,
     codes: HashMap<CodeKey, Option<Named>>,
     /// Unix time of `CLOCK_MONOTONIC` 0, nanoseconds.
     epoch_ns: u64,
@@ -90,6 +92,7 @@ impl<N: Names> Reporter<N> {
             names,
             sink,
             filter,
+            show_secrets: options.show_secrets,
             codes: HashMap::new(),
             epoch_ns,
             stack: usize::MAX,
@@ -157,10 +160,13 @@ impl<N: Names> Reporter<N> {
         if !name.wanted {
             return;
         }
-        let outcome = match outcome {
+        let mut outcome = match outcome {
             Outcome::Raised(raised) => Outcome::Raised(raised.without_file_name(&mut names)),
             other => other,
         };
+        if !self.show_secrets {
+            mask::call(&name.function, name.effect, &mut arguments, &mut outcome);
+        }
         let event = CallEvent {
             function: &name.function,
             module_len: name.module_len,

@@ -38,6 +38,32 @@ impl<M: ReadMemory> Walk<'_, M> {
         self.of_type(found, owner, rank)
     }
 
+    /// A function made by Cython, under `key` in a module or in the dict of a type. The object begins with a
+    /// `PyCFunctionObject`, and its C function is called as that of one is, but with itself as `self` where it
+    /// is no method (`__Pyx_CyFunction_Init` and `__Pyx_CyFunction_Vectorcall_*`, Cython/Utility/CythonFunction.c,
+    /// 3.0). What does not look so is left out.
+    pub(super) fn cython_function(
+        &mut self,
+        object: u64,
+        key: u64,
+        ty: Option<u64>,
+    ) -> Result<Found, ObjectError> {
+        let offsets = &self.interpreter.layout().offsets;
+        let m_ml = self.objects.field(object, offsets.m_ml)?;
+        let m_self = self.objects.field(object, offsets.m_self)?;
+        let m_module = self.objects.field(object, offsets.m_module)?;
+        let name = self.ml_name(m_ml)?;
+        if m_self != object || self.objects.string(key, MAX_NAME)? != name {
+            return Err(ObjectError::Absent("function of Cython there"));
+        }
+        let module = self.objects.string(m_module, MAX_NAME)?;
+        let found = self.method_def(m_ml, module, name)?;
+        match ty {
+            Some(ty) => self.of_type(found, ty, Rank::Definition),
+            None => Ok(found),
+        }
+    }
+
     /// A `PyMethodDescrObject`: named after the type that defines it.
     pub(super) fn method(&mut self, object: u64) -> Result<Found, ObjectError> {
         let user = &self.interpreter.layout().user;

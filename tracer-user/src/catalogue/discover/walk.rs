@@ -25,6 +25,9 @@ const MAX_NAME_BYTES: usize = 64 * 1024 * 1024;
 /// Objects between two looks at the clock.
 const CLOCK_EVERY: usize = 1024;
 
+/// The type of Cython's functions, by name.
+const CYTHON_FUNCTION: &str = "cython_function_or_method";
+
 /// What an object is to the walk, by its type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -32,6 +35,8 @@ pub(super) enum Kind {
     Type,
     /// `builtin_function_or_method`, also with a defining class.
     Function,
+    /// Cython's own type of functions.
+    CythonFunction,
     /// A method descriptor.
     Method,
     /// A wrapper descriptor.
@@ -105,7 +110,7 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
                 break;
             }
             match work {
-                Work::Module(dict, name) => self.namespace(dict, |_| Some(name.to_string())),
+                Work::Module(dict, name) => self.namespace(dict, None, |_| Some(name.to_string())),
                 Work::Type(ty) => self.type_object(ty),
             }
         }
@@ -142,9 +147,9 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
         }
     }
 
-    /// Looks at every value of a dict. `owner` gives the name of its module or type once a
-    /// function is found there.
-    fn namespace(&mut self, dict: u64, owner: impl Fn(&mut Self) -> Option<String>) {
+    /// Looks at every value of a dict, which may be that of a type. `owner` gives the name of its module or
+    /// type once a function is found there.
+    fn namespace(&mut self, dict: u64, ty: Option<u64>, owner: impl Fn(&mut Self) -> Option<String>) {
         let Ok(items) = self.objects.dict(dict) else {
             return;
         };
@@ -163,6 +168,7 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
                     continue;
                 }
                 Kind::Function => self.function(value),
+                Kind::CythonFunction => self.cython_function(value, key, ty),
                 Kind::Method => self.method(value),
                 Kind::Slot => self.slot(value),
                 Kind::Wrapper => self.wrapped(value, MAX_WRAPPERS),
@@ -193,7 +199,9 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
 
     fn type_object(&mut self, ty: u64) {
         if let Ok(dict) = self.objects.type_dict(ty) {
-            self.namespace(dict, |walk| walk.type_name(ty).ok().map(|name| name.to_string()));
+            self.namespace(dict, Some(ty), |walk| {
+                walk.type_name(ty).ok().map(|name| name.to_string())
+            });
         }
         if let Ok(function) = self.fast_constructor(ty) {
             let reached = format!("{}.{}", function.module, function.qualname);
@@ -281,6 +289,12 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
             .is_ok_and(|flags| flags & tp_flags::TYPE_SUBCLASS != 0)
         {
             return Kind::Type;
+        }
+        // Each version of Cython has a type of its own, so only the name tells it.
+        if let Ok(name) = self.objects.type_name(ty)
+            && name.qualname == CYTHON_FUNCTION
+        {
+            return Kind::CythonFunction;
         }
         let tp_base = self.interpreter.layout().offsets.tp_base;
         let mut base = ty;

@@ -3,12 +3,14 @@
 //! [`EFFECTS`] is the one table; [`GROUPS`] says what the first half of an effect's name means, and
 //! whether it belongs to the default selection, `world`.
 
-mod table;
+pub mod audit;
+pub mod secrets;
+mod tables;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-pub use table::{EFFECTS, GROUPS};
+pub use tables::{DRIVERS, EFFECTS, GROUPS};
 
 /// Where a part of an event's `target` comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,9 +58,29 @@ pub struct Effect {
     pub leaf: bool,
     /// What the call acts on.
     pub target: &'static [TargetPart],
+    /// Where the bytes or objects are that it writes, sends, reads or receives, if that is known.
+    pub data: Option<From>,
+    /// The first minor version of Python 3 that has it; `None`: it is, or once was, there in 3.13 or older.
+    pub since: Option<u8>,
 }
 
 impl Effect {
+    /// The same, of a function that came with that version.
+    const fn since(self, minor: u8) -> Self {
+        Self {
+            since: Some(minor),
+            ..self
+        }
+    }
+
+    /// The same, with [`Effect::data`].
+    const fn with_data(self, data: From) -> Self {
+        Self {
+            data: Some(data),
+            ..self
+        }
+    }
+
     /// The effect's group: `file` of `file.open`.
     pub fn group(&self) -> &'static str {
         group_of(self.effect)
@@ -111,7 +133,7 @@ mod tests {
 
     #[test]
     fn every_effect_is_in_a_group_and_every_group_is_used() {
-        for effect in EFFECTS {
+        for effect in EFFECTS.iter() {
             assert!(effect.effect.contains('.'), "{effect:?}");
             assert!(group(effect.group()).is_some(), "{effect:?}");
             assert!(!effect.names.is_empty(), "{effect:?}");

@@ -1,0 +1,27 @@
+//! Modules loaded.
+
+use super::super::Effect;
+use super::parts::{MODULE, NONE, call};
+
+#[rustfmt::skip]
+pub static TABLE: &[Effect] = &[
+    call(&["builtins.__import__"], "import.import", MODULE),
+    call(&["_imp.create_dynamic"], "import.load", NONE),
+    call(&["_imp.exec_dynamic"], "import.exec", NONE),
+    call(&["_imp.create_builtin"], "import.load", NONE),
+    call(&["_imp.get_frozen_object"], "import.load", NONE),
+    call(&["__builtin__.reload"], "import.import", NONE),
+    call(&["imp.load_dynamic"], "import.load", NONE),
+    call(&["imp.load_module"], "import.load", MODULE),
+    call(&["imp.load_source"], "import.load", MODULE),
+    call(&["imp.load_compiled"], "import.load", MODULE),
+    call(&["imp.load_package"], "import.load", MODULE),
+    call(&["_imp.exec_builtin"], "import.exec", NONE),
+    call(&["_imp.init_frozen"], "import.load", NONE),
+    call(&["builtins.__lazy_import__"], "import.lazy", MODULE).since(15),
+    call(&["builtins.lazy_import.resolve"], "import.import", NONE).since(15),
+    call(&["imp.init_builtin"], "import.load", MODULE),
+    call(&["imp.init_frozen"], "import.load", MODULE),
+    call(&["imp.find_module"], "import.find", MODULE),
+    call(&["imp.get_frozen_object"], "import.load", MODULE),
+];
