@@ -74,4 +74,13 @@ pub static TABLE: &[Effect] = &[
     call(&["_interpreters.run_string", "_xxsubinterpreters.run_string"], "code.exec", NONE),
     call(&["_interpreters.run_func"], "code.exec", NONE),
     call(&["_interpreters.call"], "code.exec", NONE),
+    call(&["sys.setrecursionlimit"], "code.setting", NONE),
+    call(&["sys.setswitchinterval"], "code.setting", NONE),
+    call(&["sys.setdlopenflags"], "code.setting", NONE),
+    call(&["sys.set_int_max_str_digits"], "code.setting", NONE),
+    call(&["sys.setcheckinterval"], "code.setting", NONE),
+    call(&["sys.set_coroutine_origin_tracking_depth"], "code.setting", NONE),
+    call(&["sys.set_coroutine_wrapper"], "code.hook", NONE),
+    call(&["sys.set_lazy_imports"], "code.setting", NONE).since(15),
+    call(&["sys.set_lazy_imports_filter"], "code.hook", NONE).since(15),
 ];

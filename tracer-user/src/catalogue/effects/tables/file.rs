@@ -188,4 +188,7 @@ pub static TABLE: &[Effect] = &[
     call(&["_remote_debugging.BinaryWriter.write_sample"], "file.write", NONE).since(15),
     call(&["_remote_debugging.BinaryReader.replay"], "file.read", NONE).since(15),
     call(&["_remote_debugging.BinaryWriter.finalize"], "file.close", NONE).since(15),
+    call(&["array.array.tofile"], "file.write", NONE),
+    call(&["array.array.write"], "file.write", NONE),
+    call(&["array.array.read"], "file.read", NONE),
 ];

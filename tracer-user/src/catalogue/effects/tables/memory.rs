@@ -111,4 +111,9 @@ pub static TABLE: &[Effect] = &[
     call(&["_io.BytesIO.truncate"], "memory.write", NONE).with_data(DATA),
     call(&["_io.StringIO.write"], "memory.write", NONE).with_data(DATA),
     call(&["_io.StringIO.truncate"], "memory.write", NONE).with_data(DATA),
+    call(&["_heapq.heappush_max"], "memory.append", NONE).since(14),
+    call(&["_heapq.heappop_max"], "memory.remove", NONE).since(14),
+    call(&["_heapq.heapify_max"], "memory.order", NONE).since(14),
+    call(&["_heapq.heapreplace_max"], "memory.set_item", NONE).since(14),
+    call(&["_heapq.heappushpop_max"], "memory.set_item", NONE).since(14),
 ];
