@@ -10,14 +10,18 @@ mod json;
 mod program;
 #[path = "../../tracer-user/tests/pythons/mod.rs"]
 pub mod pythons;
+mod recording;
 mod tracer;
+mod truth;
 
 pub use breakpoints::{assert_no_breakpoints, differences};
 pub use compare::{Tally, assert_same, calls, compare, known};
 pub use cut::assert_beginning;
 pub use json::parse;
 pub use program::Program;
+pub use recording::{Folder, Printed, Recording, replay, tool};
 pub use tracer::{Trace, Tracer, binary, functions};
+pub use truth::{own_calls, truth_functions};
 
 use std::{
     path::{Path, PathBuf},

@@ -114,7 +114,9 @@ const DRIVERS: &[(&str, &[(&str, &str)])] = &[
 #[test]
 fn drivers_are_recognised_where_they_are_installed() {
     let mut used = BTreeSet::new();
-    for python in interpreters() {
+    // `cargo xtask test` makes an interpreter that has them.
+    let extra = std::env::var_os("PYTRACE_DRIVERS").map(std::path::PathBuf::from);
+    for python in interpreters().into_iter().chain(extra) {
         let mut program = Program::start(&python, "drivers.py");
         let tracer = Tracer::attach(
             &program,
@@ -140,7 +142,7 @@ fn drivers_are_recognised_where_they_are_installed() {
         assert_eq!(leak, None);
     }
     println!("drivers used: {used:?}");
-    for (driver, _) in DRIVERS.iter().filter(|(driver, _)| !used.contains(driver)) {
-        println!("SKIPPED: no interpreter here has {driver}");
+    if used.is_empty() {
+        println!("SKIPPED: no interpreter here has any driver");
     }
 }

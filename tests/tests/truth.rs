@@ -1,51 +1,16 @@
 //! Whole events against what the traced program wrote down itself.
 
 use serde_json::{Value, json};
-use tests::{Program, Trace, Tracer, assert_beginning, assert_same, calls, interpreters, known};
-
-/// Functions that only `truth.call` calls in the programs.
-const FUNCTIONS: [&str; 22] = [
-    "builtins.set.__contains__",
-    "builtins.frozenset.__contains__",
-    "unicodedata.*",
-    "*operator.truth",
-    "*operator.is_",
-    "builtins.list.pop",
-    "builtins.list.remove",
-    "builtins.dict.get",
-    "builtins.dict.pop",
-    "builtins.print",
-    "builtins.max",
-    "posix.getpid",
-    "posix.unlink",
-    "posix.mkdir",
-    "posix.kill",
-    "posix.read",
-    "zlib.decompress",
-    "time.sleep",
-    "builtins.bytes.decode",
-    "*.str.decode",
-    "builtins.str.encode",
-    "*.unicode.encode",
-];
-
-/// The calls that `truth.call` makes.
-fn own_calls(events: &[Value]) -> Vec<Value> {
-    calls(events)
-        .into_iter()
-        .filter(|call| call["stack"][0]["function"] == "call")
-        .collect()
-}
+use tests::{
+    Program, Trace, Tracer, assert_beginning, assert_same, calls, interpreters, known, own_calls,
+    truth_functions,
+};
 
 /// Compares all calls that a program makes by `truth.call`.
 fn traced(program: &str) {
     for python in interpreters() {
         let mut program = Program::start(&python, program);
-        let mut args = vec!["-e", "none"];
-        for function in FUNCTIONS {
-            args.extend(["-f", function]);
-        }
-        let tracer = Tracer::attach(&program, &args);
+        let tracer = Tracer::attach(&program, &truth_functions());
         let truth = program.run();
         let trace = tracer.stop();
         let calls = own_calls(&trace.events);

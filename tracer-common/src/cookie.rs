@@ -94,6 +94,11 @@ pub enum SelfKind {
     Type = 2,
 }
 
+impl SelfKind {
+    /// All kinds, in numeric order.
+    pub const ALL: [Self; 3] = [Self::Module, Self::Bound, Self::Type];
+}
+
 /// What the C function returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -109,6 +114,17 @@ pub enum ReturnKind {
     Truth = 3,
     /// `Py_ssize_t` or `Py_hash_t`; -1 means an exception is set, the Python-level result is an `int`.
     Size = 4,
+}
+
+impl ReturnKind {
+    /// All kinds, in numeric order.
+    pub const ALL: [Self; 5] = [
+        Self::Object,
+        Self::Status,
+        Self::Iterator,
+        Self::Truth,
+        Self::Size,
+    ];
 }
 
 /// The general-purpose registers in the order of x86-64's own encoding; 4 bits each.

@@ -2,6 +2,8 @@
 //!
 //! pid → [`process`] → [`cpython`] → [`catalogue`] → [`sites`] → [`attach`] ⇒ kernel ⇒
 //! [`decode`] (wire record → values, entry and return paired) → [`event`] → [`sink`].
+//!
+//! A [`recording`] keeps what comes out of the kernel, and enters again at [`decode`].
 
 pub mod attach;
 pub mod catalogue;
@@ -9,5 +11,6 @@ pub mod cpython;
 pub mod decode;
 pub mod event;
 pub mod process;
+pub mod recording;
 pub mod sink;
 pub mod sites;

@@ -5,6 +5,7 @@ mod bpf_toolchain;
 mod build;
 mod coverage;
 mod demo;
+mod drivers;
 mod effects;
 mod layouts;
 #[path = "../../tracer-user/tests/pythons/mod.rs"]

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use crate::{bpf_toolchain, build, coverage, layouts, pythons, shell};
+use crate::{bpf_toolchain, build, coverage, drivers, layouts, pythons, shell};
 
 /// What the test runners said.
 #[derive(Default)]
@@ -78,6 +78,9 @@ fn e2e_command(filter: Option<&str>) -> Command {
     // What ran is printed by the tests themselves.
     command.args(["--nocapture"]).args(filter);
     command.env("PYTRACE_BIN", build::binary());
+    if let Some(python) = drivers::python() {
+        command.env("PYTRACE_DRIVERS", python);
+    }
     command
 }
 

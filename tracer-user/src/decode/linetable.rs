@@ -1,7 +1,9 @@
 //! Line tables: from an instruction to its line. CPython wrote them in four formats.
 
+use serde::{Deserialize, Serialize};
+
 /// How a code object says which line an instruction belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LineFormat {
     /// `co_lnotab` of 2.7: pairs of bytes, address and line increments, none of them negative
     /// (Objects/lnotab_notes.txt).

@@ -5,4 +5,5 @@ pub mod linetable;
 pub mod names;
 pub mod pair;
 pub mod record;
+pub mod refs;
 pub mod value;

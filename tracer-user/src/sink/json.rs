@@ -93,11 +93,15 @@ impl Sink for Json {
         line["lost_returns"] = summary.lost_returns.into();
         line["inner"] = summary.inner.into();
         line["sites"] = sites.into();
+        if summary.cut {
+            line["cut"] = true.into();
+        }
         push!(out, "{line}\n");
     }
 }
 
-fn arguments(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+/// Appends `,"self":…,"args":…,"kwargs":…`.
+pub(super) fn arguments(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
     let arguments = &call.arguments;
     if let Some(self_) = &arguments.self_ {
         out.extend_from_slice(b",\"self\":");
@@ -135,7 +139,8 @@ fn keyword(key: &Value<'_>, out: &mut Vec<u8>) {
     }
 }
 
-fn outcome(outcome: &Outcome<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+/// Appends `,"outcome":…` and what belongs to it.
+pub(super) fn outcome(outcome: &Outcome<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
     match outcome {
         Outcome::Returned(result) => {
             out.extend_from_slice(b",\"outcome\":\"return\",\"result\":");
@@ -157,7 +162,8 @@ fn outcome(outcome: &Outcome<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) 
     }
 }
 
-fn stack(frames: &[Frame], out: &mut Vec<u8>) {
+/// Appends `,"stack":[…]`.
+pub(super) fn stack(frames: &[Frame], out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"stack\":[");
     for (i, frame) in frames.iter().enumerate() {
         if i != 0 {
@@ -176,7 +182,8 @@ fn stack(frames: &[Frame], out: &mut Vec<u8>) {
     out.push(b']');
 }
 
-fn target(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+/// Appends `,"target":{…}`, if there is one.
+pub(super) fn target(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
     let mut first = true;
     for part in call.meta.target {
         let Some(found) = call.part(part.from) else {

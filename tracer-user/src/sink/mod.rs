@@ -8,21 +8,24 @@ macro_rules! push {
     }};
 }
 
+pub mod chrome;
 pub mod escape;
 pub mod json;
 mod json_value;
+pub mod nothing;
 pub mod number;
+pub mod otlp;
 pub mod repr;
 pub mod text;
 pub mod totals;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tracer_common::counters::SiteCounters;
 
 use crate::event::call::{CallEvent, TypeNames};
 
 /// One traced process, for the header.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TargetInfo {
     pub pid: u32,
     pub python: String,
@@ -49,6 +52,8 @@ pub struct Summary {
     pub lost_returns: u64,
     /// Calls that are part of another event.
     pub inner: u64,
+    /// How the trace ended is not known; counters are those of the events that are.
+    pub cut: bool,
     /// Totals over all sites.
     pub totals: SiteCounters,
     /// Sites where anything was lost, cut or unreadable.

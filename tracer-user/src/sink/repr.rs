@@ -158,7 +158,7 @@ fn container(value: &Value<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
 }
 
 /// `Name` of `module.Name`, builtins (also Python 2's) without their module.
-fn short(name: &str) -> &str {
+pub fn short(name: &str) -> &str {
     let builtins = ["builtins.", "__builtin__.", "exceptions."];
     let bare = builtins.iter().find_map(|module| name.strip_prefix(module));
     bare.unwrap_or(name)

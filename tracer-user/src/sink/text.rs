@@ -45,23 +45,7 @@ impl Sink for Text {
         push!(out, " {}/{} ", call.pid, call.tid);
         place(call.stack.first(), out);
         out.extend_from_slice(b"  ");
-        function(call, out);
-        arguments(call, names, out);
-        match &call.outcome {
-            Outcome::Returned(result) => {
-                out.extend_from_slice(b" = ");
-                repr::value(result, names, out);
-            }
-            Outcome::Raised(raised) => {
-                out.extend_from_slice(b" raised ");
-                match raised.ty {
-                    Some(ty) => plain(repr::last_part(&names.of(ty)), out),
-                    None => out.push(b'?'),
-                }
-                repr::raised(&raised.args, names, out);
-            }
-            Outcome::Unobserved(why) => push!(out, " = ? ({why})"),
-        }
+        act(call, names, out);
         if let Some(ns) = call.duration_ns {
             out.extend_from_slice(b" <");
             duration(ns, out);
@@ -106,18 +90,60 @@ impl Text {
     }
 }
 
+/// Appends the call and its outcome: `open('/x', 'a') = <_io.TextIOWrapper 0x7f3c>`.
+pub(super) fn act(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+    function(call, out);
+    arguments(call, names, out);
+    match &call.outcome {
+        Outcome::Returned(result) => {
+            out.extend_from_slice(b" = ");
+            repr::value(result, names, out);
+        }
+        Outcome::Raised(raised) => {
+            out.extend_from_slice(b" raised ");
+            match raised.ty {
+                Some(ty) => plain(repr::last_part(&names.of(ty)), out),
+                None => out.push(b'?'),
+            }
+            repr::raised(&raised.args, names, out);
+        }
+        Outcome::Unobserved(why) => push!(out, " = ? ({why})"),
+    }
+}
+
 /// `app.py:88 save`, `-` without a Python frame.
 fn place(frame: Option<&Frame>, out: &mut Vec<u8>) {
+    place_in(frame, |file| file.rsplit('/').next().unwrap_or(file), out);
+}
+
+fn place_in(frame: Option<&Frame>, shown: impl Fn(&str) -> &str, out: &mut Vec<u8>) {
     let Some(frame) = frame else { return out.push(b'-') };
     let Some(code) = &frame.code else {
         return out.push(b'?');
     };
-    plain(code.file.rsplit('/').next().unwrap_or(&code.file), out);
+    plain(shown(&code.file), out);
     match frame.line {
         Some(line) => push!(out, ":{line} "),
         None => out.extend_from_slice(b":? "),
     }
     plain(&code.function, out);
+}
+
+/// Appends `path='/tmp/x'`: the parts of the event's target; nothing where it has none.
+pub fn target(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+    let mut comma = Separator(false);
+    for part in call.meta.target {
+        if let Some(value) = call.part(part.from) {
+            comma.next(out);
+            push!(out, "{}=", part.key);
+            repr::value(value, names, out);
+        }
+    }
+}
+
+/// Appends `/srv/app.py:88 save`, `-` without a Python frame.
+pub fn full_place(frame: Option<&Frame>, out: &mut Vec<u8>) {
+    place_in(frame, |file| file, out);
 }
 
 /// Methods without their module, builtins and `open` bare, the rest in full.

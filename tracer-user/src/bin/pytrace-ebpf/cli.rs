@@ -37,6 +37,10 @@ pub enum Command {
         #[arg(long, hide = true)]
         markdown: bool,
     },
+    /// Print a recording again, with any filter and format
+    Replay(ReplayArgs),
+    /// Effects that one recording has and another has not, by function, target and call site
+    Diff(DiffArgs),
     /// What this kernel and a process allow, what not, and the remedy
     Doctor {
         /// Process to look at
@@ -91,13 +95,40 @@ pub struct TraceArgs {
     pub verbose: u8,
 }
 
+/// Options of `replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// A recording, made with `-o FILE.pytrace`
+    pub file: PathBuf,
+    /// Only these of the recorded effects, as if nothing else had been traced
+    #[arg(short, long, value_name = "LIST", allow_hyphen_values = true)]
+    pub effects: Option<String>,
+    /// These recorded functions too; without `-e`, only these; repeatable
+    #[arg(short, long = "function", value_name = "GLOB")]
+    pub functions: Vec<String>,
+    /// Python frames per event, at most as many as were recorded
+    #[arg(long, value_name = "N")]
+    pub stack: Option<u32>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// Options of `diff`.
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// A recording
+    pub a: PathBuf,
+    /// The recording to compare it with
+    pub b: PathBuf,
+}
+
 /// Options of printing, for live events and recordings alike.
 #[derive(Debug, Args)]
 pub struct OutputArgs {
-    /// One line a call, as strace does; or one JSON object a line
+    /// One line a call, as strace does; one JSON object a line; for ui.perfetto.dev; for OpenTelemetry
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
-    /// Write there (created 0600)
+    /// Write there (created 0600); `x.pytrace`: a recording for `replay`
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Stop after this many events
@@ -125,6 +156,10 @@ pub struct OutputArgs {
 pub enum Format {
     Text,
     Json,
+    /// Chrome trace events: opens in ui.perfetto.dev and chrome://tracing
+    Chrome,
+    /// OpenTelemetry logs, as OTLP/JSON
+    Otlp,
 }
 
 /// A time: a number of seconds, or a number with `us`, `ms`, `s`, `m`.

@@ -2,9 +2,11 @@
 
 mod cli;
 mod commands;
+mod diff;
 mod harm;
 mod logging;
 mod output;
+mod replay;
 mod report;
 mod ring;
 mod target;
@@ -19,11 +21,20 @@ use cli::{Cli, Command};
 
 /// An error of usage: exit code 2.
 #[derive(Debug)]
-struct Usage(SelectError);
+struct Usage(String);
 
 impl From<SelectError> for Usage {
     fn from(error: SelectError) -> Self {
-        Self(error)
+        Self(error.to_string())
+    }
+}
+
+impl Usage {
+    fn parquet() -> Self {
+        Self(
+            "Parquet is made of a recording: trace with -o x.pytrace, then replay x.pytrace -o calls.parquet"
+                .into(),
+        )
     }
 }
 
@@ -46,6 +57,8 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Some(Command::Functions { pid, glob }) => commands::functions(*pid, glob.as_deref()),
         Some(Command::Effects { markdown }) => commands::effects(*markdown),
+        Some(Command::Replay(args)) => replay::run(args),
+        Some(Command::Diff(args)) => diff::run(args),
         Some(Command::Doctor { pid }) => commands::doctor(*pid),
         None if !cli.trace.pids.is_empty() => trace::run(&cli.trace),
         None => Cli::command()

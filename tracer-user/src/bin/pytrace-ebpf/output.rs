@@ -9,8 +9,9 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use tokio::sync::mpsc::{self, Receiver, Sender};
+use tracer_user::recording::block::BlockWriter;
 
 /// Chunks waiting to be written at most; each is at most about [`CHUNK`] bytes.
 const QUEUE: usize = 16;
@@ -28,12 +29,14 @@ impl Output {
     pub fn open(path: Option<&Path>) -> anyhow::Result<Self> {
         let to: Box<dyn Write + Send> = match path {
             None => Box::new(io::stdout()),
-            Some(path) if path.extension().is_some_and(|end| end == "pytrace") => {
-                bail!("recordings (.pytrace) are not written yet; give another name for text or JSON")
-            }
             Some(path) => {
                 Box::new(create(path).with_context(|| format!("cannot create {}", path.display()))?)
             }
+        };
+        let to = if is_recording(path) {
+            To::Recording(BlockWriter::new(to)?)
+        } else {
+            To::Plain(to)
         };
         let (queue, chunks) = mpsc::channel(QUEUE);
         let writer = thread::Builder::new()
@@ -47,13 +50,37 @@ impl Output {
         &self.queue
     }
 
-    /// Waits until everything is written.
+    /// Waits until everything is written. That the reader went away is no error.
     pub fn finish(self) -> io::Result<()> {
         drop(self.queue);
-        self.writer
-            .join()
-            .unwrap_or_else(|_| Err(io::Error::other("the writer failed")))
+        let failed = |_| Err(io::Error::other("the writer failed"));
+        match self.writer.join().unwrap_or_else(failed) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            result => result,
+        }
     }
+}
+
+/// Whether the name asks for a recording.
+pub fn is_recording(path: Option<&Path>) -> bool {
+    has_ending(path, "pytrace")
+}
+
+/// Whether the name asks for Parquet.
+pub fn is_parquet(path: Option<&Path>) -> bool {
+    has_ending(path, "parquet")
+}
+
+fn has_ending(path: Option<&Path>, ending: &str) -> bool {
+    path.and_then(Path::extension).is_some_and(|end| end == ending)
+}
+
+/// What the writer does with a chunk.
+enum To {
+    /// Writes it as it is.
+    Plain(Box<dyn Write + Send>),
+    /// Makes blocks of the items that it is.
+    Recording(BlockWriter<Box<dyn Write + Send>>),
 }
 
 /// A new file only its owner may read, or an existing regular one emptied; symbolic links are not followed.
@@ -68,10 +95,12 @@ fn create(path: &Path) -> io::Result<std::fs::File> {
     Ok(file)
 }
 
-fn write_all(mut to: Box<dyn Write + Send>, mut chunks: Receiver<Vec<u8>>) -> io::Result<()> {
+fn write_all(mut to: To, mut chunks: Receiver<Vec<u8>>) -> io::Result<()> {
     while let Some(chunk) = chunks.blocking_recv() {
-        to.write_all(&chunk)?;
-        to.flush()?;
+        match &mut to {
+            To::Plain(to) => to.write_all(&chunk).and_then(|()| to.flush())?,
+            To::Recording(to) => to.write(&chunk)?,
+        }
     }
     Ok(())
 }

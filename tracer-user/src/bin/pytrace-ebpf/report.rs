@@ -23,7 +23,7 @@ use tracer_user::{
         call::{CallEvent, Frame, Outcome, Raised, TypeNames},
         mask,
     },
-    sink::{ProcessChange, Sink, SiteSummary, Summary, TargetInfo, totals::Totals},
+    sink::{self, ProcessChange, Sink, SiteSummary, Summary, TargetInfo},
 };
 
 use crate::cli::{Format, OutputArgs};
@@ -44,6 +44,17 @@ struct Filter {
     max_events: Option<u64>,
 }
 
+/// The sink that the options ask for.
+pub fn sink_for(options: &OutputArgs, epoch_ns: u64) -> Box<dyn Sink> {
+    match options.format {
+        format if options.summary => Box::new(sink::totals::Totals::new(format == Format::Json)),
+        Format::Text => Box::new(sink::text::Text::default()),
+        Format::Json => Box::new(sink::json::Json),
+        Format::Chrome => Box::new(sink::chrome::Chrome::new(epoch_ns)),
+        Format::Otlp => Box::new(sink::otlp::Otlp::default()),
+    }
+}
+
 /// Prints calls into a buffer.
 pub struct Reporter<N> {
     sites: Arc<[SiteMeta]>,
@@ -55,16 +66,21 @@ pub struct Reporter<N> {
     codes: HashMap<CodeKey, Option<Named>>,
     /// Unix time of `CLOCK_MONOTONIC` 0, nanoseconds.
     epoch_ns: u64,
+    /// Frames shown of those that a record has.
+    stack: usize,
     events: u64,
 }
 
 impl<N: Names> Reporter<N> {
-    pub fn new(sites: Arc<[SiteMeta]>, pids: Vec<u32>, names: N, options: &OutputArgs) -> Self {
-        let sink: Box<dyn Sink> = match options.format {
-            format if options.summary => Box::new(Totals::new(format == Format::Json)),
-            Format::Text => Box::new(tracer_user::sink::text::Text::default()),
-            Format::Json => Box::new(tracer_user::sink::json::Json),
-        };
+    /// `sink`: see [`sink_for`]; `epoch_ns`: see [`epoch_ns`].
+    pub fn new(
+        sites: Arc<[SiteMeta]>,
+        pids: Vec<u32>,
+        names: N,
+        options: &OutputArgs,
+        sink: Box<dyn Sink>,
+        epoch_ns: u64,
+    ) -> Self {
         let filter = Filter {
             errors: options.errors,
             min_duration: options.min_duration,
@@ -78,9 +94,20 @@ impl<N: Names> Reporter<N> {
             filter,
             show_secrets: options.show_secrets,
             codes: HashMap::new(),
-            epoch_ns: epoch_ns(),
+            epoch_ns,
+            stack: usize::MAX,
             events: 0,
         }
+    }
+
+    /// Shows the innermost frames only.
+    pub fn limit_stack(&mut self, frames: u32) {
+        self.stack = frames as usize;
+    }
+
+    /// Where the names come from.
+    pub fn names(&mut self) -> &mut N {
+        &mut self.names
     }
 
     /// Writes the header.
@@ -117,6 +144,7 @@ impl<N: Names> Reporter<N> {
         let stack = call
             .entry
             .frames()
+            .take(self.stack)
             .map(|frame| self.frame(header.target, &frame))
             .collect();
         let Some(meta) = self.sites.get(header.site as usize) else {
@@ -183,10 +211,10 @@ impl<N: Names> Reporter<N> {
         }
     }
 
-    /// Writes that a process ended.
-    pub fn exited(&mut self, target: u16, out: &mut Vec<u8>) {
+    /// Writes that a process ended, at that Unix time.
+    pub fn exited(&mut self, target: u16, time_ns: u64, out: &mut Vec<u8>) {
         let pid = self.pids.get(target as usize).copied().unwrap_or(0);
-        self.sink.process(pid, ProcessChange::Exit, now_ns(), out);
+        self.sink.process(pid, ProcessChange::Exit, time_ns, out);
     }
 
     /// Writes that records were lost.
@@ -194,11 +222,18 @@ impl<N: Names> Reporter<N> {
         self.sink.loss(count, since_ns, out);
     }
 
-    /// Writes the summary; also returns it.
-    pub fn summary(&mut self, counters: &[SiteCounters], inner: u64, out: &mut Vec<u8>) -> Summary {
+    /// Writes the summary; also returns it. `cut`: the trace's end is not known; so many records had been lost.
+    pub fn summary(
+        &mut self,
+        counters: &[SiteCounters],
+        inner: u64,
+        cut: Option<u64>,
+        out: &mut Vec<u8>,
+    ) -> Summary {
         let mut summary = Summary {
             events: self.events,
             inner,
+            cut: cut.is_some(),
             ..Summary::default()
         };
         for (site, c) in self.sites.iter().zip(counters) {
@@ -212,6 +247,8 @@ impl<N: Names> Reporter<N> {
                 });
             }
         }
+        summary.totals.hits += cut.unwrap_or(0);
+        summary.totals.dropped += cut.unwrap_or(0);
         summary.lost = summary.totals.dropped;
         summary.lost_returns = summary.totals.return_dropped;
         self.sink.summary(&summary, out);
@@ -247,9 +284,30 @@ pub fn now_ns() -> u64 {
         .map_or(0, |since| since.as_nanos() as u64)
 }
 
-fn epoch_ns() -> u64 {
+/// Unix time of `CLOCK_MONOTONIC` 0, nanoseconds. It moves when the clock is set.
+pub fn epoch_ns() -> u64 {
     let monotonic = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map_or(0, |time| {
         time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
     });
     now_ns().saturating_sub(monotonic)
+}
+
+/// Prints the summary on standard error.
+pub fn print_summary(summary: &Summary) {
+    eprintln!("{}", summary.line());
+    for site in &summary.sites {
+        let c = &site.counters;
+        eprintln!(
+            "pytrace-ebpf:   {}: hits {} delivered {} dropped {} filtered {}; returns {} dropped {}; cut {}, unreadable {}",
+            site.function,
+            c.hits,
+            c.delivered,
+            c.dropped,
+            c.filtered,
+            c.return_hits,
+            c.return_dropped,
+            c.truncated,
+            c.faults
+        );
+    }
 }

@@ -16,28 +16,36 @@ use tracer_user::{
     decode::{pair::Pairing, record::Record},
     event::SiteMeta,
     process::pidfd,
-    sink::{Summary, TargetInfo},
+    recording::{Recorder, item},
+    sink::{TargetInfo, nothing::Nothing},
 };
 
 use crate::{
-    cli::TraceArgs,
+    cli::{OutputArgs, TraceArgs},
     logging,
-    output::{CHUNK, Output},
-    report::{Reporter, now_ns},
+    output::{CHUNK, Output, is_parquet, is_recording},
+    report::{Reporter, epoch_ns, now_ns, print_summary, sink_for},
     ring::Ring,
     target::{Attached, Traced, Wanted, find_all},
 };
 
 /// How long records may wait while the ring buffer is busy. Idle, the kernel wakes the daemon.
 const POLL: Duration = Duration::from_millis(5);
-/// How often losses are looked for.
+/// How often losses are looked for, and a recording's buffer is written.
 const LOSS_CHECK: Duration = Duration::from_millis(250);
 
-const PROCESS_ENDED: &str = "process ended";
-const TRACING_ENDED: &str = "tracing ended";
+/// Bytes of a recording that are written without waiting.
+const FLUSH: usize = 64 * 1024;
+
+/// Why the end of a call was not seen.
+pub const PROCESS_ENDED: &str = "process ended";
+pub const TRACING_ENDED: &str = "tracing ended";
 
 /// Traces until told to stop.
 pub fn run(args: &TraceArgs) -> anyhow::Result<()> {
+    if is_parquet(args.output.output.as_deref()) {
+        return Err(crate::Usage::parquet().into());
+    }
     let wanted = Wanted {
         effects: Selection::parse(&args.effects).map_err(crate::Usage::from)?,
         functions: Functions::parse(&args.functions).map_err(crate::Usage::from)?,
@@ -67,12 +75,7 @@ async fn session(args: &TraceArgs, traced: Vec<Traced>) -> anyhow::Result<()> {
     })?;
     logging::kernel(&mut kernel, args.verbose);
     let mut ring = Ring::new(kernel.take_events()?)?;
-    let limits = CaptureLimits {
-        max_str: args.max_str,
-        max_items: args.max_items,
-        max_depth: args.max_depth,
-        stack: args.stack,
-    };
+    let limits = limits(args);
     let before = Instant::now();
     let attached = attach_all(&traced, &mut kernel, limits)?;
     log::info!("{sites} sites attached in {:?}", before.elapsed());
@@ -96,7 +99,10 @@ async fn session(args: &TraceArgs, traced: Vec<Traced>) -> anyhow::Result<()> {
                     break;
                 }
             }
-            _ = loss_check.tick() => session.check_loss()?,
+            _ = loss_check.tick() => {
+                session.check_loss()?;
+                session.flush_due = true;
+            }
             sent = session.send(), if session.has_output() => sent,
             ready = pause.wait(&ring), if session.has_room() => {
                 ready?;
@@ -108,6 +114,25 @@ async fn session(args: &TraceArgs, traced: Vec<Traced>) -> anyhow::Result<()> {
     Attached::detach(attached);
     log::info!("{sites} sites detached in {:?}", before.elapsed());
     session.finish(&mut ring).await
+}
+
+fn limits(args: &TraceArgs) -> CaptureLimits {
+    CaptureLimits {
+        max_str: args.max_str,
+        max_items: args.max_items,
+        max_depth: args.max_depth,
+        stack: args.stack,
+    }
+}
+
+/// What of a recording is to be shown: what would have been, had it been printed at once.
+pub fn filter(options: &OutputArgs) -> item::Filter {
+    item::Filter {
+        errors: options.errors,
+        min_duration: options.min_duration,
+        max_events: options.max_events,
+        nested: options.nested,
+    }
 }
 
 async fn until(deadline: Option<Instant>) {
@@ -183,8 +208,13 @@ struct Session {
     reporter: Reporter<ProcessNames>,
     infos: Vec<TargetInfo>,
     output: Output,
-    /// Formatted, not yet given to the writer.
+    /// What stands at the start of a recording, if one is made.
+    recording: Option<item::Header>,
+    recorder: Recorder,
+    /// Formatted or recorded, not yet given to the writer.
     buffer: Vec<u8>,
+    /// A recording that has not grown large is written now and then, in blocks worth compressing.
+    flush_due: bool,
     live: usize,
     /// Losses reported, and when that was.
     lost: (u64, u64),
@@ -207,14 +237,29 @@ impl Session {
         }
         let pids = infos.iter().map(|info| info.pid).collect();
         let sites: Arc<[SiteMeta]> = sites.into();
+        let epoch_ns = epoch_ns();
+        let recording = is_recording(args.output.output.as_deref()).then(|| item::Header {
+            tool: concat!("pytrace-ebpf ", env!("CARGO_PKG_VERSION")).to_owned(),
+            epoch_ns,
+            limits: limits(args).into(),
+            filter: filter(&args.output),
+        });
+        let sink = match recording {
+            // The events are counted, and printed by `replay`.
+            Some(_) => Box::new(Nothing),
+            None => sink_for(&args.output, epoch_ns),
+        };
         Self {
             kernel,
             pairing: Pairing::new(args.output.nested),
             sites: Arc::clone(&sites),
-            reporter: Reporter::new(sites, pids, names, &args.output),
+            reporter: Reporter::new(sites, pids, names, &args.output, sink, epoch_ns),
             live: infos.len(),
             infos,
             output,
+            recording,
+            recorder: Recorder::default(),
+            flush_due: false,
             buffer: Vec::with_capacity(CHUNK),
             lost: (0, now_ns()),
         }
@@ -228,6 +273,10 @@ impl Session {
             );
         }
         self.reporter.header(&self.infos, &mut self.buffer);
+        if let Some(header) = self.recording.clone() {
+            Recorder::start(header, &self.infos, &self.sites, &mut self.buffer);
+            self.flush_due = true;
+        }
     }
 
     /// Takes a batch of records.
@@ -254,10 +303,17 @@ impl Session {
             reporter,
             buffer,
             sites,
+            recording,
+            recorder,
             ..
         } = self;
         ring.drain(|bytes| match Record::parse(bytes) {
-            Ok(record) => pairing.feed(record, sites, &mut |call| reporter.call(&call, buffer)),
+            Ok(record) => {
+                if recording.is_some() {
+                    recorder.record(&record, reporter.names(), buffer);
+                }
+                pairing.feed(record, sites, &mut |call| reporter.call(&call, buffer));
+            }
             Err(error) => log::error!("the kernel half sent what is no record: {error}"),
         })
     }
@@ -270,7 +326,11 @@ impl Session {
     /// Notes that a process ended; true when it was the last.
     fn exited(&mut self, target: u16) -> bool {
         self.unobserved(Some(target), PROCESS_ENDED);
-        self.reporter.exited(target, &mut self.buffer);
+        let now = now_ns();
+        self.reporter.exited(target, now, &mut self.buffer);
+        if self.recording.is_some() {
+            Recorder::exit(target, now, &mut self.buffer);
+        }
         self.live -= 1;
         self.live == 0
     }
@@ -290,13 +350,17 @@ impl Session {
         let dropped = self.kernel.dropped()?;
         if dropped > known {
             self.reporter.lost(dropped - known, since, &mut self.buffer);
+            if self.recording.is_some() {
+                Recorder::loss(dropped - known, since, &mut self.buffer);
+            }
         }
         self.lost = (dropped, now_ns());
         Ok(())
     }
 
     fn has_output(&self) -> bool {
-        !self.buffer.is_empty()
+        let waits = self.recording.is_some() && !self.flush_due && self.buffer.len() < FLUSH;
+        !self.buffer.is_empty() && !waits
     }
 
     fn has_room(&self) -> bool {
@@ -312,20 +376,26 @@ impl Session {
     async fn send(&mut self) {
         if let Ok(place) = self.output.queue().reserve().await {
             place.send(std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK)));
+            self.flush_due = false;
         }
     }
 
     /// After detaching: the rest of the records, the summary, the last bytes out.
     async fn finish(mut self, ring: &mut Ring) -> anyhow::Result<()> {
         self.drain_all(ring);
-        self.unobserved(None, TRACING_ENDED);
+        // In the order in which a recording has them.
         self.check_loss()?;
+        self.unobserved(None, TRACING_ENDED);
         let sites = self.sites.len() as u32;
         let counters = (0..sites)
             .map(|site| self.kernel.counters(site))
             .collect::<Result<Vec<_>, _>>()?;
         let inner = self.pairing.counts().inner;
-        let summary = self.reporter.summary(&counters, inner, &mut self.buffer);
+        let summary = self.reporter.summary(&counters, inner, None, &mut self.buffer);
+        if self.recording.is_some() {
+            Recorder::end(&counters, &mut self.buffer);
+        }
+        self.flush_due = true;
         if self.has_output() {
             let mut again = signal(SignalKind::interrupt())?;
             tokio::select! {
@@ -341,28 +411,6 @@ impl Session {
             written = written => written?,
             _ = again.recv() => std::process::exit(crate::INTERRUPTED),
         };
-        match result {
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-            result => result.context("cannot write the output"),
-        }
-    }
-}
-
-fn print_summary(summary: &Summary) {
-    eprintln!("{}", summary.line());
-    for site in &summary.sites {
-        let c = &site.counters;
-        eprintln!(
-            "pytrace-ebpf:   {}: hits {} delivered {} dropped {} filtered {}; returns {} dropped {}; cut {}, unreadable {}",
-            site.function,
-            c.hits,
-            c.delivered,
-            c.dropped,
-            c.filtered,
-            c.return_hits,
-            c.return_dropped,
-            c.truncated,
-            c.faults
-        );
+        result.context("cannot write the output")
     }
 }

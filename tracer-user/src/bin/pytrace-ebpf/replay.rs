@@ -1,0 +1,278 @@
+//! `pytrace-ebpf replay`: prints a recording by the way of live events, with other filters and formats.
+
+use std::{fs::File, io::BufReader, io::Read, mem, path::Path, sync::Arc};
+
+use anyhow::Context as _;
+use tracer_common::{counters::SiteCounters, wire::KIND_ENTRY};
+use tracer_user::{
+    catalogue::select::{Functions, Selection},
+    decode::{pair::Pairing, record::Record},
+    event::SiteMeta,
+    recording::{Happened, Reader, RecordedNames, Torn, item},
+    sink::{Sink, Summary},
+};
+
+use crate::{
+    Usage,
+    cli::{OutputArgs, ReplayArgs},
+    output::{CHUNK, Output, is_parquet, is_recording},
+    report::{Reporter, print_summary, sink_for},
+    trace::{PROCESS_ENDED, TRACING_ENDED},
+};
+
+/// Calls whose end is not in a recording that was not finished.
+const RECORDING_ENDS: &str = "the recording ends";
+/// Bytes read from the file at once.
+const READ: usize = 256 * 1024;
+
+/// A recording of a file.
+pub type FileReader = Reader<BufReader<File>>;
+
+/// Prints a recording.
+pub fn run(args: &ReplayArgs) -> anyhow::Result<()> {
+    let narrow = Narrow::parse(args)?;
+    let path = args.output.output.as_deref();
+    if is_recording(path) {
+        return Err(Usage("replay writes text, JSON or Parquet, not another recording".into()).into());
+    }
+    let reader = open(&args.file)?;
+    let sink = sink(args, reader.header())?;
+    if args
+        .stack
+        .is_some_and(|frames| frames > reader.header().limits.stack)
+    {
+        let recorded = reader.header().limits.stack;
+        eprintln!("pytrace-ebpf: only {recorded} frames per event were recorded (--stack)");
+    }
+    let mut play = Play::new(reader, narrow, &args.output, sink);
+    if let Some(frames) = args.stack {
+        play.reporter.limit_stack(frames);
+    }
+    let output = Output::open(path)?;
+    let played = play.run(&mut |chunk| output.queue().blocking_send(chunk).is_ok());
+    let written = output.finish().context("cannot write the output");
+    let played = played.with_context(|| damaged(&args.file))?;
+    written?;
+    if let Some(torn) = played.torn {
+        print_torn(&args.file, torn);
+    }
+    print_summary(&played.summary);
+    Ok(())
+}
+
+fn damaged(path: &Path) -> String {
+    format!("{} could be read only in part", path.display())
+}
+
+/// Opens a recording and reads it up to its first record.
+pub fn open(path: &Path) -> anyhow::Result<FileReader> {
+    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    Reader::open(BufReader::with_capacity(READ, file))
+        .with_context(|| format!("{} cannot be replayed", path.display()))
+}
+
+/// Says that a recording was not finished.
+pub fn print_torn(path: &Path, torn: Torn) {
+    eprintln!(
+        "pytrace-ebpf: {} was not finished: the tracer was killed, or still writes it; it is whole up to byte {}, {} bytes after that left out",
+        path.display(),
+        torn.offset,
+        torn.bytes
+    );
+}
+
+fn sink(args: &ReplayArgs, header: &item::Header) -> anyhow::Result<Box<dyn Sink>> {
+    if is_parquet(args.output.output.as_deref()) {
+        anyhow::bail!("this pytrace-ebpf was built without Parquet");
+    }
+    Ok(sink_for(&args.output, header.epoch_ns))
+}
+
+/// What of a recording is to be seen: `-e` and `-f`.
+#[derive(Default)]
+pub struct Narrow {
+    effects: Option<Selection>,
+    functions: Option<Functions>,
+}
+
+impl Narrow {
+    fn parse(args: &ReplayArgs) -> Result<Self, Usage> {
+        Ok(Self {
+            effects: args.effects.as_deref().map(Selection::parse).transpose()?,
+            functions: match args.functions.as_slice() {
+                [] => None,
+                globs => Some(Functions::parse(globs)?),
+            },
+        })
+    }
+
+    /// Makes a site what it had been, had only this been asked for; false where it had been none.
+    fn apply(&self, meta: &mut SiteMeta) -> bool {
+        if self.effects.is_none() && self.functions.is_none() {
+            return true;
+        }
+        let functions = self.functions.as_ref();
+        meta.named = functions.is_some_and(|functions| functions.matches(&meta.function, &meta.aliases));
+        let named = meta.named;
+        let wants = |effect| named || self.effects.as_ref().is_some_and(|chosen| chosen.wants(effect));
+        meta.wanted &= wants(meta.effect);
+        if let Some(deletion) = &mut meta.deletion {
+            deletion.wanted &= wants(deletion.effect);
+        }
+        meta.wanted || meta.deletion.is_some_and(|deletion| deletion.wanted)
+    }
+}
+
+/// What was printed.
+pub struct Played {
+    pub summary: Summary,
+    pub torn: Option<Torn>,
+}
+
+/// A recording on its way to a sink.
+pub struct Play<R> {
+    reader: Reader<R>,
+    pub reporter: Reporter<RecordedNames>,
+    pairing: Pairing,
+    sites: Arc<[SiteMeta]>,
+    /// By site: whether it is to be seen.
+    kept: Vec<bool>,
+    /// What was read, by site.
+    counted: Vec<SiteCounters>,
+    lost: u64,
+    buffer: Vec<u8>,
+}
+
+impl<R: Read> Play<R> {
+    /// `options` narrow what the recording was to show.
+    pub fn new(reader: Reader<R>, narrow: Narrow, options: &OutputArgs, sink: Box<dyn Sink>) -> Self {
+        let mut sites = reader.sites().to_vec();
+        let kept: Vec<bool> = sites.iter_mut().map(|meta| narrow.apply(meta)).collect();
+        let sites: Arc<[SiteMeta]> = sites.into();
+        let pids = reader.targets().iter().map(|info| info.pid).collect();
+        let options = both(options, &reader.header().filter);
+        let epoch_ns = reader.header().epoch_ns;
+        let names = RecordedNames::default();
+        Self {
+            reporter: Reporter::new(Arc::clone(&sites), pids, names, &options, sink, epoch_ns),
+            pairing: Pairing::new(options.nested),
+            counted: vec![SiteCounters::default(); sites.len()],
+            reader,
+            sites,
+            kept,
+            lost: 0,
+            buffer: Vec::with_capacity(CHUNK),
+        }
+    }
+
+    /// Plays all of it. `send` takes a chunk, and says whether it wants more.
+    pub fn run(mut self, send: &mut dyn FnMut(Vec<u8>) -> bool) -> anyhow::Result<Played> {
+        self.reporter.header(self.reader.targets(), &mut self.buffer);
+        let played = self.events(send);
+        send(mem::take(&mut self.buffer));
+        played
+    }
+
+    fn events(&mut self, send: &mut dyn FnMut(Vec<u8>) -> bool) -> anyhow::Result<Played> {
+        while let Some(happened) = self.reader.next_event(self.reporter.names())? {
+            match happened {
+                Happened::Record(record) => self.record(record),
+                Happened::Exit(exit) => {
+                    self.unobserved(Some(exit.target), PROCESS_ENDED);
+                    self.reporter.exited(exit.target, exit.time_ns, &mut self.buffer);
+                }
+                Happened::Loss(loss) => {
+                    self.lost += loss.count;
+                    self.reporter.lost(loss.count, loss.since_ns, &mut self.buffer);
+                }
+                Happened::End(counters) => return Ok(self.end(counters)),
+                Happened::Torn(torn) => return Ok(self.torn(torn)),
+            }
+            if self.buffer.len() >= CHUNK && !send(mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK)))
+            {
+                break;
+            }
+        }
+        // The reader of the output went away.
+        Ok(self.end(self.counted.clone()))
+    }
+
+    fn record(&mut self, record: Record) {
+        let site = record.header.site as usize;
+        if !self.kept.get(site).is_some_and(|kept| *kept) {
+            return;
+        }
+        if let Some(count) = self.counted.get_mut(site) {
+            if record.header.kind == KIND_ENTRY {
+                count.hits += 1;
+                count.delivered += 1;
+            } else {
+                count.return_hits += 1;
+                count.return_delivered += 1;
+            }
+        }
+        let Self {
+            pairing,
+            reporter,
+            buffer,
+            sites,
+            ..
+        } = self;
+        pairing.feed(record, sites, &mut |call| reporter.call(&call, buffer));
+    }
+
+    fn unobserved(&mut self, target: Option<u16>, why: &'static str) {
+        let Self {
+            pairing,
+            reporter,
+            buffer,
+            ..
+        } = self;
+        pairing.finish(target, why, &mut |call| reporter.call(&call, buffer));
+    }
+
+    fn end(&mut self, mut counters: Vec<SiteCounters>) -> Played {
+        self.unobserved(None, TRACING_ENDED);
+        for (counters, kept) in counters.iter_mut().zip(&self.kept) {
+            if !kept {
+                *counters = SiteCounters::default();
+            }
+        }
+        let inner = self.pairing.counts().inner;
+        Played {
+            summary: self.reporter.summary(&counters, inner, None, &mut self.buffer),
+            torn: None,
+        }
+    }
+
+    fn torn(&mut self, torn: Torn) -> Played {
+        self.unobserved(None, RECORDING_ENDS);
+        let inner = self.pairing.counts().inner;
+        let lost = Some(self.lost);
+        Played {
+            summary: self
+                .reporter
+                .summary(&self.counted, inner, lost, &mut self.buffer),
+            torn: Some(torn),
+        }
+    }
+}
+
+/// The options that show what both show.
+fn both(options: &OutputArgs, recorded: &item::Filter) -> OutputArgs {
+    let least = |a: Option<u64>, b: Option<u64>| a.into_iter().chain(b).min();
+    OutputArgs {
+        format: options.format,
+        output: None,
+        max_events: least(options.max_events, recorded.max_events),
+        errors: options.errors || recorded.errors,
+        min_duration: options.min_duration.max(recorded.min_duration),
+        nested: options.nested || recorded.nested,
+        summary: options.summary,
+        show_secrets: options.show_secrets,
+    }
+}
+
+#[cfg(test)]
+#[path = "replay_tests.rs"]
+mod tests;

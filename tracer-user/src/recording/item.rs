@@ -1,0 +1,308 @@
+//! Items: what a recording consists of. An item is a word (kind in bits 0..8, length in bits 8..32) and that many
+//! bytes: a wire record as it is, or JSON. JSON takes unknown fields, so a version can learn more without becoming
+//! another one.
+
+use std::time::Duration;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tracer_common::{counters::SiteCounters, target::CaptureLimits};
+
+use super::site::SiteItem;
+use crate::{
+    decode::{linetable::LineFormat, names::Code},
+    sink::TargetInfo,
+};
+
+/// Bytes of an item's first word.
+pub(super) const HEAD: usize = 4;
+/// Bytes of an item at most: room for the largest line table.
+pub(super) const MAX_ITEM: usize = 4 * 1024 * 1024;
+
+/// Declares the items: number, name, and what is in them.
+macro_rules! items {
+    ($($(#[$doc:meta])* $number:literal $name:ident($content:ty),)*) => {
+        /// One item of a recording.
+        #[derive(Debug)]
+        pub enum Item {
+            $($(#[$doc])* $name($content),)*
+            /// 0: a wire record, as it came from the kernel.
+            Record(Bytes),
+        }
+
+        impl Item {
+            /// Appends the item; false where it is too large, then nothing is appended.
+            pub fn append(&self, out: &mut Vec<u8>) -> bool {
+                match self {
+                    $(Self::$name(content) => append_json($number, content, out),)*
+                    Self::Record(record) => append_record(record, out),
+                }
+            }
+
+            fn parse(kind: u8, content: Bytes) -> Result<Self, String> {
+                Ok(match kind {
+                    RECORD => Self::Record(content),
+                    $($number => Self::$name(json(&content)?),)*
+                    _ => return Err(format!("an item of kind {kind} is unknown")),
+                })
+            }
+        }
+    };
+}
+
+const RECORD: u8 = 0;
+
+items! {
+    /// Once, first.
+    1 Header(Header),
+    /// A traced process, before the first record of it.
+    2 Target(TargetItem),
+    /// A site, before its first record. Sites are numbered in their order.
+    3 Site(SiteItem),
+    /// The probes are in.
+    4 Start(()),
+    /// A type, before the first record that has it.
+    5 Type(TypeItem),
+    /// A module of Python 2.
+    6 Module(ModuleItem),
+    /// A code object.
+    7 Code(CodeItem),
+    /// A process ended.
+    8 Exit(Exit),
+    /// Records were lost.
+    9 Loss(Loss),
+    /// Once, last: the counters of the sites that have any.
+    10 End(Vec<SiteCount>),
+}
+
+/// What holds for the whole recording.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Header {
+    /// Name and version of the tool that wrote it.
+    pub tool: String,
+    /// Unix time of `CLOCK_MONOTONIC` 0, nanoseconds: the times of records count from there.
+    pub epoch_ns: u64,
+    pub limits: Limits,
+    pub filter: Filter,
+}
+
+/// How much of values and stacks was captured.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Limits {
+    pub max_str: u32,
+    pub max_items: u32,
+    pub max_depth: u32,
+    pub stack: u32,
+}
+
+impl From<CaptureLimits> for Limits {
+    fn from(limits: CaptureLimits) -> Self {
+        let CaptureLimits {
+            max_str,
+            max_items,
+            max_depth,
+            stack,
+        } = limits;
+        Self {
+            max_str,
+            max_items,
+            max_depth,
+            stack,
+        }
+    }
+}
+
+/// What was to be shown of what was recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filter {
+    pub errors: bool,
+    pub min_duration: Option<Duration>,
+    pub max_events: Option<u64>,
+    pub nested: bool,
+}
+
+/// A traced process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TargetItem {
+    /// Its index in records.
+    pub index: u16,
+    #[serde(flatten)]
+    pub info: TargetInfo,
+}
+
+/// Target, address, fingerprint and name.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct TypeItem(pub u16, pub u64, pub u64, pub String);
+
+/// Target, address, address of its dict, and name.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ModuleItem(pub u16, pub u64, pub u64, pub String);
+
+/// A code object, see [`Code`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CodeItem {
+    pub target: u16,
+    pub address: u64,
+    pub fingerprint: u64,
+    function: String,
+    file: String,
+    first_line: u32,
+    line_format: LineFormat,
+    /// Base64.
+    linetable: String,
+}
+
+impl CodeItem {
+    /// To be written.
+    pub fn new(target: u16, address: u64, fingerprint: u64, code: &Code) -> Self {
+        let Code {
+            function,
+            file,
+            first_line,
+            linetable,
+            line_format,
+        } = code;
+        Self {
+            target,
+            address,
+            fingerprint,
+            function: function.clone(),
+            file: file.clone(),
+            first_line: *first_line,
+            line_format: *line_format,
+            linetable: STANDARD.encode(linetable),
+        }
+    }
+
+    /// As it was read from the process. A line table that is no Base64 is empty: no lines are known.
+    pub fn into_code(self) -> Code {
+        Code {
+            function: self.function,
+            file: self.file,
+            first_line: self.first_line,
+            linetable: STANDARD.decode(self.linetable).unwrap_or_default(),
+            line_format: self.line_format,
+        }
+    }
+}
+
+/// A process ended.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Exit {
+    pub target: u16,
+    /// Unix time, nanoseconds.
+    pub time_ns: u64,
+}
+
+/// Records were lost.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Loss {
+    pub count: u64,
+    /// Unix time, nanoseconds.
+    pub since_ns: u64,
+}
+
+/// A site's number and its [`SiteCounters`], in the order of their fields.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct SiteCount(pub u32, pub [u64; 10]);
+
+impl SiteCount {
+    /// To be written.
+    pub fn new(site: u32, counters: &SiteCounters) -> Self {
+        let SiteCounters {
+            hits,
+            delivered,
+            dropped,
+            filtered,
+            return_hits,
+            return_delivered,
+            return_dropped,
+            return_filtered,
+            truncated,
+            faults,
+        } = *counters;
+        Self(
+            site,
+            [
+                hits,
+                delivered,
+                dropped,
+                filtered,
+                return_hits,
+                return_delivered,
+                return_dropped,
+                return_filtered,
+                truncated,
+                faults,
+            ],
+        )
+    }
+
+    /// As the kernel counted.
+    pub fn counters(&self) -> SiteCounters {
+        let [
+            hits,
+            delivered,
+            dropped,
+            filtered,
+            return_hits,
+            return_delivered,
+            return_dropped,
+            return_filtered,
+            truncated,
+            faults,
+        ] = self.1;
+        SiteCounters {
+            hits,
+            delivered,
+            dropped,
+            filtered,
+            return_hits,
+            return_delivered,
+            return_dropped,
+            return_filtered,
+            truncated,
+            faults,
+        }
+    }
+}
+
+/// Appends a wire record; false where it is too large.
+pub fn append_record(record: &[u8], out: &mut Vec<u8>) -> bool {
+    append(RECORD, record, out)
+}
+
+fn append_json(kind: u8, content: &impl Serialize, out: &mut Vec<u8>) -> bool {
+    serde_json::to_vec(content).is_ok_and(|content| append(kind, &content, out))
+}
+
+fn append(kind: u8, content: &[u8], out: &mut Vec<u8>) -> bool {
+    if content.len() > MAX_ITEM {
+        return false;
+    }
+    let word = u32::from(kind) | (content.len() as u32) << 8;
+    out.extend_from_slice(&word.to_le_bytes());
+    out.extend_from_slice(content);
+    true
+}
+
+/// Kind and length of the item that begins there.
+pub(super) fn head(bytes: &[u8]) -> Option<(u8, usize)> {
+    let word = u32::from_le_bytes(*bytes.first_chunk::<HEAD>()?);
+    Some((word as u8, (word >> 8) as usize))
+}
+
+/// Takes the first item off the bytes of a block.
+pub(super) fn take(bytes: &mut Bytes) -> Result<Item, String> {
+    let (kind, len) = head(bytes).ok_or("an item has no whole head")?;
+    if bytes.len() - HEAD < len {
+        return Err(format!("an item of {len} bytes does not fit"));
+    }
+    let mut item = bytes.split_to(HEAD + len);
+    Item::parse(kind, item.split_off(HEAD))
+}
+
+fn json<T: DeserializeOwned>(content: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(content).map_err(|error| format!("an item cannot be read: {error}"))
+}

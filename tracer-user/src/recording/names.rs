@@ -1,0 +1,49 @@
+//! The names of a recording.
+
+use std::{collections::HashMap, sync::Arc};
+
+use tracer_common::wire::{FrameRecord, TypeRef};
+
+use super::item::{CodeItem, ModuleItem, TypeItem};
+use crate::decode::names::{Code, Names};
+
+/// Names read so far.
+#[derive(Default)]
+pub struct RecordedNames {
+    types: HashMap<(u16, TypeRef), Arc<str>>,
+    modules: HashMap<(u16, u64, u64), Arc<str>>,
+    codes: HashMap<(u16, u64, u64), Arc<Code>>,
+}
+
+impl RecordedNames {
+    /// Takes in the name of a type.
+    pub fn add_type(&mut self, TypeItem(target, address, fingerprint, name): TypeItem) {
+        let of = TypeRef { address, fingerprint };
+        self.types.insert((target, of), name.into());
+    }
+
+    /// Takes in the name of a module.
+    pub fn add_module(&mut self, ModuleItem(target, module, dict, name): ModuleItem) {
+        self.modules.insert((target, module, dict), name.into());
+    }
+
+    /// Takes in a code object.
+    pub fn add_code(&mut self, item: CodeItem) {
+        let key = (item.target, item.address, item.fingerprint);
+        self.codes.insert(key, Arc::new(item.into_code()));
+    }
+}
+
+impl Names for RecordedNames {
+    fn type_name(&mut self, target: u16, of: TypeRef) -> Option<Arc<str>> {
+        self.types.get(&(target, of)).cloned()
+    }
+
+    fn module_name(&mut self, target: u16, module: u64, dict: u64) -> Option<Arc<str>> {
+        self.modules.get(&(target, module, dict)).cloned()
+    }
+
+    fn code(&mut self, target: u16, frame: &FrameRecord) -> Option<Arc<Code>> {
+        self.codes.get(&(target, frame.code, frame.fingerprint)).cloned()
+    }
+}

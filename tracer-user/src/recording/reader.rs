@@ -1,0 +1,217 @@
+//! Reads a recording from start to end.
+
+use std::io::Read;
+
+use bytes::Bytes;
+use tracer_common::{
+    counters::SiteCounters,
+    limits::{MAX_SITES, MAX_TARGETS},
+};
+
+use super::{
+    RecordedNames, RecordingError,
+    block::{BlockReader, Next},
+    item::{Exit, Header, Item, Loss, SiteCount, take},
+};
+use crate::{decode::record::Record, event::SiteMeta, sink::TargetInfo};
+
+/// Where a recording stops that the tracer could not finish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Torn {
+    /// Bytes of the file that could be read.
+    pub offset: u64,
+    /// Bytes after that: the start of a block, if any.
+    pub bytes: u64,
+}
+
+/// What happened, in order.
+#[derive(Debug)]
+pub enum Happened {
+    Record(Record),
+    Exit(Exit),
+    Loss(Loss),
+    /// The end of a whole recording: counters of all sites.
+    End(Vec<SiteCounters>),
+    /// The file ends here, but the trace went on.
+    Torn(Torn),
+}
+
+/// A recording being read.
+pub struct Reader<R> {
+    source: Items<R>,
+    header: Header,
+    targets: Vec<TargetInfo>,
+    sites: Vec<SiteMeta>,
+    ended: bool,
+}
+
+impl<R: Read> Reader<R> {
+    /// Reads up to the first record.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordingError`]; [`RecordingError::Empty`] where the tracer had not attached yet.
+    pub fn open(from: R) -> Result<Self, RecordingError> {
+        let mut source = Items {
+            blocks: BlockReader::new(from)?,
+            items: Bytes::new(),
+            offset: 0,
+        };
+        let header = match source.next_item()? {
+            Ok(Item::Header(header)) => header,
+            Ok(_) => return Err(source.damaged("the first item is no header")),
+            Err(_) => return Err(RecordingError::Empty),
+        };
+        let mut reader = Self {
+            source,
+            header,
+            targets: Vec::new(),
+            sites: Vec::new(),
+            ended: false,
+        };
+        loop {
+            match reader.source.next_item()? {
+                Ok(Item::Start(())) => return Ok(reader),
+                Ok(item) => reader.table(item)?,
+                Err(_) => return Err(RecordingError::Empty),
+            }
+        }
+    }
+
+    /// What holds for the whole recording.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Traced processes, by index.
+    pub fn targets(&self) -> &[TargetInfo] {
+        &self.targets
+    }
+
+    /// Sites, by index.
+    pub fn sites(&self) -> &[SiteMeta] {
+        &self.sites
+    }
+
+    /// What happened next; `None` after [`Happened::End`] and [`Happened::Torn`]. Names that it needs are added to
+    /// `names` before.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordingError`] where the file is damaged; nothing after that place is read.
+    pub fn next_event(&mut self, names: &mut RecordedNames) -> Result<Option<Happened>, RecordingError> {
+        while !self.ended {
+            match self.source.next_item() {
+                Ok(Ok(item)) => {
+                    let happened = self.happened(item, names);
+                    self.ended = matches!(happened, Err(_) | Ok(Some(Happened::End(_))));
+                    if let Some(happened) = happened? {
+                        return Ok(Some(happened));
+                    }
+                }
+                Ok(Err(torn)) => {
+                    self.ended = true;
+                    return Ok(Some(Happened::Torn(torn)));
+                }
+                Err(error) => {
+                    self.ended = true;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes in an item of what stands before the start.
+    fn table(&mut self, item: Item) -> Result<(), RecordingError> {
+        match item {
+            Item::Target(target) => {
+                // Their indexes are in order, and few.
+                if usize::from(target.index) != self.targets.len()
+                    || self.targets.len() >= MAX_TARGETS as usize
+                {
+                    return Err(self
+                        .source
+                        .damaged(format!("target {} is out of order", target.index)));
+                }
+                self.targets.push(target.info);
+            }
+            Item::Site(site) => {
+                let meta = site.into_meta().filter(|_| self.sites.len() < MAX_SITES as usize);
+                let meta = meta.ok_or_else(|| self.source.damaged("a site is not one"))?;
+                self.sites.push(meta);
+            }
+            _ => return Err(self.source.damaged("an event stands before the start")),
+        }
+        Ok(())
+    }
+
+    /// Takes in an item of what stands after the start; what it says that happened, if so.
+    fn happened(
+        &mut self,
+        item: Item,
+        names: &mut RecordedNames,
+    ) -> Result<Option<Happened>, RecordingError> {
+        match item {
+            Item::Type(item) => names.add_type(item),
+            Item::Module(item) => names.add_module(item),
+            Item::Code(item) => names.add_code(item),
+            Item::Record(bytes) => {
+                let record = Record::parse(bytes).map_err(|error| self.source.damaged(error.to_string()))?;
+                return Ok(Some(Happened::Record(record)));
+            }
+            Item::Exit(exit) => return Ok(Some(Happened::Exit(exit))),
+            Item::Loss(loss) => return Ok(Some(Happened::Loss(loss))),
+            Item::End(counts) => return Ok(Some(Happened::End(self.counters(&counts)))),
+            Item::Header(_) | Item::Target(_) | Item::Site(_) | Item::Start(()) => {
+                return Err(self
+                    .source
+                    .damaged("what belongs before the start stands after it"));
+            }
+        }
+        Ok(None)
+    }
+
+    fn counters(&self, counts: &[SiteCount]) -> Vec<SiteCounters> {
+        let mut counters = vec![SiteCounters::default(); self.sites.len()];
+        for count in counts {
+            if let Some(counters) = counters.get_mut(count.0 as usize) {
+                *counters = count.counters();
+            }
+        }
+        counters
+    }
+}
+
+/// The items of all blocks.
+struct Items<R> {
+    blocks: BlockReader<R>,
+    /// Left of the current block.
+    items: Bytes,
+    /// Where the current block begins in the file.
+    offset: u64,
+}
+
+impl<R: Read> Items<R> {
+    /// The next item, or where there is none any more.
+    fn next_item(&mut self) -> Result<Result<Item, Torn>, RecordingError> {
+        while self.items.is_empty() {
+            match self.blocks.next_block()? {
+                Next::Block(block) => {
+                    self.offset = block.offset;
+                    self.items = block.items;
+                }
+                Next::Torn { offset, bytes } => return Ok(Err(Torn { offset, bytes })),
+            }
+        }
+        let item = take(&mut self.items);
+        item.map(Ok).map_err(|what| self.damaged(what))
+    }
+
+    fn damaged(&self, what: impl Into<String>) -> RecordingError {
+        RecordingError::Item {
+            offset: self.offset,
+            what: what.into(),
+        }
+    }
+}
