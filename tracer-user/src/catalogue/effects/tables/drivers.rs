@@ -1,6 +1,6 @@
 //! Extension modules that others publish and that carry real services' effects. They are recognised where they
 //! are loaded; the names are those that discovery found on psycopg2 2.9, psycopg 3.3, pymongo 4.20, hiredis 3.5, orjson 3.13
-//! numpy 2.5, lxml 6.1, uvloop 0.23 and gRPC 1.85. Those of mysqlclient are from its sources.
+//! numpy 2.5, lxml 6.1, uvloop 0.23, gRPC 1.85 and mysqlclient 1.4.
 
 use super::super::Effect;
 use super::parts::{
@@ -46,16 +46,16 @@ pub static TABLE: &[Effect] = &[
 
     // mysqlclient
     call(&["MySQLdb._mysql.connect"], "db.connect", NONE),
-    call(&["MySQLdb._mysql.connection.__init__"], "db.connect", NONE),
-    call(&["MySQLdb._mysql.connection.query"], "db.execute", SQL),
-    call(&["MySQLdb._mysql.connection.send_query"], "db.execute", SQL),
-    call(&["MySQLdb._mysql.connection.commit"], "db.commit", NONE),
-    call(&["MySQLdb._mysql.connection.rollback"], "db.rollback", NONE),
-    call(&["MySQLdb._mysql.connection.close"], "db.close", NONE),
-    call(&["MySQLdb._mysql.result.fetch_row"], "db.fetch", NONE),
-    call(&["MySQLdb._mysql.connection.ping"], "db.configure", NONE),
-    call(&["MySQLdb._mysql.connection.select_db"], "db.configure", NONE),
-    call(&["MySQLdb._mysql.connection.autocommit"], "db.configure", NONE),
+    call(&["_mysql.connection.__init__", "MySQLdb._mysql.connection.__init__"], "db.connect", NONE),
+    call(&["_mysql.connection.query", "MySQLdb._mysql.connection.query"], "db.execute", SQL),
+    call(&["_mysql.connection.send_query", "MySQLdb._mysql.connection.send_query"], "db.execute", SQL),
+    call(&["_mysql.connection.commit", "MySQLdb._mysql.connection.commit"], "db.commit", NONE),
+    call(&["_mysql.connection.rollback", "MySQLdb._mysql.connection.rollback"], "db.rollback", NONE),
+    call(&["_mysql.connection.close", "MySQLdb._mysql.connection.close"], "db.close", NONE),
+    call(&["_mysql.result.fetch_row", "MySQLdb._mysql.result.fetch_row"], "db.fetch", NONE),
+    call(&["_mysql.connection.ping", "MySQLdb._mysql.connection.ping"], "db.configure", NONE),
+    call(&["_mysql.connection.select_db", "MySQLdb._mysql.connection.select_db"], "db.configure", NONE),
+    call(&["_mysql.connection.autocommit", "MySQLdb._mysql.connection.autocommit"], "db.configure", NONE),
 
     // pymongo: its messages, as they are made for the wire, and its documents
     call(&["pymongo._cmessage._op_msg"], "db.execute", NONE),
