@@ -32,7 +32,7 @@ impl From<SelectError> for Usage {
 impl Usage {
     fn parquet() -> Self {
         Self(
-            "Parquet is made of a recording: trace with -o x.pytrace, then replay x.pytrace -o calls.parquet"
+            "Parquet is not written yet; give another name for text, JSON or a recording (.pytrace)"
                 .into(),
         )
     }

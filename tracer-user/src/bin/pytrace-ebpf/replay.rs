@@ -33,7 +33,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<()> {
     let narrow = Narrow::parse(args)?;
     let path = args.output.output.as_deref();
     if is_recording(path) {
-        return Err(Usage("replay writes text, JSON or Parquet, not another recording".into()).into());
+        return Err(Usage("replay writes text or JSON, not another recording".into()).into());
     }
     let reader = open(&args.file)?;
     let sink = sink(args, reader.header())?;
@@ -83,7 +83,7 @@ pub fn print_torn(path: &Path, torn: Torn) {
 
 fn sink(args: &ReplayArgs, header: &item::Header) -> anyhow::Result<Box<dyn Sink>> {
     if is_parquet(args.output.output.as_deref()) {
-        anyhow::bail!("this pytrace-ebpf was built without Parquet");
+        return Err(Usage::parquet().into());
     }
     Ok(sink_for(&args.output, header.epoch_ns))
 }
