@@ -11,6 +11,7 @@ use tracer_common::{
     wire::{FLAG_CUT, FrameRecord},
 };
 use tracer_user::{
+    cpython::{Interpreter, names::ProcessNames},
     decode::{
         linetable::Lines,
         names::{Code, Names},
@@ -22,6 +23,7 @@ use tracer_user::{
         SiteMeta,
         call::{CallEvent, Frame, Outcome, Raised, TypeNames},
     },
+    process::Process,
     sink::{ProcessChange, Sink, SiteSummary, Summary, TargetInfo},
 };
 
@@ -57,7 +59,7 @@ pub struct Reporter<N> {
 }
 
 impl<N: Names> Reporter<N> {
-    pub fn new(sites: Arc<[SiteMeta]>, pids: Vec<u32>, names: N, options: &OutputArgs) -> Self {
+    pub fn new(names: N, options: &OutputArgs) -> Self {
         let sink: Box<dyn Sink> = match options.format {
             Format::Text => Box::new(tracer_user::sink::text::Text::default()),
             Format::Json => Box::new(tracer_user::sink::json::Json),
@@ -68,8 +70,8 @@ impl<N: Names> Reporter<N> {
             max_events: options.max_events,
         };
         Self {
-            sites,
-            pids,
+            sites: Arc::new([]),
+            pids: Vec::new(),
             names,
             sink,
             filter,
@@ -176,10 +178,14 @@ impl<N: Names> Reporter<N> {
         }
     }
 
-    /// Writes that a process ended.
-    pub fn exited(&mut self, target: u16, out: &mut Vec<u8>) {
-        let pid = self.pids.get(target as usize).copied().unwrap_or(0);
-        self.sink.process(pid, ProcessChange::Exit, now_ns(), out);
+    /// The sites as they are now.
+    pub fn set_sites(&mut self, sites: Arc<[SiteMeta]>) {
+        self.sites = sites;
+    }
+
+    /// Writes that something happened to a process.
+    pub fn process(&mut self, pid: u32, change: &ProcessChange, out: &mut Vec<u8>) {
+        self.sink.process(pid, change, now_ns(), out);
     }
 
     /// Writes that records were lost.
@@ -209,6 +215,24 @@ impl<N: Names> Reporter<N> {
         summary.lost_returns = summary.totals.return_dropped;
         self.sink.summary(&summary, out);
         summary
+    }
+}
+
+impl Reporter<ProcessNames> {
+    /// A process is traced under this index from now on.
+    pub fn add_target(&mut self, index: u16, process: Arc<Process>, interpreter: Arc<Interpreter>) {
+        let at = usize::from(index);
+        if self.pids.len() <= at {
+            self.pids.resize(at + 1, 0);
+        }
+        self.pids[at] = process.pid();
+        self.names.insert(index, process, interpreter);
+    }
+
+    /// No record of it will come any more: the index may stand for another process.
+    pub fn remove_target(&mut self, index: u16) {
+        self.names.remove(index);
+        self.codes.retain(|(target, ..), _| *target != index);
     }
 }
 
