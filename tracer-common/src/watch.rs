@@ -36,20 +36,43 @@ pub struct WatchCookie {
     pub what: u32,
     /// Stop the process.
     pub stop: bool,
-    /// Only where the first C argument is the text [`RUNPY`].
-    pub runpy: bool,
+    /// Only where the first C argument is this text.
+    pub text: Text,
     /// Only in followed processes.
     pub followed: bool,
 }
 
-/// What `python -m` imports before the program, as the eight bytes read (NUL and garbage after it).
-pub const RUNPY: u64 = u64::from_le_bytes(*b"runpy\0\0\0");
-/// The bytes of [`RUNPY`] that count: the text and its NUL.
-pub const RUNPY_MASK: u64 = (1 << 48) - 1;
+/// What the first C argument, a C string, must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Text {
+    /// It is not looked at.
+    Any = 0,
+    /// `runpy`: what `python -m` imports before the program.
+    Runpy = 1,
+    /// It starts with `cpython.run_`: the audit events before the program (3.8+).
+    Run = 2,
+}
+
+impl Text {
+    /// Whether the string's first bytes are right.
+    #[inline(always)]
+    pub const fn is(self, first: [u64; 2]) -> bool {
+        const RUNPY: u64 = u64::from_le_bytes(*b"runpy\0\0\0");
+        const CPYTHON: u64 = u64::from_le_bytes(*b"cpython.");
+        const RUN: u64 = u64::from_le_bytes(*b"run_\0\0\0\0");
+        match self {
+            Self::Any => true,
+            // The text and its NUL; what follows is not part of it.
+            Self::Runpy => first[0] << 16 == RUNPY << 16,
+            Self::Run => first[0] == CPYTHON && first[1] << 32 == RUN << 32,
+        }
+    }
+}
 
 const STOP: u64 = 1 << 32;
-const IF_RUNPY: u64 = 1 << 33;
-const IF_FOLLOWED: u64 = 1 << 34;
+const IF_FOLLOWED: u64 = 1 << 33;
+const TEXT_SHIFT: u32 = 40;
 
 impl WatchCookie {
     /// The cookie as the kernel keeps it.
@@ -57,7 +80,7 @@ impl WatchCookie {
     pub const fn pack(self) -> u64 {
         self.what as u64
             | if self.stop { STOP } else { 0 }
-            | if self.runpy { IF_RUNPY } else { 0 }
+            | (self.text as u64) << TEXT_SHIFT
             | if self.followed { IF_FOLLOWED } else { 0 }
     }
 
@@ -67,7 +90,11 @@ impl WatchCookie {
         Self {
             what: cookie as u32,
             stop: cookie & STOP != 0,
-            runpy: cookie & IF_RUNPY != 0,
+            text: match cookie >> TEXT_SHIFT & 3 {
+                1 => Text::Runpy,
+                2 => Text::Run,
+                _ => Text::Any,
+            },
             followed: cookie & IF_FOLLOWED != 0,
         }
     }
@@ -86,14 +113,27 @@ mod tests {
 
     #[test]
     fn cookies_unpack_to_what_was_packed() {
-        for bits in 0..8 {
-            let cookie = WatchCookie {
-                what: LOADED,
-                stop: bits & 1 != 0,
-                runpy: bits & 2 != 0,
-                followed: bits & 4 != 0,
-            };
-            assert_eq!(WatchCookie::unpack(cookie.pack()), cookie);
+        for text in [Text::Any, Text::Runpy, Text::Run] {
+            for bits in 0..4 {
+                let cookie = WatchCookie {
+                    what: LOADED,
+                    stop: bits & 1 != 0,
+                    text,
+                    followed: bits & 2 != 0,
+                };
+                assert_eq!(WatchCookie::unpack(cookie.pack()), cookie);
+            }
         }
+    }
+
+    #[test]
+    fn texts_are_told_by_their_first_bytes() {
+        let first =
+            |text: &[u8; 16]| [0, 8].map(|at| u64::from_le_bytes(core::array::from_fn(|i| text[at + i])));
+        assert!(Text::Runpy.is(first(b"runpy\0garbage...")));
+        assert!(!Text::Runpy.is(first(b"runpyx\0.........")));
+        assert!(Text::Run.is(first(b"cpython.run_file")));
+        assert!(!Text::Run.is(first(b"cpython.PyInterp")));
+        assert!(Text::Any.is(first(&[0; 16])));
     }
 }

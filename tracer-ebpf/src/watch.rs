@@ -6,11 +6,11 @@ use aya_ebpf::{
     bindings::BPF_RB_FORCE_WAKEUP,
     helpers::{
         bpf_get_current_pid_tgid, bpf_ktime_get_ns,
-        generated::{bpf_get_attach_cookie, bpf_probe_read_kernel, bpf_probe_read_user, bpf_send_signal},
+        generated::{bpf_get_attach_cookie, bpf_probe_read_kernel, bpf_probe_read_user_str, bpf_send_signal},
     },
     programs::{ProbeContext, RawTracePointContext},
 };
-use tracer_common::watch::{self, Happening, WatchCookie};
+use tracer_common::watch::{self, Happening, Text, WatchCookie};
 
 use crate::maps::{FOLLOWED, HELD, TASK, WATCHED};
 
@@ -36,12 +36,12 @@ fn followed(pid: u32) -> Option<u32> {
 pub fn probe(ctx: &ProbeContext) {
     // SAFETY: the context is the one the kernel gave this program.
     let cookie = WatchCookie::unpack(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
-    if cookie.runpy {
-        let mut text = 0u64;
+    if cookie.text != Text::Any {
+        let mut text = [0u64; 2];
         let from = ctx.arg::<u64>(0).unwrap_or(0);
-        // SAFETY: the buffer has 8 bytes; the helper checks the address.
-        let failed = unsafe { bpf_probe_read_user((&raw mut text).cast(), 8, from as *const _) };
-        if failed != 0 || text & watch::RUNPY_MASK != watch::RUNPY & watch::RUNPY_MASK {
+        // SAFETY: the buffer has 16 bytes; the helper checks the address.
+        let read = unsafe { bpf_probe_read_user_str(text.as_mut_ptr().cast(), 16, from as *const _) };
+        if read <= 0 || !cookie.text.is(text) {
             return;
         }
     }

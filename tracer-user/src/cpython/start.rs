@@ -5,6 +5,7 @@ use std::fs::File;
 
 use object::read::elf::{ElfFile64, ProgramHeader};
 use object::{Endianness, Object, ObjectSymbol, ReadCache, elf::PT_LOAD};
+use tracer_common::watch::Text;
 
 /// Symbols looked at: libpython has about 2,000 dynamic ones.
 const MAX_SYMBOLS: usize = 1_000_000;
@@ -15,31 +16,38 @@ const MAX_FILE: u64 = 2 << 30;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StartFunction {
     pub symbol: &'static str,
-    /// Only when its first argument is `"runpy"`.
-    pub runpy: bool,
+    /// Only when its first argument is this.
+    pub text: Text,
 }
 
 /// Modules/main.c of every version: up to 3.7 `Py_Main` calls one of the last three (for a file or
-/// standard input, for `-c`, for `-m` and folders), from 3.8 on `Py_RunMain` comes before them. Programs that embed
-/// Python call them too.
-pub const START: [StartFunction; 4] = [
+/// standard input, for `-c`, for `-m` and folders). From 3.8 on `Py_RunMain` comes before them, and where the compiler
+/// has made it part of its caller, an audit event does. Programs that embed Python call them too.
+pub const START: [StartFunction; 5] = [
     StartFunction {
         symbol: "Py_RunMain",
-        runpy: false,
+        text: Text::Any,
+    },
+    StartFunction {
+        symbol: "PySys_Audit",
+        text: Text::Run,
     },
     StartFunction {
         symbol: "PyRun_AnyFileExFlags",
-        runpy: false,
+        text: Text::Any,
     },
     StartFunction {
         symbol: "PyRun_SimpleStringFlags",
-        runpy: false,
+        text: Text::Any,
     },
     StartFunction {
         symbol: "PyImport_ImportModule",
-        runpy: true,
+        text: Text::Runpy,
     },
 ];
+
+/// Exported by every interpreter.
+const INTERPRETER: &str = "PyRun_SimpleStringFlags";
 
 /// Runs in a forked child before any Python code does: 3.7+, and before (Modules/posixmodule.c).
 pub const FORKED: [&str; 2] = ["PyOS_AfterFork_Child", "PyOS_AfterFork"];
@@ -84,10 +92,10 @@ impl Code {
         let Some(elf) = self.elf() else {
             return ProgramKind::Other;
         };
-        if !self.offsets(&[START[1].symbol]).is_empty() {
+        if !self.offsets(&[INTERPRETER]).is_empty() {
             return ProgramKind::Interpreter;
         }
-        let imports = |name: &[u8]| name.starts_with(b"Py_") || name.starts_with(b"PyRun_");
+        let imports = |name: &[u8]| name.starts_with(b"Py") || name.starts_with(b"_Py");
         let needs = elf
             .dynamic_symbols()
             .take(MAX_SYMBOLS)

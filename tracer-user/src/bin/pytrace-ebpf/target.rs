@@ -3,11 +3,7 @@
 use std::{collections::HashSet, fs::File, os::unix::fs::FileExt as _, path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, bail};
-use tracer_common::{
-    cookie::SiteCookie,
-    limits::MAX_SITES,
-    target::{CaptureLimits, Target},
-};
+use tracer_common::{cookie::SiteCookie, limits::MAX_SITES};
 use tracer_user::{
     attach::{Kernel, Link, Point, Probe},
     catalogue::{

@@ -17,7 +17,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use tracer_common::watch::{self, Happening, WatchCookie};
+use tracer_common::watch::{self, Happening, Text, WatchCookie};
 use tracer_user::{
     attach::{Kernel, Link, Point, Probe, Watch},
     cpython::{
@@ -159,7 +159,7 @@ impl Watching {
                 let cookie = WatchCookie {
                     what: watch::LINKED,
                     stop: true,
-                    runpy: false,
+                    text: Text::Any,
                     followed: false,
                 };
                 let link = probe(session, Probe::Entry, &exe, &[(entry, cookie)], pid)?;
@@ -197,7 +197,10 @@ impl Watching {
                 let cookie = WatchCookie {
                     what: watch::BEGINS,
                     stop: true,
-                    runpy: START.iter().any(|start| start.symbol == symbol && start.runpy),
+                    text: START
+                        .iter()
+                        .find(|start| start.symbol == symbol)
+                        .map_or(Text::Any, |start| start.text),
                     followed: false,
                 };
                 (offset, cookie)
@@ -271,7 +274,7 @@ impl Watching {
         let cookie = |what| WatchCookie {
             what,
             stop: self.hold,
-            runpy: false,
+            text: Text::Any,
             followed: false,
         };
         if switches {
