@@ -304,8 +304,7 @@ def split_dicts():
 
 def named_things():
     things = [int, object, type, Plain, Made, Made(), Meta, Old, Old(), os, sys, function]
-    # In Python 2 a module's name is looked up later, and only of modules that are nothing else.
-    things += [] if PYTHON2 else [Module("made_up")]
+    things += [Module("made_up")]
     things += [Plain.method, Plain().method, Plain.of_class, Old.method, Old().method, lambda: 0]
     things += [len, [].append, {}.get, os.getpid, operator.truth, io.StringIO, io.StringIO().write, dict.fromkeys, Dict.fromkeys]
     things += [u"a".join, re.compile("a").match, types.MethodType(len, ()), types.MethodType(Callable(), 1)]

@@ -6,7 +6,7 @@ import sys
 import threading
 import types
 
-from truth_value import MAX_DEPTH, MAX_ITEMS, encode, exception_args, is_a, name_of  # noqa: F401
+from truth_value import MAX_ITEMS, encode, exception_args, is_a, name_of
 
 calls = []
 # Numbers of the calls in progress, outermost first.

@@ -25,6 +25,7 @@ else:
 if hasattr(sys, "set_int_max_str_digits"):
     sys.set_int_max_str_digits(0)
 
+WHOLE = slice(None)
 # Types whose subclasses are shown with their value.
 BASES = ints + (text_type, float, complex, bytes, bytearray, list, tuple, set, frozenset, dict)
 # Shown like a subclass of `dict`, which it is not (3.15).
@@ -142,9 +143,9 @@ def builtin(t, o, depth):
     if t is complex:
         return {"complex": [number(o.real), number(o.imag)]}
     if t is text_type:
-        return text(text_type.__getitem__(o, slice(None)))
+        return text(text_type.__getitem__(o, WHOLE))
     if t is bytes or t is bytearray:
-        return binary(t.__name__, bytes(t.__getitem__(o, slice(None))))
+        return binary(t.__name__, bytes(t.__getitem__(o, WHOLE)))
     if t in (dict, FROZEN_DICT):
         def pairs(inner):
             return [[encode(k, inner), encode(v, inner)] for k, v in first(t.items(o))]

@@ -10,14 +10,16 @@ mod json;
 mod program;
 #[path = "../../tracer-user/tests/pythons/mod.rs"]
 pub mod pythons;
+mod run;
 mod tracer;
 
 pub use breakpoints::{assert_no_breakpoints, differences};
-pub use compare::{Tally, assert_same, calls, compare, known};
+pub use compare::{Tally, assert_same, calls, compare, known, without};
 pub use cut::assert_beginning;
 pub use json::parse;
 pub use program::Program;
-pub use tracer::{Trace, Tracer, binary};
+pub use run::{Folder, Ran, Run, program};
+pub use tracer::{Trace, Tracer, binary, functions};
 
 use std::{
     path::{Path, PathBuf},

@@ -16,11 +16,34 @@ use serde_json::Value;
 
 use crate::Program;
 
+/// In the last line and in no other.
+const SUMMARY: &str = "\"type\":\"summary\"";
+
 /// The binary under test.
 pub fn binary() -> PathBuf {
     env::var_os("PYTRACE_BIN")
         .map(PathBuf::from)
         .unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/release/pytrace-ebpf"))
+}
+
+/// The functions that the tool finds in a process, each with its calling convention.
+pub fn functions(program: &Program) -> Vec<(String, String)> {
+    let output = Command::new(binary())
+        .args(["functions", "--pid", &program.pid().to_string()])
+        .output()
+        .expect("the tool starts");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let listed = String::from_utf8_lossy(&output.stdout);
+    let columns = |line: &str| {
+        let mut columns = line.split_whitespace().map(str::to_owned);
+        // Name, effect, convention.
+        Some((columns.next()?, columns.nth(1)?))
+    };
+    listed.lines().filter_map(columns).collect()
 }
 
 /// A tracer that is attached. Detached when dropped.
@@ -58,6 +81,11 @@ impl Trace {
 impl Tracer {
     /// Attaches to a program; returns when the probes are in.
     pub fn attach(program: &Program, args: &[&str]) -> Self {
+        Self::attach_for(program, args, "")
+    }
+
+    /// As [`Self::attach`]; of the events, only the lines with this text in them are kept.
+    pub fn attach_for(program: &Program, args: &[&str], text: &'static str) -> Self {
         let mut child = Command::new(binary())
             .args(["--pid", &program.pid().to_string(), "--format", "json"])
             .args(args)
@@ -79,7 +107,12 @@ impl Tracer {
         let header: Value = serde_json::from_str(&header).expect("the header is JSON");
         assert_eq!(header["type"], "header");
         assert_eq!(header["v"], 1);
-        let output = thread::spawn(move || output.map(|line| line.expect("text")).collect());
+        let output = thread::spawn(move || {
+            let lines = output.map(|line| line.expect("text"));
+            lines
+                .filter(|line| line.contains(text) || line.contains(SUMMARY))
+                .collect()
+        });
         Self {
             child,
             output: Some(output),

@@ -188,6 +188,32 @@ fn what_cannot_be_traced_is_said_in_one_line() {
 }
 
 #[test]
+fn a_table_counts_the_calls_the_program_made() {
+    for python in interpreters() {
+        let mut program = Program::start(&python, "count.py");
+        let only = ["-e", "none", "-f", "*operator.is_", "-c"];
+        let tracer = Tracer::attach(&program, &only);
+        program.run();
+        let trace = tracer.stop();
+        assert_eq!(trace.events.len(), 1, "{:?}", trace.events);
+        let total = &trace.events[0];
+        assert_eq!(
+            (&total["type"], &total["errors"]),
+            (&Value::from("total"), &Value::from(0))
+        );
+        let calls = total["calls"].as_u64().expect("a count");
+        assert_eq!(calls + trace.summary["lost"].as_u64().expect("a count"), 100_000);
+        assert!(
+            total["function"]
+                .as_str()
+                .is_some_and(|name| name.ends_with("operator.is_"))
+        );
+        assert!(total["max_ns"].as_u64() <= total["total_ns"].as_u64());
+        assert!(program.end());
+    }
+}
+
+#[test]
 fn a_program_that_only_looks_like_python_is_refused_with_a_reason() {
     if interpreters().is_empty() {
         return;

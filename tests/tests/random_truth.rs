@@ -13,6 +13,17 @@ const CALLS: usize = 2500;
 /// The file name of the code that makes the calls under test.
 const CALL_SITES: &str = "call sites";
 
+/// Of `PyMethodDef`s, as the tool names them.
+const METHOD_TABLE_CONVENTIONS: [&str; 7] = [
+    "NoArgs",
+    "O",
+    "VarArgs",
+    "VarArgsKeywords",
+    "FastCall",
+    "FastCallKeywords",
+    "Method",
+];
+
 /// `PYTRACE_SEED`, or another seed each time.
 fn seed() -> u32 {
     match std::env::var("PYTRACE_SEED") {
@@ -39,7 +50,8 @@ fn random_calls_are_shown_as_they_were_made() {
         for name in names.as_array().expect("the functions it calls") {
             args.extend(["-f", name.as_str().expect("a name")]);
         }
-        let tracer = Tracer::attach(&program, &args);
+        assert_conventions(&program, &args);
+        let tracer = Tracer::attach_for(&program, &args, CALL_SITES);
         let truth = program.run_with(&format!("{seed} {CALLS}"));
         let trace = tracer.stop();
         let calls: Vec<Value> = calls(&trace.events)
@@ -54,6 +66,26 @@ fn random_calls_are_shown_as_they_were_made() {
         assert_eq!(mixtures(&calls), if trace.is_python2() { 16 } else { 17 });
         assert!(program.end(), "the program went on as if nothing was");
     }
+}
+
+/// Fails unless the functions that `args` names are of every calling convention that functions in method
+/// tables of the process have.
+fn assert_conventions(program: &Program, args: &[&str]) {
+    let functions = tests::functions(program);
+    let in_tables =
+        |(_, convention): &&(String, String)| METHOD_TABLE_CONVENTIONS.contains(&convention.as_str());
+    let there: BTreeSet<&str> = functions
+        .iter()
+        .filter(in_tables)
+        .map(|(_, convention)| convention.as_str())
+        .collect();
+    let called: BTreeSet<&str> = functions
+        .iter()
+        .filter(in_tables)
+        .filter(|(name, _)| args.contains(&name.as_str()))
+        .map(|(_, convention)| convention.as_str())
+        .collect();
+    assert_eq!(called, there);
 }
 
 /// How many mixtures of arguments there were: each has a function of its own name to call from.

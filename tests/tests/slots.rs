@@ -35,7 +35,7 @@ const FUNCTIONS: &[&str] = &[
     "builtins.bytearray.__mul__",
     "builtins.list.__eq__",
     "array.array.__contains__",
-    "builtins.set.__contains__",
+    "builtins.str.__contains__",
     "collections.deque.__len__",
     "builtins.tuple.__hash__",
     "builtins.float.__pow__",
@@ -58,37 +58,53 @@ fn acts(trace: &Trace, truth: &[Value]) -> Vec<Value> {
     calls
 }
 
-/// Traces these functions in the program, and compares those calls of it that are `meant`.
-fn assert_agrees(python: &Path, functions: &[&str], meant: impl Fn(&Value) -> bool) {
-    let mut args = vec!["-e", "none"];
-    for function in functions {
-        args.extend(["-f", function]);
-    }
+/// Traces the program, and compares those calls of it that are `meant`. They are given back.
+fn assert_agrees(python: &Path, args: &[&str], meant: impl Fn(&Value) -> bool) -> Vec<Value> {
     let mut program = Program::start(python, "slots.py");
-    let tracer = Tracer::attach(&program, &args);
+    let tracer = Tracer::attach(&program, args);
     let mut truth = program.run();
     truth.retain(meant);
     let trace = tracer.stop();
-    let tally = compare(&acts(&trace, &truth), &truth);
+    let calls = acts(&trace, &truth);
+    let tally = compare(&calls, &truth);
     println!("{}: {tally}", python.display());
     assert!(!truth.is_empty());
     tally.assert_agrees();
     let none = Value::from(0);
     assert_eq!((&trace.summary["lost"], &trace.summary["faults"]), (&none, &none));
     assert!(program.end(), "the program went on as if nothing was");
+    calls
+}
+
+fn is_method(call: &Value, method: &str) -> bool {
+    call["function"]
+        .as_str()
+        .is_some_and(|name| name.ends_with(method))
 }
 
 /// `__getslice__` and its like, which only Python 2 has.
 fn is_slice(call: &Value) -> bool {
-    call["function"]
-        .as_str()
-        .is_some_and(|name| name.ends_with("slice__"))
+    is_method(call, "slice__")
 }
 
 #[test]
 fn constructors_and_operators_are_calls_like_any_other() {
+    let mut args = vec!["-e", "none"];
+    for function in FUNCTIONS {
+        args.extend(["-f", function]);
+    }
     for python in interpreters() {
-        assert_agrees(&python, FUNCTIONS, |call| !is_slice(call));
+        assert_agrees(&python, &args, |call| !is_slice(call));
+    }
+}
+
+/// One C function sets and deletes; only the deletions were asked for.
+#[test]
+fn a_deletion_has_a_name_and_an_effect_of_its_own() {
+    for python in interpreters() {
+        let args = ["-e", "memory.delete_item"];
+        let calls = assert_agrees(&python, &args, |call| is_method(call, ".__delitem__"));
+        assert!(calls.iter().all(|call| call["effect"] == "memory.delete_item"));
     }
 }
 
@@ -97,6 +113,10 @@ fn constructors_and_operators_are_calls_like_any_other() {
 fn slices_of_python_2_have_two_positions() {
     let is_python2 = |python: &PathBuf| version(python).starts_with("Python 2");
     for python in interpreters().into_iter().filter(is_python2) {
-        assert_agrees(&python, &["builtins.list.__*slice__"], is_slice);
+        assert_agrees(
+            &python,
+            &["-e", "none", "-f", "builtins.list.__*slice__"],
+            is_slice,
+        );
     }
 }

@@ -32,9 +32,8 @@ HEAD = object.__basicsize__
 M_ML = HEAD
 D_METHOD = HEAD + (16 if PYTHON2 else 24)
 D_WRAPPED = D_METHOD + 8
-# Of PyTypeObject and PySequenceMethods.
-TP_AS_SEQUENCE, TP_INIT, TP_NEW, TP_VECTORCALL = HEAD + 88, HEAD + 280, HEAD + 296, HEAD + 384
-SQ_CONTAINS = 56
+# Of PyTypeObject.
+TP_INIT, TP_NEW, TP_VECTORCALL = HEAD + 280, HEAD + 296, HEAD + 384
 METHOD_DESCRIPTOR = type(list.append)
 WRAPPER_DESCRIPTOR = type(object.__init__)
 CLASSMETHOD_DESCRIPTOR = type(dict.__dict__["fromkeys"])
@@ -78,10 +77,6 @@ def slots(functions, wrappers, classes):
             initialised = word(id(t) + TP_INIT) != word(id(object) + TP_INIT)
             if word(id(t) + TP_NEW):
                 yield type_name(t) + (".__new__" if initialised else ""), word(id(t) + TP_NEW)
-        elif type(f) is METHOD_DESCRIPTOR and f.__name__ == "__contains__":
-            methods = word(id(f.__objclass__) + TP_AS_SEQUENCE)
-            if methods and word(methods + SQ_CONTAINS):
-                yield name_of(f), word(methods + SQ_CONTAINS)
     # Before, nothing calls it.
     if sys.version_info >= (3, 8):
         for t in classes:

@@ -5,7 +5,7 @@
 mod grammar;
 mod recorded;
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, thread};
 
 use recorded::{Recording, encode, event, host::ByRead, known_by_name, line};
 use tracer_common::{
@@ -13,9 +13,6 @@ use tracer_common::{
     wire::{FLAG_FRAME_FAULT, RecordHeader},
 };
 use tracer_user::decode::record::Record;
-
-/// Faults injected into the making of one record at most.
-const MOST_FAULTS: usize = 12;
 
 /// Every recording and its name.
 fn recordings() -> Vec<(String, Recording)> {
@@ -181,30 +178,33 @@ fn faulty(
     Ok(())
 }
 
-#[test]
-fn faults_are_marked_and_spoil_nothing_else() {
+/// Makes every read of every record fail, one after the other: how many faults that was, and what
+/// is wrong with what came of it.
+fn inject(recording: &mut Recording) -> (usize, Vec<String>) {
     let (mut slot, mut whole) = (Box::<Slot>::default(), Box::<Slot>::default());
-    let mut wrong = 0;
-    for (python, mut recording) in recordings() {
-        let mut injected = 0;
-        for root in 0..recording.roots.len() {
-            let Run { reads, steps, .. } = run(&mut whole, &recording, root, None);
-            for at in (0..reads).step_by(reads.div_ceil(MOST_FAULTS).max(1)) {
-                for fault in [Fault::One(at), Fault::From(at), Fault::Garbage(at)] {
-                    injected += 1;
-                    let result = faulty(&mut slot, &mut recording, root, fault, &whole, &steps);
-                    if let Err(what) = result {
-                        wrong += 1;
-                        let root = &recording.roots[root];
-                        println!(
-                            "{python}: {:?} of {reads}, {:?} {}: {what}",
-                            fault, root.start, root.truth
-                        );
-                    }
-                }
+    let (mut injected, mut wrong) = (0, Vec::new());
+    for root in 0..recording.roots.len() {
+        let Run { reads, steps, .. } = run(&mut whole, recording, root, None);
+        for fault in (0..reads).flat_map(|at| [Fault::One(at), Fault::From(at), Fault::Garbage(at)]) {
+            injected += 1;
+            if let Err(what) = faulty(&mut slot, recording, root, fault, &whole, &steps) {
+                let root = &recording.roots[root];
+                wrong.push(format!("{fault:?} of {reads}, {:?}: {what}", root.start));
             }
         }
-        println!("{python}: {injected} faults");
     }
-    assert_eq!(wrong, 0);
+    (injected, wrong)
+}
+
+#[test]
+fn faults_are_marked_and_spoil_nothing_else() {
+    let threads = recordings().into_iter().map(|(python, mut recording)| {
+        let thread = thread::spawn(move || inject(&mut recording));
+        (python, thread)
+    });
+    for (python, thread) in threads.collect::<Vec<_>>() {
+        let (injected, wrong) = thread.join().expect("no panic");
+        println!("{python}: {injected} faults, {} wrong", wrong.len());
+        assert!(wrong.is_empty(), "{python}: {}", wrong.join("\n"));
+    }
 }

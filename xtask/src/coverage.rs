@@ -58,6 +58,12 @@ pub fn compile_if_asked() {
     std::process::exit(1);
 }
 
+/// What reads the profiles, if it is there.
+pub fn tools() -> Option<PathBuf> {
+    let tools = Path::new(setup::LLVM_PREFIX).join("bin");
+    tools.join("llvm-cov").exists().then_some(tools)
+}
+
 /// Runs the tests, prints how much of each file they reach, and fails where it is too little.
 pub fn run() -> anyhow::Result<()> {
     let folder = shell::root().join("target/coverage");
@@ -158,7 +164,8 @@ fn measure(folder: &Path, objects: &[PathBuf]) -> anyhow::Result<BTreeMap<String
     let raw = fs::read_dir(folder)?
         .map(|entry| Ok(entry?.path()))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let tool = |name: &str| Command::new(Path::new(setup::LLVM_PREFIX).join("bin").join(name));
+    let tools = tools().with_context(|| format!("there is no llvm-cov under {}", setup::LLVM_PREFIX))?;
+    let tool = |name: &str| Command::new(tools.join(name));
     shell::run(
         tool("llvm-profdata")
             .args(["merge", "-sparse", "-o"])

@@ -71,8 +71,6 @@ user_offsets! {
     tp_new = "PyTypeObject.tp_new",
     /// The constructor's fast form (3.8+).
     tp_vectorcall = "PyTypeObject.tp_vectorcall",
-    tp_as_sequence = "PyTypeObject.tp_as_sequence",
-    sq_contains = "PySequenceMethods.sq_contains",
     /// Where the sequence slots are in a heap type: what [`Self::wrapper_offset`] counts from.
     ht_as_sequence = "PyHeapTypeObject.as_sequence",
     sequence_methods_size = "sizeof.PySequenceMethods",

@@ -52,10 +52,11 @@ const INTERPRETER: &str = "PyRun_SimpleStringFlags";
 /// Runs in a forked child before any Python code does: 3.7+, and before (Modules/posixmodule.c).
 pub const FORKED: [&str; 2] = ["PyOS_AfterFork_Child", "PyOS_AfterFork"];
 
-/// Python 2's import of an extension module (Python/importdl.c at v2.7.18); Python 3's is the method `_imp.exec_dynamic`.
-pub const LOAD_PYTHON2: &str = "_PyImport_LoadDynamicModule";
-/// See [`LOAD_PYTHON2`].
-pub const LOAD: &str = "_imp.exec_dynamic";
+/// Methods that execute an extension module, from a file or built in, when it is in `sys.modules`
+/// (Python/import.c, 3.5+).
+pub const LOAD: [&str; 2] = ["_imp.exec_dynamic", "_imp.exec_builtin"];
+/// Python 2: both kinds pass here when they are done (Python/import.c at v2.7.18).
+pub const LOAD_PYTHON2: &str = "_PyImport_FixupExtension";
 
 /// What a program file has to do with Python.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,6 +14,7 @@ mod json_value;
 pub mod number;
 pub mod repr;
 pub mod text;
+pub mod totals;
 
 use serde::Serialize;
 use tracer_common::counters::SiteCounters;

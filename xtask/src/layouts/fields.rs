@@ -247,10 +247,8 @@ pub(super) const FIELDS: &[(&str, &[&str])] = &[
     ("PyTypeObject.tp_init", &[]),
     ("PyTypeObject.tp_vectorcall", &[]),
     ("PyTypeObject.tp_as_mapping", &[]),
-    ("PyTypeObject.tp_as_sequence", &[]),
     ("PyMappingMethods.mp_ass_subscript", &[]),
     ("PyMappingMethods.mp_subscript", &[]),
-    ("PySequenceMethods.sq_contains", &[]),
     ("sizeof.PySequenceMethods", &["sizeof(PySequenceMethods)"]),
     ("PyHeapTypeObject.as_sequence", &[]),
     (

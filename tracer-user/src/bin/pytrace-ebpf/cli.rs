@@ -126,6 +126,9 @@ pub struct OutputArgs {
     /// Only calls at least that long: `5ms`, `100us`, `1s`
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     pub min_duration: Option<Duration>,
+    /// No events: a table at the end (calls, errors, total and mean time, by function)
+    #[arg(short = 'c', long)]
+    pub summary: bool,
     /// Also the traced calls that happen inside another traced call's work
     #[arg(long)]
     pub nested: bool,

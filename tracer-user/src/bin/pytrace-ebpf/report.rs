@@ -24,7 +24,7 @@ use tracer_user::{
         call::{CallEvent, Frame, Outcome, Raised, TypeNames},
     },
     process::Process,
-    sink::{ProcessChange, Sink, SiteSummary, Summary, TargetInfo},
+    sink::{ProcessChange, Sink, SiteSummary, Summary, TargetInfo, totals::Totals},
 };
 
 use crate::cli::{Format, OutputArgs};
@@ -61,6 +61,7 @@ pub struct Reporter<N> {
 impl<N: Names> Reporter<N> {
     pub fn new(names: N, options: &OutputArgs) -> Self {
         let sink: Box<dyn Sink> = match options.format {
+            format if options.summary => Box::new(Totals::new(format == Format::Json)),
             Format::Text => Box::new(tracer_user::sink::text::Text::default()),
             Format::Json => Box::new(tracer_user::sink::json::Json),
         };

@@ -189,18 +189,23 @@ impl Traced {
             .collect()
     }
 
-    /// Where it can be seen that a module was loaded: a file to attach to, and the offset of an
-    /// instruction in it whose function returns when the module is there.
-    pub fn load_point(&self, process: &Process) -> Option<(PathBuf, u64)> {
-        let found = self.discovery.functions.iter();
-        let mut found = found.filter(|function| function.function == start::LOAD);
-        if let Some(function) = found.next() {
-            let mapping = &self.discovery.files[function.file].mapping;
-            let plan = plan(process.open_mapping(mapping).ok().as_ref(), function).ok()?;
-            let offset = function.file_offset + u64::from(plan.offset);
-            return Some((process.mapping_link(mapping), offset));
+    /// Where it can be seen that a module was loaded: files to attach to, and the offsets of instructions
+    /// in them whose functions return when a module is there.
+    pub fn load_points(&self, process: &Process) -> Vec<(PathBuf, u64)> {
+        let functions = self.discovery.functions.iter();
+        let found: Vec<_> = functions
+            .filter(|function| start::LOAD.contains(&function.function.as_str()))
+            .filter_map(|function| {
+                let mapping = &self.discovery.files[function.file].mapping;
+                let plan = plan(process.open_mapping(mapping).ok().as_ref(), function).ok()?;
+                let offset = function.file_offset + u64::from(plan.offset);
+                Some((process.mapping_link(mapping), offset))
+            })
+            .collect();
+        if found.is_empty() {
+            return self.symbol(process, &[start::LOAD_PYTHON2]).into_iter().collect();
         }
-        self.symbol(process, &[start::LOAD_PYTHON2])
+        found
     }
 
     /// Where a forked child passes before it runs Python code.

@@ -280,11 +280,15 @@ impl Watching {
         if switches {
             log::warn!("modules that process {pid} imports from now on are not traced: greenlet is loaded");
         } else {
-            let place = traced.load_point(&process);
-            keep(session, pid, "later modules", || {
-                let (path, offset) = place.context("no place to watch was found")?;
-                Ok((path, Probe::Return, offset, cookie(watch::LOADED), pid))
-            });
+            let places = traced.load_points(&process);
+            if places.is_empty() {
+                log::warn!("later modules of process {pid} are not traced: no place to watch was found");
+            }
+            for (path, offset) in places {
+                keep(session, pid, "later modules", || {
+                    Ok((path, Probe::Return, offset, cookie(watch::LOADED), pid))
+                });
+            }
         }
         if self.follow {
             let place = traced.fork_point(&process);

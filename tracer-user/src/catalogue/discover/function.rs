@@ -126,6 +126,13 @@ fn merge_ways(ways: Vec<Found>) -> Option<Merged> {
     })?;
     let function = format!("{}.{}", first.module, first.qualname);
     let slots = ways.iter().filter(|way| matches!(way.called, Called::Slot(_)));
+    // A method may be a module's function too (`unicodedata.normalize`): what it is called on is needed to
+    // tell the two apart.
+    let bound = ways.iter().any(|way| way.self_kind == SelfKind::Bound);
+    let self_kind = match first.self_kind {
+        SelfKind::Module if bound => SelfKind::Bound,
+        kind => kind,
+    };
     Some(Merged {
         module_len: first.module.len(),
         aliases: aliases(&ways, &function),
@@ -133,7 +140,7 @@ fn merge_ways(ways: Vec<Found>) -> Option<Merged> {
         ml_meth: first.ml_meth,
         ml_flags: flags(&ways, first),
         signature: signature(&ways),
-        self_kind: first.self_kind,
+        self_kind,
         slot_of: slots.map(|way| way.owner).collect::<BTreeSet<_>>().len(),
     })
 }

@@ -5,6 +5,7 @@
 //! iterators and other types without a name in any module are found too). It needs no symbols
 //! but the interpreter's own, so third-party extension modules and stripped files are no different.
 
+mod descriptor;
 mod function;
 mod slots;
 mod walk;
