@@ -31,10 +31,7 @@ impl From<SelectError> for Usage {
 
 impl Usage {
     fn parquet() -> Self {
-        Self(
-            "Parquet is not written yet; give another name for text, JSON or a recording (.pytrace)"
-                .into(),
-        )
+        Self("Parquet is not written yet; give another name for text, JSON or a recording (.pytrace)".into())
     }
 }
 
