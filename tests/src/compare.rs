@@ -92,7 +92,7 @@ pub fn known(event: &Value, truth: &Value) -> (Value, Value) {
 }
 
 /// The event without some of its fields.
-fn without(event: &Value, fields: &[&str]) -> Value {
+pub fn without(event: &Value, fields: &[&str]) -> Value {
     let mut event = event.clone();
     if let Some(object) = event.as_object_mut() {
         for field in fields {

@@ -6,20 +6,24 @@
 mod breakpoints;
 mod compare;
 mod cut;
+mod folder;
 mod json;
 mod program;
 #[path = "../../tracer-user/tests/pythons/mod.rs"]
 pub mod pythons;
 mod recording;
+mod run;
 mod tracer;
 mod truth;
 
 pub use breakpoints::{assert_no_breakpoints, differences};
-pub use compare::{Tally, assert_same, calls, compare, known};
+pub use compare::{Tally, assert_same, calls, compare, known, without};
 pub use cut::assert_beginning;
+pub use folder::Folder;
 pub use json::parse;
 pub use program::Program;
-pub use recording::{Folder, Printed, Recording, replay, tool};
+pub use recording::{Printed, Recording, replay, tool};
+pub use run::{Ran, Run, program};
 pub use tracer::{Trace, Tracer, binary, functions};
 pub use truth::{own_calls, truth_functions};
 

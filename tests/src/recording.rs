@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read as _},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, ChildStderr, Command, Stdio},
 };
 
@@ -102,28 +102,5 @@ pub fn replay(file: &Path, args: &[&str]) -> Trace {
         events: lines,
         summary,
         stderr: printed.stderr,
-    }
-}
-
-/// A folder for recordings. Removed when dropped.
-pub struct Folder(PathBuf);
-
-impl Folder {
-    /// A new one, by a name of its own.
-    pub fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("pytrace-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a temporary folder");
-        Self(path)
-    }
-
-    /// A file in it.
-    pub fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -8,6 +8,7 @@
 //! - [`wire`]: the records that cross the ring buffer.
 //! - [`counters`]: hits, delivered, dropped … per site.
 //! - [`encode`]: copies Python objects into a record.
+//! - [`watch`]: what happens to processes: exec, fork, modules loaded.
 //! - [`limits`]: the bounds both sides keep.
 //! - [`fingerprint`]: how a lazily resolved object is recognised as the one that was seen.
 #![no_std]
@@ -18,4 +19,5 @@ pub mod encode;
 pub mod fingerprint;
 pub mod limits;
 pub mod target;
+pub mod watch;
 pub mod wire;

@@ -15,10 +15,11 @@ mod memory;
 mod probe;
 mod scratch;
 mod thread;
+mod watch;
 
 use aya_ebpf::{
-    macros::{uprobe, uretprobe},
-    programs::{ProbeContext, RetProbeContext},
+    macros::{raw_tracepoint, uprobe, uretprobe},
+    programs::{ProbeContext, RawTracePointContext, RetProbeContext},
 };
 
 /// Runs at a function's entry (or the first emulated instruction of its prologue).
@@ -32,6 +33,27 @@ pub fn pytrace_entry(ctx: ProbeContext) -> u32 {
 #[uretprobe(sleepable)]
 pub fn pytrace_return(ctx: RetProbeContext) -> u32 {
     probe::leave(&ctx);
+    0
+}
+
+/// Runs where a process is to wait, or where something new may have come into it.
+#[uprobe]
+pub fn pytrace_watch(ctx: ProbeContext) -> u32 {
+    watch::probe(&ctx);
+    0
+}
+
+/// `sched_process_exec`: runs in the process that begins another program.
+#[raw_tracepoint(tracepoint = "sched_process_exec")]
+pub fn pytrace_exec(_ctx: RawTracePointContext) -> u32 {
+    watch::exec();
+    0
+}
+
+/// `task_newtask`: runs in the process that forks, before its child runs.
+#[raw_tracepoint(tracepoint = "task_newtask")]
+pub fn pytrace_fork(ctx: RawTracePointContext) -> u32 {
+    watch::fork(&ctx);
     0
 }
 

@@ -2,13 +2,14 @@
 
 use aya_ebpf::{
     macros::map,
-    maps::{Array, LruHashMap, RingBuf},
+    maps::{Array, HashMap, LruHashMap, RingBuf},
 };
 use tracer_common::{
     counters::{Control, SiteCounters},
     encode::Slot,
     limits::MAX_TARGETS,
     target::Target,
+    watch::TaskOffsets,
 };
 
 /// Records on their way to the daemon.
@@ -39,3 +40,19 @@ pub static WAKE: Array<u64> = Array::with_max_entries(1, 0);
 /// (target << 32 | thread id) -> address of its `PyThreadState`.
 #[map]
 pub static THREADS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(16 * 1024, 0);
+
+/// What happens to processes, apart from the calls.
+#[map]
+pub static WATCHED: RingBuf = RingBuf::with_byte_size(64 << 10, 0);
+
+/// Processes whose programs and children are watched -> the process each was forked from.
+#[map]
+pub static FOLLOWED: HashMap<u32, u32> = HashMap::with_max_entries(16 * 1024, 0);
+
+/// Processes that were stopped by a probe at some time -> why. Whoever finds the tracer gone lets them go on.
+#[map]
+pub static HELD: HashMap<u32, u32> = HashMap::with_max_entries(4 * 1024, 0);
+
+/// One [`TaskOffsets`].
+#[map]
+pub static TASK: Array<TaskOffsets> = Array::with_max_entries(1, 0);

@@ -8,6 +8,7 @@ use std::{
 use aya::{
     Ebpf, EbpfError, EbpfLoader, Pod,
     maps::{Array, Map, MapData, MapError, RingBuf},
+    programs::{ProgramError, RawTracePoint},
 };
 use thiserror::Error;
 use tracer_common::{
@@ -44,6 +45,13 @@ pub enum KernelError {
     NoMap(&'static str),
     #[error("BPF map cannot be used: {0}")]
     Map(#[from] MapError),
+    #[error("cannot watch the kernel's tracepoint {tracepoint}: {error}")]
+    Tracepoint {
+        tracepoint: &'static str,
+        error: ProgramError,
+    },
+    #[error("BPF program `{0}` is missing from the embedded object")]
+    NoProgram(&'static str),
 }
 
 #[derive(Clone, Copy)]
@@ -73,6 +81,7 @@ const SLOT_RANGE: (u32, u32) = (16, 256);
 pub struct Kernel {
     entry: OwnedFd,
     leave: OwnedFd,
+    watch: OwnedFd,
     targets: Array<MapData, PodTarget>,
     counters: Array<MapData, PodCounters>,
     control: Array<MapData, PodControl>,
@@ -101,6 +110,7 @@ impl Kernel {
         };
         let entry = programs.load(entry)?;
         let leave = programs.load(leave)?;
+        let watch = programs.load("pytrace_watch")?;
         let mut take = |name| ebpf.take_map(name).ok_or(KernelError::NoMap(name));
         let targets = Array::try_from(take("TARGETS")?)?;
         let counters = Array::try_from(take("COUNTERS")?)?;
@@ -117,6 +127,7 @@ impl Kernel {
         Ok(Self {
             entry,
             leave,
+            watch,
             targets,
             counters,
             control,
@@ -133,6 +144,29 @@ impl Kernel {
     /// The program for return probes.
     pub fn leave(&self) -> BorrowedFd<'_> {
         self.leave.as_fd()
+    }
+
+    /// The program for probes that watch.
+    pub fn watch(&self) -> BorrowedFd<'_> {
+        self.watch.as_fd()
+    }
+
+    /// Runs `program` at the kernel's own tracepoint, until this is dropped.
+    pub fn tracepoint(&mut self, program: &'static str, tracepoint: &'static str) -> Result<(), KernelError> {
+        let failed = |error| KernelError::Tracepoint { tracepoint, error };
+        let found = self.ebpf.program_mut(program);
+        let found: &mut RawTracePoint = found
+            .ok_or(KernelError::NoProgram(program))?
+            .try_into()
+            .map_err(failed)?;
+        found.load().map_err(failed)?;
+        found.attach(tracepoint).map_err(failed)?;
+        Ok(())
+    }
+
+    /// One of the maps, for a part of the tracer that has it to itself.
+    pub(super) fn take_map(&mut self, name: &'static str) -> Result<Map, KernelError> {
+        self.ebpf.take_map(name).ok_or(KernelError::NoMap(name))
     }
 
     /// Tells the kernel half about a traced process.
@@ -175,9 +209,11 @@ fn map_fds(ebpf: &Ebpf) -> HashMap<String, RawFd> {
 
 fn map_fd(map: &Map) -> Option<RawFd> {
     match map {
-        Map::Array(data) | Map::RingBuf(data) | Map::LruHashMap(data) | Map::PerCpuArray(data) => {
-            Some(data.fd().as_fd().as_raw_fd())
-        }
+        Map::Array(data)
+        | Map::RingBuf(data)
+        | Map::HashMap(data)
+        | Map::LruHashMap(data)
+        | Map::PerCpuArray(data) => Some(data.fd().as_fd().as_raw_fd()),
         _ => None,
     }
 }

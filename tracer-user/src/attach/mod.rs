@@ -4,10 +4,13 @@ mod kernel;
 mod links;
 mod loader;
 mod readiness;
+mod task;
+mod watch;
 
 pub use kernel::{Kernel, KernelError, KernelOptions};
 pub use links::{Link, LinkError, Point, Probe};
 pub use readiness::Readiness;
+pub use watch::{Held, Watch};
 
 /// The compiled `tracer-ebpf`, put here by the build script.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-ebpf"));

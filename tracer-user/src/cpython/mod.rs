@@ -9,6 +9,7 @@ mod known;
 pub mod layout;
 pub mod names;
 pub mod objects;
+pub mod start;
 mod static_types;
 mod version;
 

@@ -4,6 +4,7 @@
 //! allocation has a bound.
 
 mod files;
+mod inherited;
 mod maps;
 mod memory;
 mod pidfd;
@@ -14,6 +15,7 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 
 pub use files::OpenError;
+pub use inherited::{close_on_exec, inherited};
 pub use maps::{MAX_MAPPINGS, Mapping, parse as parse_maps};
 pub use memory::{ReadError, ReadMemory};
 pub use pidfd::pidfd;
@@ -109,6 +111,12 @@ impl Process {
     /// `Seccomp:` of `/proc/PID/status`: 0 off, 1 strict, 2 filter. `None` where the kernel has no seccomp.
     pub fn seccomp_mode(&self) -> Option<u32> {
         self.status_field("Seccomp:")?.parse().ok()
+    }
+
+    /// Whether the process is stopped by a signal.
+    pub fn is_stopped(&self) -> bool {
+        self.status_field("State:")
+            .is_some_and(|state| state.starts_with('T'))
     }
 
     /// The program's path as the process sees it.

@@ -12,7 +12,7 @@ use tracer_common::{counters::SiteCounters, target::CaptureLimits};
 use super::site::SiteItem;
 use crate::{
     decode::{linetable::LineFormat, names::Code},
-    sink::TargetInfo,
+    sink::{ProcessChange, TargetInfo},
 };
 
 /// Bytes of an item's first word.
@@ -56,7 +56,7 @@ const RECORD: u8 = 0;
 items! {
     /// Once, first.
     1 Header(Header),
-    /// A traced process, before the first record of it.
+    /// A traced process, before the first record of it. Those before the start are what the trace began with.
     2 Target(TargetItem),
     /// A site, before its first record. Sites are numbered in their order.
     3 Site(SiteItem),
@@ -68,12 +68,16 @@ items! {
     6 Module(ModuleItem),
     /// A code object.
     7 Code(CodeItem),
-    /// A process ended.
-    8 Exit(Exit),
+    /// A process is not traced any more, or not as what it was.
+    8 Gone(Gone),
     /// Records were lost.
     9 Loss(Loss),
     /// Once, last: the counters of the sites that have any.
     10 End(Vec<SiteCount>),
+    /// Something happened to a process.
+    11 Process(ProcessItem),
+    /// Sites that from now on have no return probe, and why.
+    12 Spared(Spared),
 }
 
 /// What holds for the whole recording.
@@ -187,13 +191,26 @@ impl CodeItem {
     }
 }
 
-/// A process ended.
+/// No record with that target index comes any more, until a [`TargetItem`] gives it to another process.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct Exit {
+pub struct Gone {
     pub target: u16,
+    /// The process lives, and runs another program.
+    pub replaced: bool,
+}
+
+/// Something happened to a process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProcessItem {
+    pub pid: u32,
     /// Unix time, nanoseconds.
     pub time_ns: u64,
+    pub change: ProcessChange,
 }
+
+/// Sites by number, and why their calls end unobserved.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Spared(pub Vec<u32>, pub String);
 
 /// Records were lost.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

@@ -26,6 +26,6 @@ pub use recorder::Recorder;
 /// How a recording begins.
 pub const MAGIC: [u8; 8] = *b"pytrace\n";
 /// Version of the format that this code writes, and the only one it reads.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Bytes before the first block.
 pub const FILE_HEADER: usize = 16;

@@ -16,6 +16,13 @@ pub struct RecordedNames {
 }
 
 impl RecordedNames {
+    /// Forgets a process, whose index is free again.
+    pub fn remove(&mut self, target: u16) {
+        self.types.retain(|(of, _), _| *of != target);
+        self.modules.retain(|(of, ..), _| *of != target);
+        self.codes.retain(|(of, ..), _| *of != target);
+    }
+
     /// Takes in the name of a type.
     pub fn add_type(&mut self, TypeItem(target, address, fingerprint, name): TypeItem) {
         let of = TypeRef { address, fingerprint };

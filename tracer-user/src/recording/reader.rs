@@ -11,9 +11,10 @@ use tracer_common::{
 use super::{
     RecordedNames, RecordingError,
     block::{BlockReader, Next},
-    item::{Exit, Header, Item, Loss, SiteCount, take},
+    item::{Gone, Header, Item, Loss, ProcessItem, SiteCount, Spared, TargetItem, take},
+    site::{SiteItem, intern},
 };
-use crate::{decode::record::Record, event::SiteMeta, sink::TargetInfo};
+use crate::{decode::record::Record, event::SiteMeta};
 
 /// Where a recording stops that the tracer could not finish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +29,13 @@ pub struct Torn {
 #[derive(Debug)]
 pub enum Happened {
     Record(Record),
-    Exit(Exit),
+    /// A process gets a target index.
+    Target(TargetItem),
+    /// [`Reader::sites`] has more, or others.
+    Sites,
+    /// A target index is free again: after the calls that are still running, [`RecordedNames::remove`] its names.
+    Gone(Gone),
+    Process(ProcessItem),
     Loss(Loss),
     /// The end of a whole recording: counters of all sites.
     End(Vec<SiteCounters>),
@@ -40,7 +47,8 @@ pub enum Happened {
 pub struct Reader<R> {
     source: Items<R>,
     header: Header,
-    targets: Vec<TargetInfo>,
+    /// What the trace began with.
+    targets: Vec<TargetItem>,
     sites: Vec<SiteMeta>,
     ended: bool,
 }
@@ -83,12 +91,12 @@ impl<R: Read> Reader<R> {
         &self.header
     }
 
-    /// Traced processes, by index.
-    pub fn targets(&self) -> &[TargetInfo] {
+    /// Processes that were traced when the probes were in.
+    pub fn targets(&self) -> &[TargetItem] {
         &self.targets
     }
 
-    /// Sites, by index.
+    /// Sites so far, by index.
     pub fn sites(&self) -> &[SiteMeta] {
         &self.sites
     }
@@ -126,24 +134,43 @@ impl<R: Read> Reader<R> {
     fn table(&mut self, item: Item) -> Result<(), RecordingError> {
         match item {
             Item::Target(target) => {
-                // Their indexes are in order, and few.
-                if usize::from(target.index) != self.targets.len()
-                    || self.targets.len() >= MAX_TARGETS as usize
-                {
-                    return Err(self
-                        .source
-                        .damaged(format!("target {} is out of order", target.index)));
+                let target = self.target(target)?;
+                if self.targets.len() >= MAX_TARGETS as usize {
+                    return Err(self.source.damaged("too many targets"));
                 }
-                self.targets.push(target.info);
+                self.targets.push(target);
             }
-            Item::Site(site) => {
-                let meta = site.into_meta().filter(|_| self.sites.len() < MAX_SITES as usize);
-                let meta = meta.ok_or_else(|| self.source.damaged("a site is not one"))?;
-                self.sites.push(meta);
-            }
+            Item::Site(site) => self.site(site)?,
             _ => return Err(self.source.damaged("an event stands before the start")),
         }
         Ok(())
+    }
+
+    fn target(&self, target: TargetItem) -> Result<TargetItem, RecordingError> {
+        if u32::from(target.index) >= MAX_TARGETS {
+            return Err(self
+                .source
+                .damaged(format!("there is no target {}", target.index)));
+        }
+        Ok(target)
+    }
+
+    fn site(&mut self, site: SiteItem) -> Result<(), RecordingError> {
+        let meta = site.into_meta().filter(|_| self.sites.len() < MAX_SITES as usize);
+        let meta = meta.ok_or_else(|| self.source.damaged("a site is not one"))?;
+        self.sites.push(meta);
+        Ok(())
+    }
+
+    fn spared(&mut self, Spared(sites, why): &Spared) {
+        for site in sites {
+            if let Some(meta) = self.sites.get_mut(*site as usize)
+                && meta.no_return.is_none()
+            {
+                // Once a site at most: so no more texts are kept than sites are.
+                meta.no_return = Some(intern(why));
+            }
+        }
     }
 
     /// Takes in an item of what stands after the start; what it says that happened, if so.
@@ -160,10 +187,20 @@ impl<R: Read> Reader<R> {
                 let record = Record::parse(bytes).map_err(|error| self.source.damaged(error.to_string()))?;
                 return Ok(Some(Happened::Record(record)));
             }
-            Item::Exit(exit) => return Ok(Some(Happened::Exit(exit))),
+            Item::Gone(gone) => return Ok(Some(Happened::Gone(gone))),
+            Item::Process(process) => return Ok(Some(Happened::Process(process))),
             Item::Loss(loss) => return Ok(Some(Happened::Loss(loss))),
             Item::End(counts) => return Ok(Some(Happened::End(self.counters(&counts)))),
-            Item::Header(_) | Item::Target(_) | Item::Site(_) | Item::Start(()) => {
+            Item::Target(target) => return Ok(Some(Happened::Target(self.target(target)?))),
+            Item::Site(site) => {
+                self.site(site)?;
+                return Ok(Some(Happened::Sites));
+            }
+            Item::Spared(spared) => {
+                self.spared(&spared);
+                return Ok(Some(Happened::Sites));
+            }
+            Item::Header(_) | Item::Start(()) => {
                 return Err(self
                     .source
                     .damaged("what belongs before the start stands after it"));

@@ -9,7 +9,10 @@ use tracer_common::{
 };
 
 use super::{
-    item::{CodeItem, Exit, Header, Item, Loss, ModuleItem, SiteCount, TargetItem, TypeItem, append_record},
+    item::{
+        CodeItem, Gone, Header, Item, Loss, ModuleItem, ProcessItem, SiteCount, Spared, TargetItem, TypeItem,
+        append_record,
+    },
     site::SiteItem,
 };
 use crate::{
@@ -19,7 +22,7 @@ use crate::{
         refs::{Ref, refs},
     },
     event::SiteMeta,
-    sink::TargetInfo,
+    sink::{ProcessChange, TargetInfo},
 };
 
 /// Names of one kind remembered as written, at most; beyond it they may be written again, which does no harm.
@@ -34,19 +37,25 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// What stands before the first record: the header, targets by index, sites by index.
-    pub fn start(header: Header, targets: &[TargetInfo], sites: &[SiteMeta], out: &mut Vec<u8>) {
+    /// The first item.
+    pub fn header(header: Header, out: &mut Vec<u8>) {
         Item::Header(header).append(out);
-        for (index, info) in targets.iter().enumerate() {
-            let item = TargetItem {
-                index: index as u16,
-                info: info.clone(),
-            };
-            Item::Target(item).append(out);
-        }
+    }
+
+    /// A process gets a target index.
+    pub fn target(index: u16, info: TargetInfo, out: &mut Vec<u8>) {
+        Item::Target(TargetItem { index, info }).append(out);
+    }
+
+    /// More sites, numbered on.
+    pub fn sites(sites: &[SiteMeta], out: &mut Vec<u8>) {
         for meta in sites {
             Item::Site(SiteItem::new(meta)).append(out);
         }
+    }
+
+    /// The probes of the first processes are in.
+    pub fn start(out: &mut Vec<u8>) {
         Item::Start(()).append(out);
     }
 
@@ -78,9 +87,23 @@ impl Recorder {
         });
     }
 
-    /// A process ended.
-    pub fn exit(target: u16, time_ns: u64, out: &mut Vec<u8>) {
-        Item::Exit(Exit { target, time_ns }).append(out);
+    /// A target index is free again.
+    pub fn gone(&mut self, gone: Gone, out: &mut Vec<u8>) {
+        self.types.0.retain(|(of, _)| *of != gone.target);
+        self.modules.0.retain(|(of, ..)| *of != gone.target);
+        self.codes.0.retain(|(of, ..)| *of != gone.target);
+        Item::Gone(gone).append(out);
+    }
+
+    /// Something happened to a process, at that Unix time.
+    pub fn process(pid: u32, change: &ProcessChange, time_ns: u64, out: &mut Vec<u8>) {
+        let change = change.clone();
+        Item::Process(ProcessItem { pid, time_ns, change }).append(out);
+    }
+
+    /// Return probes were taken out.
+    pub fn spared(sites: Vec<u32>, why: &str, out: &mut Vec<u8>) {
+        Item::Spared(Spared(sites, why.to_owned())).append(out);
     }
 
     /// Records were lost.

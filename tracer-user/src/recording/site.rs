@@ -132,7 +132,7 @@ impl Part {
 
 /// The same text for good. Where events come from a process these texts are those of the catalogue; of a
 /// recording they are kept until the program ends, each once and no more than its (bounded) site table holds.
-fn intern(text: &str) -> &'static str {
+pub(super) fn intern(text: &str) -> &'static str {
     static KNOWN: LazyLock<Mutex<HashSet<&'static str>>> = LazyLock::new(Mutex::default);
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(known) = known.get(text) {

@@ -12,7 +12,7 @@ use tracer_common::{
 use super::{
     Happened, Reader, RecordedNames, Recorder, RecordingError, VERSION,
     block::BlockWriter,
-    item::{Filter, Header, Limits},
+    item::{Filter, Gone, Header, Limits},
 };
 use crate::{
     catalogue::effects::{From, TargetPart},
@@ -22,7 +22,7 @@ use crate::{
         record::Record,
     },
     event::{Deletion, SiteMeta},
-    sink::TargetInfo,
+    sink::{ProcessChange, TargetInfo},
 };
 
 /// Types are named by their address; type 13 has no name.
@@ -123,16 +123,26 @@ fn record(number: u64) -> Record {
     Record::parse(bytes.into()).expect("a record")
 }
 
+/// What stands before the first record.
+fn begin(out: &mut Vec<u8>) {
+    Recorder::header(header(), out);
+    for (index, info) in targets().into_iter().enumerate() {
+        Recorder::target(index as u16, info, out);
+    }
+    Recorder::sites(&[site()], out);
+    Recorder::start(out);
+}
+
 /// Items of a whole recording.
 fn items(records: u64) -> Vec<u8> {
     let mut out = Vec::new();
-    Recorder::start(header(), &targets(), &[site()], &mut out);
+    begin(&mut out);
     let mut recorder = Recorder::default();
     for number in 0..records {
         recorder.record(&record(number), &mut Process, &mut out);
     }
     Recorder::loss(3, 4, &mut out);
-    Recorder::exit(0, 99, &mut out);
+    Recorder::process(1, &ProcessChange::Exit, 99, &mut out);
     let counters = SiteCounters {
         hits: records,
         faults: 2,
@@ -187,7 +197,7 @@ fn expected(records: u64) -> Vec<String> {
         .map(|number| described(&record(number), &mut Process))
         .collect();
     expected.push("Loss(Loss { count: 3, since_ns: 4 })".into());
-    expected.push("Exit(Exit { target: 0, time_ns: 99 })".into());
+    expected.push("Process(ProcessItem { pid: 1, time_ns: 99, change: Exit })".into());
     let counters = SiteCounters {
         hits: records,
         faults: 2,
@@ -202,9 +212,57 @@ fn what_was_recorded_is_read() {
     let bytes = file(&[&items(100)]);
     let reader = Reader::open(&bytes[..]).expect("a recording");
     assert_eq!(format!("{:?}", reader.header()), format!("{:?}", header()));
-    assert_eq!(format!("{:?}", reader.targets()), format!("{:?}", targets()));
+    let infos: Vec<_> = reader.targets().iter().map(|target| &target.info).collect();
+    assert_eq!(format!("{infos:?}"), format!("{:?}", targets()));
     assert_eq!(format!("{:?}", reader.sites()), format!("{:?}", [site()]));
     assert_eq!(read(&bytes).expect("a recording"), expected(100));
+}
+
+#[test]
+fn processes_and_sites_come_and_go() {
+    let mut out = Vec::new();
+    begin(&mut out);
+    let mut recorder = Recorder::default();
+    recorder.record(&record(0), &mut Process, &mut out);
+    let gone = Gone {
+        target: 0,
+        replaced: true,
+    };
+    recorder.gone(gone, &mut out);
+    let probed = SiteMeta {
+        no_return: None,
+        ..site()
+    };
+    Recorder::sites(&[site(), probed], &mut out);
+    Recorder::target(0, targets().remove(0), &mut out);
+    Recorder::spared(vec![2, 7], "why", &mut out);
+    // The index stands for another process: its names are written anew.
+    recorder.record(&record(5), &mut Process, &mut out);
+    let bytes = file(&[&out]);
+    let mut reader = Reader::open(&bytes[..]).expect("a recording");
+    let mut names = RecordedNames::default();
+    let mut seen = Vec::new();
+    while let Some(happened) = reader.next_event(&mut names).expect("a recording") {
+        seen.push(match happened {
+            Happened::Record(record) => described(&record, &mut names),
+            Happened::Sites => format!("{} sites", reader.sites().len()),
+            Happened::Target(target) => format!("{} is {}", target.index, target.info.pid),
+            happened => format!("{happened:?}"),
+        });
+    }
+    let expected = [
+        described(&record(0), &mut Process),
+        "Gone(Gone { target: 0, replaced: true })".into(),
+        "2 sites".into(),
+        "3 sites".into(),
+        format!("0 is {}", targets()[0].pid),
+        "3 sites".into(),
+        described(&record(5), &mut Process),
+        format!("Torn(Torn {{ offset: {}, bytes: 0 }})", bytes.len()),
+    ];
+    assert_eq!(seen, expected);
+    let spared: Vec<_> = reader.sites().iter().map(|site| site.no_return).collect();
+    assert_eq!(spared, [site().no_return, site().no_return, Some("why")]);
 }
 
 #[test]
@@ -230,7 +288,7 @@ fn names_are_written_once() {
 #[test]
 fn a_file_cut_anywhere_is_read_up_to_there() {
     let mut start = Vec::new();
-    Recorder::start(header(), &targets(), &[site()], &mut start);
+    begin(&mut start);
     let mut recorder = Recorder::default();
     let mut chunks = vec![start];
     for number in 0..4 {
@@ -267,7 +325,7 @@ fn another_version_is_refused() {
     bytes[8] = VERSION as u8 + 1;
     let error = read(&bytes).expect_err("another version");
     assert!(
-        error.to_string().starts_with("it has version 2 of the format"),
+        error.to_string().starts_with("it has version 3 of the format"),
         "{error}"
     );
     bytes[0] = b'P';
@@ -328,7 +386,7 @@ fn a_block_that_claims_too_much_is_refused_before_it_is_read() {
 #[test]
 fn what_stands_in_the_wrong_place_is_refused() {
     let mut start = Vec::new();
-    Recorder::start(header(), &targets(), &[site()], &mut start);
+    begin(&mut start);
     for chunks in [[&start[..], &start], [&items(1)[..0], &items(1)[start.len()..]]] {
         assert!(matches!(
             read(&file(&chunks)),

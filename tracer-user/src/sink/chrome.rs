@@ -123,9 +123,8 @@ impl Sink for Chrome {
         out.extend_from_slice(b"}}");
     }
 
-    fn process(&mut self, pid: u32, change: ProcessChange, time_ns: u64, out: &mut Vec<u8>) {
-        let ProcessChange::Exit = change;
-        self.instant("exit", 'p', pid, time_ns, out);
+    fn process(&mut self, pid: u32, change: &ProcessChange, time_ns: u64, out: &mut Vec<u8>) {
+        self.instant(change.name(), 'p', pid, time_ns, out);
     }
 
     fn loss(&mut self, count: u64, since_ns: u64, out: &mut Vec<u8>) {

@@ -53,12 +53,26 @@ impl Sink for Json {
         out.extend_from_slice(b"}\n");
     }
 
-    fn process(&mut self, pid: u32, change: ProcessChange, time_ns: u64, out: &mut Vec<u8>) {
-        let ProcessChange::Exit = change;
-        push!(
-            out,
-            "{{\"type\":\"process\",\"event\":\"exit\",\"pid\":{pid},\"time_ns\":{time_ns}}}\n"
-        );
+    fn process(&mut self, pid: u32, change: &ProcessChange, time_ns: u64, out: &mut Vec<u8>) {
+        let mut line = match change {
+            ProcessChange::Exit => serde_json::json!({}),
+            ProcessChange::Fork { parent } => serde_json::json!({"parent": parent}),
+            ProcessChange::Exec { executable, parent } => {
+                serde_json::json!({"executable": executable, "parent": parent})
+            }
+            ProcessChange::Load {
+                files,
+                functions,
+                gap_ns,
+            } => {
+                serde_json::json!({"files": files, "functions": functions, "gap_ns": gap_ns})
+            }
+        };
+        line["type"] = "process".into();
+        line["event"] = change.name().into();
+        line["pid"] = pid.into();
+        line["time_ns"] = time_ns.into();
+        push!(out, "{line}\n");
     }
 
     fn loss(&mut self, count: u64, since_ns: u64, out: &mut Vec<u8>) {

@@ -72,9 +72,40 @@ impl Summary {
 }
 
 /// Something that happens to a traced process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProcessChange {
     Exit,
+    /// It is a new process; what it does is traced.
+    Fork {
+        parent: u32,
+    },
+    /// It runs another program from now on. `parent`: the process it was forked from, if it is a child
+    /// that is followed.
+    Exec {
+        executable: String,
+        parent: Option<u32>,
+    },
+    /// Extension modules brought functions that are traced now.
+    Load {
+        /// The files that were looked into for the first time.
+        files: Vec<String>,
+        functions: usize,
+        /// From the end of the import to the probes, nanoseconds; calls of these functions in that time
+        /// were not seen. 0: the process waited.
+        gap_ns: u64,
+    },
+}
+
+impl ProcessChange {
+    /// As the formats call it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Exit => "exit",
+            Self::Fork { .. } => "fork",
+            Self::Exec { .. } => "exec",
+            Self::Load { .. } => "load",
+        }
+    }
 }
 
 /// A format.
@@ -84,7 +115,7 @@ pub trait Sink: Send {
     /// A call.
     fn call(&mut self, call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>);
     /// A change of a traced process.
-    fn process(&mut self, pid: u32, change: ProcessChange, time_ns: u64, out: &mut Vec<u8>);
+    fn process(&mut self, pid: u32, change: &ProcessChange, time_ns: u64, out: &mut Vec<u8>);
     /// Records were lost since a time.
     fn loss(&mut self, count: u64, since_ns: u64, out: &mut Vec<u8>);
     /// The end.

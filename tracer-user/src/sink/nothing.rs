@@ -10,7 +10,7 @@ pub struct Nothing;
 impl Sink for Nothing {
     fn header(&mut self, _: &[TargetInfo], _: &mut Vec<u8>) {}
     fn call(&mut self, _: &CallEvent<'_>, _: &mut TypeNames<'_>, _: &mut Vec<u8>) {}
-    fn process(&mut self, _: u32, _: ProcessChange, _: u64, _: &mut Vec<u8>) {}
+    fn process(&mut self, _: u32, _: &ProcessChange, _: u64, _: &mut Vec<u8>) {}
     fn loss(&mut self, _: u64, _: u64, _: &mut Vec<u8>) {}
     fn summary(&mut self, _: &Summary, _: &mut Vec<u8>) {}
 }

@@ -122,12 +122,19 @@ impl Sink for Otlp {
         close(out);
     }
 
-    fn process(&mut self, pid: u32, change: ProcessChange, time_ns: u64, out: &mut Vec<u8>) {
-        let ProcessChange::Exit = change;
-        self.open(Some(pid), "pytrace.process.exit", time_ns, INFO, out);
+    fn process(&mut self, pid: u32, change: &ProcessChange, time_ns: u64, out: &mut Vec<u8>) {
+        let name = format!("pytrace.process.{}", change.name());
+        self.open(Some(pid), &name, time_ns, INFO, out);
         out.push(b',');
         let mut attributes = Attributes::open(out);
         attributes.number("process.pid", pid.into());
+        match change {
+            ProcessChange::Fork { parent } => attributes.number("process.parent_pid", (*parent).into()),
+            ProcessChange::Exec { executable, .. } => {
+                attributes.text("process.executable.path", executable);
+            }
+            ProcessChange::Exit | ProcessChange::Load { .. } => {}
+        }
         attributes.close();
         close(out);
     }

@@ -59,10 +59,33 @@ impl Sink for Text {
         }
     }
 
-    fn process(&mut self, pid: u32, change: ProcessChange, time_ns: u64, out: &mut Vec<u8>) {
-        let ProcessChange::Exit = change;
+    fn process(&mut self, pid: u32, change: &ProcessChange, time_ns: u64, out: &mut Vec<u8>) {
         self.time(time_ns, out);
-        push!(out, " {pid} +++ exited +++\n");
+        match change {
+            ProcessChange::Exit => push!(out, " {pid} +++ exited +++\n"),
+            ProcessChange::Fork { parent } => push!(out, " {pid} +++ forked from {parent} +++\n"),
+            ProcessChange::Exec { executable, .. } => {
+                push!(out, " {pid} +++ runs ");
+                plain(executable, out);
+                out.extend_from_slice(b" +++\n");
+            }
+            ProcessChange::Load {
+                files,
+                functions,
+                gap_ns,
+            } => {
+                push!(out, " {pid} +++ {functions} functions more");
+                for (i, file) in files.iter().enumerate() {
+                    out.extend_from_slice(if i == 0 { b", of " } else { b", " });
+                    plain(file.rsplit('/').next().unwrap_or(file), out);
+                }
+                if *gap_ns != 0 {
+                    out.extend_from_slice(b"; not seen for ");
+                    duration(*gap_ns, out);
+                }
+                out.extend_from_slice(b" +++\n");
+            }
+        }
     }
 
     fn loss(&mut self, count: u64, since_ns: u64, out: &mut Vec<u8>) {

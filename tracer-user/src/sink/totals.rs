@@ -92,7 +92,7 @@ impl Sink for Totals {
         }
     }
 
-    fn process(&mut self, _: u32, _: ProcessChange, _: u64, _: &mut Vec<u8>) {}
+    fn process(&mut self, _: u32, _: &ProcessChange, _: u64, _: &mut Vec<u8>) {}
 
     fn loss(&mut self, _: u64, _: u64, _: &mut Vec<u8>) {}
 

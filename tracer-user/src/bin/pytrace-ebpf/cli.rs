@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use tracer_common::limits::{MAX_DEPTH, MAX_FRAMES, MAX_ITEMS, MAX_STR};
@@ -12,7 +12,7 @@ use tracer_common::limits::{MAX_DEPTH, MAX_FRAMES, MAX_ITEMS, MAX_STR};
 #[derive(Debug, Parser)]
 #[command(name = "pytrace-ebpf", version, args_conflicts_with_subcommands = true)]
 #[command(
-    after_help = "Examples:\n  sudo pytrace-ebpf --pid 1234\n  sudo pytrace-ebpf --pid 1234 -e file,net --stack 3\n  sudo pytrace-ebpf --pid 1234 -e none -f 'zlib.*' --format json -o calls.json\n\nExit codes: 0 traced as asked; 1 could not trace (one line says why); 2 wrong usage."
+    after_help = "Examples:\n  sudo pytrace-ebpf --pid 1234\n  sudo pytrace-ebpf run -- python3 app.py\n  sudo pytrace-ebpf --pid 1234 -e file,net --stack 3\n  sudo pytrace-ebpf --pid 1234 -e none -f 'zlib.*' --format json -o calls.json\n\nExit codes: 0 traced as asked; 1 could not trace (one line says why); 2 wrong usage."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -23,6 +23,24 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Start a program under trace, from the first line of its own code
+    Run {
+        #[command(flatten)]
+        trace: Box<TraceArgs>,
+        /// The program and its arguments
+        #[arg(last = true, required = true, value_name = "CMD")]
+        command: Vec<OsString>,
+    },
+    /// Lets stopped processes go on when the tracer is killed
+    #[command(hide = true)]
+    Guard { tracer: u32 },
+    /// Becomes a program when it is told to
+    #[command(hide = true)]
+    Begin {
+        gate: i32,
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
     /// What can be traced in a process: name, effect, calling convention, file, probe cost
     Functions {
         /// Process to look at
@@ -84,6 +102,9 @@ pub struct TraceArgs {
     /// Stop after this time: `10`, `500ms`, `1m`
     #[arg(long, value_name = "SECS", value_parser = seconds)]
     pub duration: Option<Duration>,
+    /// Children of traced processes too
+    #[arg(long)]
+    pub follow: bool,
     /// Megabytes of the ring buffer between kernel and daemon
     #[arg(long, value_name = "MB", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub ring: u32,

@@ -35,6 +35,11 @@ impl Policy {
         })
     }
 
+    /// Whether the process switches C stacks.
+    pub fn switches_stacks(self) -> bool {
+        self.switches_stacks
+    }
+
     /// Why a function gets no return probe, if so. `leaf`: no Python code runs inside it.
     pub fn no_return(self, leaf: bool) -> Option<&'static str> {
         if self.seccomp {

@@ -1,16 +1,20 @@
 //! The command.
 
 mod cli;
+mod command;
 mod commands;
 mod diff;
+mod guard;
 mod harm;
 mod logging;
 mod output;
 mod replay;
 mod report;
 mod ring;
+mod session;
 mod target;
 mod trace;
+mod watching;
 
 use std::{fmt, process::ExitCode};
 
@@ -50,8 +54,23 @@ const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    logging::start(cli.trace.verbose);
+    logging::start(match &cli.command {
+        Some(Command::Run { trace, .. }) => trace.verbose,
+        _ => cli.trace.verbose,
+    });
     let result = match &cli.command {
+        Some(Command::Run { trace, .. }) if !trace.pids.is_empty() => Cli::command()
+            .error(
+                ErrorKind::ArgumentConflict,
+                "`run` starts a program; --pid does not go with it",
+            )
+            .exit(),
+        Some(Command::Run { trace, command }) => match trace::run_command(trace, command) {
+            Ok(code) => return ExitCode::from(code),
+            Err(error) => Err(error),
+        },
+        Some(Command::Guard { tracer }) => guard::run(*tracer),
+        Some(Command::Begin { gate, command }) => command::begin(*gate, command),
         Some(Command::Functions { pid, glob }) => commands::functions(*pid, glob.as_deref()),
         Some(Command::Effects { markdown }) => commands::effects(*markdown),
         Some(Command::Replay(args)) => replay::run(args),

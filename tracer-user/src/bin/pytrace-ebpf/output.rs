@@ -25,9 +25,11 @@ pub struct Output {
 }
 
 impl Output {
-    /// Standard output, or a file created with mode 0600.
-    pub fn open(path: Option<&Path>) -> anyhow::Result<Self> {
+    /// A file created with mode 0600; without one standard output, or standard error where the
+    /// traced program keeps its own output.
+    pub fn open(path: Option<&Path>, to_stderr: bool) -> anyhow::Result<Self> {
         let to: Box<dyn Write + Send> = match path {
+            None if to_stderr => Box::new(io::stderr()),
             None => Box::new(io::stdout()),
             Some(path) => {
                 Box::new(create(path).with_context(|| format!("cannot create {}", path.display()))?)

@@ -17,7 +17,7 @@ use crate::{
     cli::{OutputArgs, ReplayArgs},
     output::{CHUNK, Output, is_parquet, is_recording},
     report::{Reporter, print_summary, sink_for},
-    trace::{PROCESS_ENDED, TRACING_ENDED},
+    session::{PROCESS_ENDED, PROGRAM_REPLACED, TRACING_ENDED},
 };
 
 /// Calls whose end is not in a recording that was not finished.
@@ -48,7 +48,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<()> {
     if let Some(frames) = args.stack {
         play.reporter.limit_stack(frames);
     }
-    let output = Output::open(path)?;
+    let output = Output::open(path, false)?;
     let played = play.run(&mut |chunk| output.queue().blocking_send(chunk).is_ok());
     let written = output.finish().context("cannot write the output");
     let played = played.with_context(|| damaged(&args.file))?;
@@ -132,9 +132,12 @@ pub struct Played {
 /// A recording on its way to a sink.
 pub struct Play<R> {
     reader: Reader<R>,
+    narrow: Narrow,
     pub reporter: Reporter<RecordedNames>,
     pairing: Pairing,
     sites: Arc<[SiteMeta]>,
+    /// The reader has others.
+    sites_changed: bool,
     /// By site: whether it is to be seen.
     kept: Vec<bool>,
     /// What was read, by site.
@@ -146,28 +149,47 @@ pub struct Play<R> {
 impl<R: Read> Play<R> {
     /// `options` narrow what the recording was to show.
     pub fn new(reader: Reader<R>, narrow: Narrow, options: &OutputArgs, sink: Box<dyn Sink>) -> Self {
-        let mut sites = reader.sites().to_vec();
-        let kept: Vec<bool> = sites.iter_mut().map(|meta| narrow.apply(meta)).collect();
-        let sites: Arc<[SiteMeta]> = sites.into();
-        let pids = reader.targets().iter().map(|info| info.pid).collect();
         let options = both(options, &reader.header().filter);
         let epoch_ns = reader.header().epoch_ns;
-        let names = RecordedNames::default();
-        Self {
-            reporter: Reporter::new(Arc::clone(&sites), pids, names, &options, sink, epoch_ns),
+        let mut play = Self {
+            reporter: Reporter::new(RecordedNames::default(), &options, sink, epoch_ns),
             pairing: Pairing::new(options.nested),
-            counted: vec![SiteCounters::default(); sites.len()],
+            counted: Vec::new(),
             reader,
-            sites,
-            kept,
+            narrow,
+            sites: Arc::new([]),
+            sites_changed: true,
+            kept: Vec::new(),
             lost: 0,
             buffer: Vec::with_capacity(CHUNK),
+        };
+        for target in play.reader.targets() {
+            play.reporter.set_pid(target.index, target.info.pid);
         }
+        play
+    }
+
+    /// Takes in the sites that the reader has come to.
+    fn refresh_sites(&mut self) {
+        if !mem::take(&mut self.sites_changed) {
+            return;
+        }
+        let mut sites = self.reader.sites().to_vec();
+        self.kept = sites.iter_mut().map(|meta| self.narrow.apply(meta)).collect();
+        self.counted.resize(sites.len(), SiteCounters::default());
+        self.sites = sites.into();
+        self.reporter.set_sites(Arc::clone(&self.sites));
     }
 
     /// Plays all of it. `send` takes a chunk, and says whether it wants more.
     pub fn run(mut self, send: &mut dyn FnMut(Vec<u8>) -> bool) -> anyhow::Result<Played> {
-        self.reporter.header(self.reader.targets(), &mut self.buffer);
+        let targets: Vec<_> = self
+            .reader
+            .targets()
+            .iter()
+            .map(|target| target.info.clone())
+            .collect();
+        self.reporter.header(&targets, &mut self.buffer);
         let played = self.events(send);
         send(mem::take(&mut self.buffer));
         played
@@ -177,9 +199,21 @@ impl<R: Read> Play<R> {
         while let Some(happened) = self.reader.next_event(self.reporter.names())? {
             match happened {
                 Happened::Record(record) => self.record(record),
-                Happened::Exit(exit) => {
-                    self.unobserved(Some(exit.target), PROCESS_ENDED);
-                    self.reporter.exited(exit.target, exit.time_ns, &mut self.buffer);
+                Happened::Target(target) => self.reporter.set_pid(target.index, target.info.pid),
+                Happened::Sites => self.sites_changed = true,
+                Happened::Gone(gone) => {
+                    let why = if gone.replaced {
+                        PROGRAM_REPLACED
+                    } else {
+                        PROCESS_ENDED
+                    };
+                    self.unobserved(Some(gone.target), why);
+                    self.reporter.forget(gone.target);
+                    self.reporter.names().remove(gone.target);
+                }
+                Happened::Process(item) => {
+                    self.reporter
+                        .process(item.pid, &item.change, item.time_ns, &mut self.buffer);
                 }
                 Happened::Loss(loss) => {
                     self.lost += loss.count;
@@ -198,6 +232,7 @@ impl<R: Read> Play<R> {
     }
 
     fn record(&mut self, record: Record) {
+        self.refresh_sites();
         let site = record.header.site as usize;
         if !self.kept.get(site).is_some_and(|kept| *kept) {
             return;
@@ -233,6 +268,7 @@ impl<R: Read> Play<R> {
 
     fn end(&mut self, mut counters: Vec<SiteCounters>) -> Played {
         self.unobserved(None, TRACING_ENDED);
+        self.refresh_sites();
         for (counters, kept) in counters.iter_mut().zip(&self.kept) {
             if !kept {
                 *counters = SiteCounters::default();

@@ -12,7 +12,7 @@ use tracer_user::{
         names::{Code, Names},
     },
     recording::{Recorder, block::BlockWriter},
-    sink::TargetInfo,
+    sink::{ProcessChange, TargetInfo},
 };
 
 use super::*;
@@ -175,7 +175,9 @@ fn live(options: &OutputArgs, sites: Vec<SiteMeta>, seen: &[u32]) -> String {
     let mut pairing = Pairing::new(options.nested);
     let sink = sink_for(options, EPOCH);
     let names = Process;
-    let mut reporter = Reporter::new(Arc::clone(&sites), vec![42], names, options, sink, EPOCH);
+    let mut reporter = Reporter::new(names, options, sink, EPOCH);
+    reporter.set_sites(Arc::clone(&sites));
+    reporter.set_pid(0, targets()[0].pid);
     reporter.header(&targets(), &mut out);
     for record in records() {
         if seen.contains(&record.header.site) {
@@ -184,7 +186,7 @@ fn live(options: &OutputArgs, sites: Vec<SiteMeta>, seen: &[u32]) -> String {
     }
     reporter.lost(2, 5, &mut out);
     pairing.finish(Some(0), PROCESS_ENDED, &mut |call| reporter.call(&call, &mut out));
-    reporter.exited(0, 77, &mut out);
+    reporter.process(targets()[0].pid, &ProcessChange::Exit, 77, &mut out);
     let mut counters = counters();
     for (counters, site) in counters.iter_mut().zip(0..) {
         if !seen.contains(&site) {
@@ -195,6 +197,16 @@ fn live(options: &OutputArgs, sites: Vec<SiteMeta>, seen: &[u32]) -> String {
     String::from_utf8(out).expect("text")
 }
 
+/// What stands before the first record.
+fn begin(header: item::Header, items: &mut Vec<u8>) {
+    Recorder::header(header, items);
+    for (index, info) in targets().into_iter().enumerate() {
+        Recorder::target(index as u16, info, items);
+    }
+    Recorder::sites(&sites(), items);
+    Recorder::start(items);
+}
+
 /// A recording of the same, made with these options.
 fn recorded(options: &OutputArgs) -> Vec<u8> {
     let mut items = Vec::new();
@@ -202,16 +214,21 @@ fn recorded(options: &OutputArgs) -> Vec<u8> {
         tool: String::new(),
         epoch_ns: EPOCH,
         limits: tracer_common::target::CaptureLimits::default().into(),
-        filter: crate::trace::filter(options),
+        filter: crate::session::filter(options),
     };
-    Recorder::start(header, &targets(), &sites(), &mut items);
+    begin(header, &mut items);
     let mut recorder = Recorder::default();
     let mut names = Process;
     for record in records() {
         recorder.record(&record, &mut names, &mut items);
     }
     Recorder::loss(2, 5, &mut items);
-    Recorder::exit(0, 77, &mut items);
+    let gone = item::Gone {
+        target: 0,
+        replaced: false,
+    };
+    recorder.gone(gone, &mut items);
+    Recorder::process(targets()[0].pid, &ProcessChange::Exit, 77, &mut items);
     Recorder::end(&counters(), &mut items);
     let mut file = Vec::new();
     BlockWriter::new(&mut file)
@@ -301,7 +318,7 @@ fn a_cut_recording_says_that_it_is_cut() {
     let file = recorded(&options());
     let mut items = Vec::new();
     let header = Reader::open(&file[..]).expect("a recording").header().clone();
-    Recorder::start(header, &targets(), &sites(), &mut items);
+    begin(header, &mut items);
     let mut recorder = Recorder::default();
     for record in records() {
         recorder.record(&record, &mut Process, &mut items);

@@ -73,22 +73,15 @@ pub struct Reporter<N> {
 
 impl<N: Names> Reporter<N> {
     /// `sink`: see [`sink_for`]; `epoch_ns`: see [`epoch_ns`].
-    pub fn new(
-        sites: Arc<[SiteMeta]>,
-        pids: Vec<u32>,
-        names: N,
-        options: &OutputArgs,
-        sink: Box<dyn Sink>,
-        epoch_ns: u64,
-    ) -> Self {
+    pub fn new(names: N, options: &OutputArgs, sink: Box<dyn Sink>, epoch_ns: u64) -> Self {
         let filter = Filter {
             errors: options.errors,
             min_duration: options.min_duration,
             max_events: options.max_events,
         };
         Self {
-            sites,
-            pids,
+            sites: Arc::new([]),
+            pids: Vec::new(),
             names,
             sink,
             filter,
@@ -211,10 +204,28 @@ impl<N: Names> Reporter<N> {
         }
     }
 
-    /// Writes that a process ended, at that Unix time.
-    pub fn exited(&mut self, target: u16, time_ns: u64, out: &mut Vec<u8>) {
-        let pid = self.pids.get(target as usize).copied().unwrap_or(0);
-        self.sink.process(pid, ProcessChange::Exit, time_ns, out);
+    /// The sites as they are now.
+    pub fn set_sites(&mut self, sites: Arc<[SiteMeta]>) {
+        self.sites = sites;
+    }
+
+    /// A target index stands for that process from now on.
+    pub fn set_pid(&mut self, target: u16, pid: u32) {
+        let at = usize::from(target);
+        if self.pids.len() <= at {
+            self.pids.resize(at + 1, 0);
+        }
+        self.pids[at] = pid;
+    }
+
+    /// No record of that index comes any more: it may stand for another process.
+    pub fn forget(&mut self, target: u16) {
+        self.codes.retain(|(of, ..), _| *of != target);
+    }
+
+    /// Writes that something happened to a process, at that Unix time.
+    pub fn process(&mut self, pid: u32, change: &ProcessChange, time_ns: u64, out: &mut Vec<u8>) {
+        self.sink.process(pid, change, time_ns, out);
     }
 
     /// Writes that records were lost.

@@ -1,13 +1,9 @@
 //! One traced process: from pid to the sites to probe.
 
-use std::{fs::File, os::unix::fs::FileExt as _, path::PathBuf, sync::Arc};
+use std::{collections::HashSet, fs::File, os::unix::fs::FileExt as _, path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, bail};
-use tracer_common::{
-    cookie::SiteCookie,
-    limits::MAX_SITES,
-    target::{CaptureLimits, Target},
-};
+use tracer_common::{cookie::SiteCookie, limits::MAX_SITES};
 use tracer_user::{
     attach::{Kernel, Link, Point, Probe},
     catalogue::{
@@ -15,7 +11,7 @@ use tracer_user::{
         effects,
         select::{Functions, Selection},
     },
-    cpython::Interpreter,
+    cpython::{Interpreter, start},
     event::{
         Deletion, SiteMeta,
         naming::{is_deletion, method_of},
@@ -35,9 +31,16 @@ pub struct Wanted {
     pub functions: Functions,
 }
 
+/// A place in a file: device, inode, offset of the function.
+pub type Place = ((u32, u32), u64, u64);
+
 /// A function that will be probed.
 pub struct Site {
     pub meta: SiteMeta,
+    /// No Python code runs inside.
+    pub leaf: bool,
+    /// Its index among all sites; given by the session.
+    pub number: u32,
     pub plan: Plan,
     /// Index into [`Traced::discovery`]'s files.
     pub file: usize,
@@ -46,8 +49,8 @@ pub struct Site {
 
 /// A process found to be traceable, and what in it is wanted.
 pub struct Traced {
-    pub process: Process,
-    pub interpreter: Interpreter,
+    pub process: Arc<Process>,
+    pub interpreter: Arc<Interpreter>,
     pub discovery: Discovery,
     pub sites: Vec<Site>,
     /// Functions that were wanted but cannot be probed, and why.
@@ -59,19 +62,34 @@ impl Traced {
     pub fn find(pid: u32, wanted: &Wanted) -> anyhow::Result<Self> {
         let process = Process::open(pid)?;
         let interpreter = Interpreter::find(&process)?;
+        Self::look(process, Arc::new(interpreter), wanted, &HashSet::new())
+    }
+
+    /// Looks it over again, for what has come since: functions that are not at these places.
+    pub fn find_new(&self, wanted: &Wanted, known: &HashSet<Place>) -> anyhow::Result<Self> {
+        let process = Process::open(self.process.pid())?;
+        Self::look(process, Arc::clone(&self.interpreter), wanted, known)
+    }
+
+    fn look(
+        process: Process,
+        interpreter: Arc<Interpreter>,
+        wanted: &Wanted,
+        known: &HashSet<Place>,
+    ) -> anyhow::Result<Self> {
         let discovery = discover(&process, &interpreter)?;
         let mut traced = Self {
-            process,
+            process: Arc::new(process),
             interpreter,
             discovery,
             sites: Vec::new(),
             refused: Vec::new(),
         };
-        traced.choose(wanted)?;
+        traced.choose(wanted, known)?;
         Ok(traced)
     }
 
-    fn choose(&mut self, wanted: &Wanted) -> anyhow::Result<()> {
+    fn choose(&mut self, wanted: &Wanted, known: &HashSet<Place>) -> anyhow::Result<()> {
         let harm = harm::Policy::of(&self.process)?;
         let files: Vec<Option<File>> = self
             .discovery
@@ -80,7 +98,11 @@ impl Traced {
             .map(|file| self.process.open_mapping(&file.mapping).ok())
             .collect();
         for function in &self.discovery.functions {
-            let Some(meta) = meta(function, wanted, harm) else {
+            let file = &self.discovery.files[function.file];
+            if known.contains(&(file.dev, file.inode, function.file_offset)) {
+                continue;
+            }
+            let Some((meta, leaf)) = meta(function, wanted, harm) else {
                 continue;
             };
             if function.is_common() && !wanted.functions.names(&function.function, &function.aliases) {
@@ -90,6 +112,8 @@ impl Traced {
             match plan(files.get(function.file).and_then(Option::as_ref), function) {
                 Ok(plan) => self.sites.push(Site {
                     meta,
+                    leaf,
+                    number: 0,
                     plan,
                     file: function.file,
                     file_offset: function.file_offset,
@@ -106,49 +130,54 @@ impl Traced {
         Ok(())
     }
 
-    /// The record the kernel half keeps of this process.
-    pub fn kernel_target(&self, limits: CaptureLimits) -> Target {
-        self.interpreter.target(&self.process, limits)
+    /// Where its sites are.
+    pub fn places(&self) -> impl Iterator<Item = Place> {
+        self.sites.iter().map(|site| {
+            let file = &self.discovery.files[site.file];
+            (file.dev, file.inode, site.file_offset)
+        })
     }
 
-    /// Puts the probes in, return probes first. `first_site` and `index` are this process's
-    /// place among all sites and targets.
-    pub fn attach(&self, kernel: &Kernel, first_site: u32, index: u8) -> anyhow::Result<Attached> {
+    /// Puts the probes into a process, return probes first: this one, or one that was forked from it.
+    /// `index` is that process's place among all targets; `switches`: it switches C stacks.
+    pub fn attach(
+        &self,
+        kernel: &Kernel,
+        process: &Process,
+        index: u8,
+        switches: bool,
+    ) -> anyhow::Result<Attached> {
         let mut attached = Attached::default();
-        for probe in [Probe::Return, Probe::Entry] {
-            for (file, mapped) in self.discovery.files.iter().enumerate() {
-                let points = self.points(probe, file, first_site, index);
+        for (file, mapped) in self.discovery.files.iter().enumerate() {
+            for part in [Part::LeaveLeaf, Part::LeaveOther, Part::Enter] {
+                if switches && part == Part::LeaveOther {
+                    continue;
+                }
+                let points = self.points(part, file, index);
                 if points.is_empty() {
                     continue;
                 }
-                let path: PathBuf = self.process.mapping_link(&mapped.mapping);
-                let program = if probe == Probe::Entry {
-                    kernel.entry()
-                } else {
-                    kernel.leave()
+                let (program, probe) = match part {
+                    Part::Enter => (kernel.entry(), Probe::Entry),
+                    _ => (kernel.leave(), Probe::Return),
                 };
-                let link = Link::attach(program, probe, &path, &points, self.process.pid())
+                let path: PathBuf = process.mapping_link(&mapped.mapping);
+                let link = Link::attach(program, probe, &path, &points, process.pid())
                     .with_context(|| format!("cannot probe {}", mapped.path.display()))?;
-                let links = if probe == Probe::Entry {
-                    &mut attached.entry
-                } else {
-                    &mut attached.leave
-                };
-                links.push(link);
+                attached.links[part as usize].push(link);
             }
         }
         Ok(attached)
     }
 
-    fn points(&self, probe: Probe, file: usize, first_site: u32, index: u8) -> Vec<Point> {
-        let sites = self.sites.iter().zip(first_site..);
-        sites
-            .filter(|(site, _)| site.file == file)
-            .filter(|(site, _)| probe == Probe::Entry || site.meta.no_return.is_none())
-            .map(|(site, number)| Point {
+    fn points(&self, part: Part, file: usize, index: u8) -> Vec<Point> {
+        self.sites
+            .iter()
+            .filter(|site| site.file == file && part.has(site))
+            .map(|site| Point {
                 offset: site.file_offset + u64::from(site.plan.offset),
                 cookie: SiteCookie {
-                    site: number,
+                    site: site.number,
                     target: index,
                     registers: site.plan.registers,
                     convention: site.meta.convention,
@@ -159,22 +188,85 @@ impl Traced {
             })
             .collect()
     }
+
+    /// Where it can be seen that a module was loaded: files to attach to, and the offsets of instructions
+    /// in them whose functions return when a module is there.
+    pub fn load_points(&self, process: &Process) -> Vec<(PathBuf, u64)> {
+        let functions = self.discovery.functions.iter();
+        let found: Vec<_> = functions
+            .filter(|function| start::LOAD.contains(&function.function.as_str()))
+            .filter_map(|function| {
+                let mapping = &self.discovery.files[function.file].mapping;
+                let plan = plan(process.open_mapping(mapping).ok().as_ref(), function).ok()?;
+                let offset = function.file_offset + u64::from(plan.offset);
+                Some((process.mapping_link(mapping), offset))
+            })
+            .collect();
+        if found.is_empty() {
+            return self.symbol(process, &[start::LOAD_PYTHON2]).into_iter().collect();
+        }
+        found
+    }
+
+    /// Where a forked child passes before it runs Python code.
+    pub fn fork_point(&self, process: &Process) -> Option<(PathBuf, u64)> {
+        self.symbol(process, &start::FORKED)
+    }
+
+    fn symbol(&self, process: &Process, names: &[&'static str]) -> Option<(PathBuf, u64)> {
+        let mapping = self.interpreter.library();
+        let code = start::Code::of(process.open_mapping(mapping).ok()?)?;
+        let found = code.offsets(names);
+        let first = names
+            .iter()
+            .find_map(|name| found.iter().find(|(known, _)| known == name))?;
+        Some((process.mapping_link(mapping), first.1))
+    }
+}
+
+/// The probes of one process, by when they may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Enter,
+    LeaveLeaf,
+    LeaveOther,
+}
+
+impl Part {
+    fn has(self, site: &Site) -> bool {
+        match self {
+            Self::Enter => true,
+            Self::LeaveLeaf => site.leaf && site.meta.no_return.is_none(),
+            Self::LeaveOther => !site.leaf && site.meta.no_return.is_none(),
+        }
+    }
 }
 
 /// The probes of one process.
 #[derive(Default)]
 pub struct Attached {
-    entry: Vec<Link>,
-    leave: Vec<Link>,
+    /// By [`Part`].
+    links: [Vec<Link>; 3],
 }
 
 impl Attached {
     /// Takes all probes out: entry probes first, so that no call starts to be followed whose end
     /// nobody sees.
     pub fn detach(all: Vec<Self>) {
-        let (entry, leave): (Vec<_>, Vec<_>) = all.into_iter().map(|one| (one.entry, one.leave)).unzip();
-        close(entry);
+        let mut enter = Vec::new();
+        let mut leave = Vec::new();
+        for one in all {
+            let [entry, leaf, other] = one.links;
+            enter.push(entry);
+            leave.extend([leaf, other]);
+        }
+        close(enter);
         close(leave);
+    }
+
+    /// Takes out the return probes of functions in which Python code may run.
+    pub fn spare_stack_switches(&mut self) {
+        close(vec![std::mem::take(&mut self.links[Part::LeaveOther as usize])]);
     }
 }
 
@@ -188,7 +280,8 @@ fn close(links: Vec<Vec<Link>>) {
 }
 
 /// What the events of a function will say; `None`: nobody asked for it.
-fn meta(function: &CFunction, wanted: &Wanted, harm: harm::Policy) -> Option<SiteMeta> {
+/// Also: whether no Python code runs inside.
+fn meta(function: &CFunction, wanted: &Wanted, harm: harm::Policy) -> Option<(SiteMeta, bool)> {
     let named = wanted.functions.matches(&function.function, &function.aliases);
     let entry = |deletes: bool| {
         let mut names = function.names();
@@ -203,8 +296,9 @@ fn meta(function: &CFunction, wanted: &Wanted, harm: harm::Policy) -> Option<Sit
     }
     let effect = |entry: Option<&effects::Effect>| entry.map_or(effects::OTHER, |entry| entry.effect);
     let leaf = [sets, deletes].into_iter().flatten().all(|entry| entry.leaf);
+    let leaf = leaf && (sets.is_some() || deletes.is_some());
     let aliases = function.aliases.iter();
-    Some(SiteMeta {
+    let meta = SiteMeta {
         function: Arc::from(function.function.as_str()),
         module_len: function.module_len,
         aliases: aliases.map(|alias| Arc::from(alias.as_str())).collect(),
@@ -218,9 +312,10 @@ fn meta(function: &CFunction, wanted: &Wanted, harm: harm::Policy) -> Option<Sit
         self_kind: function.self_kind,
         return_kind: function.return_kind,
         named,
-        no_return: harm.no_return(leaf && (sets.is_some() || deletes.is_some())),
+        no_return: harm.no_return(leaf),
         target: sets.or(deletes).map_or(&[], |entry| entry.target),
-    })
+    };
+    Some((meta, leaf))
 }
 
 /// Why a function is not traced for a wildcard.

@@ -1,0 +1,180 @@
+//! `run`: the program is traced from its first line, and does not notice.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
+
+use nix::sys::signal::{Signal, kill};
+use serde_json::json;
+use tests::{Folder, Run, binary, interpreters, program, without};
+
+/// Each way to start `opens.py`, and where from.
+fn starts(python: &Path, folder: &Folder) -> Vec<(&'static str, Vec<String>)> {
+    let python = python.display().to_string();
+    let source = program("opens.py");
+    let text = fs::read_to_string(&source).expect("the program");
+    fs::write(folder.path().join("opens_module.py"), &text).expect("a module");
+    fs::create_dir_all(folder.path().join("opens_folder")).expect("a folder");
+    fs::write(folder.path().join("opens_folder/__main__.py"), &text).expect("a program");
+    let script = folder.text("script");
+    fs::write(&script, format!("#!{python}\n{text}")).expect("a script");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).expect("it can be run");
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    vec![
+        ("a file", words(&[&python, &source])),
+        ("-c", words(&[&python, "-c", &text])),
+        ("-m", words(&[&python, "-m", "opens_module"])),
+        ("a folder", words(&[&python, "opens_folder"])),
+        (
+            "standard input",
+            words(&["sh", "-c", &format!("exec {python} < {source}")]),
+        ),
+        ("a script", words(&[&script])),
+        (
+            "a chain",
+            words(&["sh", "-c", &format!("X=1; exec env Y=2 {python} {source}")]),
+        ),
+    ]
+}
+
+#[test]
+fn nothing_is_missed_whatever_way_it_starts() {
+    for python in interpreters() {
+        let folder = Folder::new("starts");
+        for (way, command) in starts(&python, &folder) {
+            let ran = Run::start_in(folder.path(), &["-e", "file"], &command).wait();
+            assert_eq!(ran.status.code(), Some(7), "{way}: {}", ran.stderr);
+            assert_eq!(ran.output, ["opened"], "{way}");
+            let opens: Vec<_> = ran
+                .calls_of("posix.open")
+                .into_iter()
+                .filter(|call| call["args"][0] == "/dev/null")
+                .collect();
+            let [open] = opens[..] else {
+                panic!("{way}: {} opens\n{}", opens.len(), ran.stderr);
+            };
+            let result = open["result"].as_i64().expect("a descriptor");
+            assert!(result > 2);
+            // The code object may be gone before its name was read.
+            let frame = &open["stack"][0];
+            let line = if way == "a script" { 6 } else { 5 };
+            assert!(
+                frame["line"] == line || frame["function"] == "?",
+                "{way}: {frame}"
+            );
+            let known = without(
+                open,
+                &[
+                    "id",
+                    "pid",
+                    "tid",
+                    "time_ns",
+                    "duration_ns",
+                    "stack",
+                    "result",
+                    "target",
+                ],
+            );
+            assert_eq!(
+                known,
+                json!({
+                    "type": "call", "parent": null, "function": "posix.open", "effect": "file.open",
+                    "args": ["/dev/null", 1], "kwargs": {}, "outcome": "return",
+                }),
+                "{way}"
+            );
+            assert_eq!(ran.happened("exit").len(), 1, "{way}");
+        }
+    }
+}
+
+#[test]
+fn it_ends_as_the_program_ends() {
+    for python in interpreters() {
+        for (code, expected) in [
+            ("pass", 0),
+            ("import sys; sys.exit(3)", 3),
+            ("import os; os.kill(os.getpid(), 9)", 128 + 9),
+            ("import os; os.kill(os.getpid(), 15)", 128 + 15),
+        ] {
+            let ran = Run::start(&[], &[python.as_os_str(), "-c".as_ref(), code.as_ref()]).wait();
+            assert_eq!(ran.status.code(), Some(expected), "{code}: {}", ran.stderr);
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_started_is_said_in_one_line() {
+    if interpreters().is_empty() {
+        return;
+    }
+    for (args, code) in [
+        (&["run", "--", "/no/such/program"][..], 1),
+        (&["run", "--", "no-such-program-here"][..], 1),
+        (&["run", "-e", "flie", "--", "true"][..], 2),
+        (&["run", "--pid", "1", "--", "true"][..], 2),
+        (&["run"][..], 2),
+    ] {
+        let output = Command::new(binary()).args(args).output().expect("the tool runs");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
+        if code == 1 {
+            assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        }
+    }
+    // No Python: it runs all the same.
+    let ran = Run::start(&[], &["sh", "-c", "echo hello; exit 4"]).wait();
+    assert_eq!(
+        (ran.status.code(), ran.output),
+        (Some(4), vec!["hello".to_owned()])
+    );
+    assert!(ran.stderr.contains("no Python began"), "{}", ran.stderr);
+}
+
+#[test]
+fn signals_reach_the_program() {
+    for python in interpreters() {
+        let command = [python.as_os_str(), program("signalled.py").as_ref()].map(ToOwned::to_owned);
+        let mut run = Run::start(&["-e", "process"], &command);
+        assert_eq!(run.line().as_deref(), Some("ready"));
+        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGUSR1] {
+            kill(run.pid(), signal).expect("the tool lives");
+            assert_eq!(run.line(), Some(format!("signal {}", signal as i32)));
+        }
+        let ran = run.wait();
+        assert_eq!(ran.status.code(), Some(5), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn it_may_stop_tracing_before_the_program_ends() {
+    for python in interpreters() {
+        let code = "import os, sys\nfor n in range(50): os.stat('/')\nsys.stdin.readline()\nprint('end')";
+        let command = [python.as_os_str(), "-c".as_ref(), code.as_ref()];
+        let mut run = Run::start(&["-e", "file.stat", "--max-events", "3"], &command);
+        run.tell("go on");
+        let ran = run.wait();
+        assert_eq!(ran.output, ["end"]);
+        assert!(ran.status.success());
+        assert_eq!(ran.summary["events"], 3);
+    }
+}
+
+#[test]
+fn a_killed_tool_leaves_no_stopped_program() {
+    for python in interpreters() {
+        for imports in 1..=4 {
+            // Every import stops it for a moment, which is where it is most of the time.
+            let script = program("late.py");
+            let command = [python.as_os_str(), script.as_ref(), "loop".as_ref(), "8".as_ref()];
+            let mut run = Run::start(&["-e", "file"], &command);
+            let name = run.line().expect("the module's name");
+            for _ in 0..imports {
+                assert_eq!(run.line().as_deref(), Some("imported"), "{name}");
+            }
+            run.kill_tool();
+            for _ in imports..8 {
+                assert_eq!(run.line().as_deref(), Some("imported"), "it was left stopped");
+            }
+            assert_eq!(run.line(), None);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Processes that begin, load, fork or run another program: told to the daemon, and stopped until it
+//! has put its probes in.
+
+use aya_ebpf::{
+    EbpfContext as _,
+    bindings::BPF_RB_FORCE_WAKEUP,
+    helpers::{
+        bpf_get_current_pid_tgid, bpf_ktime_get_ns,
+        generated::{bpf_get_attach_cookie, bpf_probe_read_kernel, bpf_probe_read_user_str, bpf_send_signal},
+    },
+    programs::{ProbeContext, RawTracePointContext},
+};
+use tracer_common::watch::{self, Happening, Text, WatchCookie};
+
+use crate::maps::{FOLLOWED, HELD, TASK, WATCHED};
+
+const SIGSTOP: u32 = 19;
+/// include/uapi/linux/sched.h
+const CLONE_THREAD: u64 = 0x0001_0000;
+
+/// The current process.
+#[inline(always)]
+fn process() -> u32 {
+    (bpf_get_current_pid_tgid() >> 32) as u32
+}
+
+/// The process a followed process was forked from; 0 for those the daemon named. `None`: not followed.
+#[inline(always)]
+fn followed(pid: u32) -> Option<u32> {
+    // SAFETY: map values are plain words.
+    unsafe { FOLLOWED.get(pid) }.copied()
+}
+
+/// A probe that watches ran.
+#[inline(always)]
+pub fn probe(ctx: &ProbeContext) {
+    // SAFETY: the context is the one the kernel gave this program.
+    let cookie = WatchCookie::unpack(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
+    if cookie.text != Text::Any {
+        let mut text = [0u64; 2];
+        let from = ctx.arg::<u64>(0).unwrap_or(0);
+        // SAFETY: the buffer has 16 bytes; the helper checks the address.
+        let read = unsafe { bpf_probe_read_user_str(text.as_mut_ptr().cast(), 16, from as *const _) };
+        if read <= 0 || !cookie.text.is(text) {
+            return;
+        }
+    }
+    let pid = process();
+    let parent = followed(pid);
+    if cookie.followed && parent.is_none() {
+        return;
+    }
+    tell(cookie.what, pid, parent.unwrap_or(0), cookie.stop);
+}
+
+/// The current process has begun another program.
+#[inline(always)]
+pub fn exec() {
+    let pid = process();
+    if let Some(parent) = followed(pid) {
+        tell(watch::EXEC, pid, parent, true);
+    }
+}
+
+/// The current process makes another one: it is followed too, before it runs.
+#[inline(always)]
+pub fn fork(ctx: &RawTracePointContext) {
+    let pid = process();
+    if followed(pid).is_none() || ctx.arg::<u64>(1) & CLONE_THREAD != 0 {
+        return;
+    }
+    let Some(offsets) = TASK.get(0) else { return };
+    let mut child = 0u32;
+    let from = ctx.arg::<u64>(0).wrapping_add(offsets.tgid);
+    // SAFETY: the buffer has 4 bytes; the helper checks the address.
+    if unsafe { bpf_probe_read_kernel((&raw mut child).cast(), 4, from as *const _) } == 0 {
+        let _ = FOLLOWED.insert(child, pid, 0);
+    }
+}
+
+/// Tells the daemon, and stops the process. It is only stopped if the daemon is sure to hear of it.
+#[inline(always)]
+fn tell(what: u32, pid: u32, parent: u32, stop: bool) {
+    let Some(mut record) = WATCHED.reserve::<Happening>(0) else {
+        return;
+    };
+    // Before the stop: whoever looks after the tracer's end must find it.
+    let held = stop && HELD.insert(pid, what, 0).is_ok() && {
+        // SAFETY: the helper has no preconditions.
+        unsafe { bpf_send_signal(SIGSTOP) == 0 }
+    };
+    record.write(Happening {
+        what,
+        pid,
+        parent,
+        held: held as u32,
+        // SAFETY: the helper has no preconditions.
+        time_ns: unsafe { bpf_ktime_get_ns() },
+    });
+    record.submit(BPF_RB_FORCE_WAKEUP as u64);
+}

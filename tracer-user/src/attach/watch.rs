@@ -1,0 +1,129 @@
+//! The daemon's end of what happens to processes: the small ring buffer, and the maps that say who is
+//! followed and who may be waiting.
+
+use std::{
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+};
+
+use aya::{
+    Pod,
+    maps::{Array, HashMap, Map, MapData, MapError, RingBuf},
+};
+use tracer_common::watch::{Happening, TaskOffsets};
+
+use super::{Kernel, KernelError, Readiness, task};
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct PodTaskOffsets(TaskOffsets);
+// SAFETY: one u64.
+unsafe impl Pod for PodTaskOffsets {}
+
+/// What happens to followed processes, as it comes.
+pub struct Watch {
+    ring: RingBuf<MapData>,
+    readiness: Readiness,
+    followed: HashMap<MapData, u32, u32>,
+    held: HashMap<MapData, u32, u32>,
+    held_fd: OwnedFd,
+    task: Array<MapData, PodTaskOffsets>,
+}
+
+impl Watch {
+    /// Takes the maps; once. Call inside a runtime.
+    pub fn new(kernel: &mut Kernel) -> Result<Self, KernelError> {
+        let ring = RingBuf::try_from(kernel.take_map("WATCHED")?)?;
+        let fd = ring.as_fd().try_clone_to_owned();
+        let readiness = fd.and_then(Readiness::new).map_err(MapError::IoError)?;
+        let held = kernel.take_map("HELD")?;
+        let Map::HashMap(data) = &held else {
+            return Err(KernelError::NoMap("HELD"));
+        };
+        let held_fd = data.fd().as_fd().try_clone_to_owned();
+        Ok(Self {
+            ring,
+            readiness,
+            followed: HashMap::try_from(kernel.take_map("FOLLOWED")?)?,
+            held_fd: held_fd.map_err(MapError::IoError)?,
+            held: HashMap::try_from(held)?,
+            task: Array::try_from(kernel.take_map("TASK")?)?,
+        })
+    }
+
+    /// From now on, programs that followed processes begin are told and held.
+    pub fn programs(&mut self, kernel: &mut Kernel) -> Result<(), KernelError> {
+        kernel.tracepoint("pytrace_exec", "sched_process_exec")
+    }
+
+    /// From now on, children of followed processes are followed.
+    ///
+    /// # Errors
+    ///
+    /// Also where the kernel does not say how its tasks look (no BTF).
+    pub fn children(&mut self, kernel: &mut Kernel) -> Result<(), KernelError> {
+        let offsets = task::offsets().map_err(MapError::IoError)?;
+        self.task.set(0, PodTaskOffsets(offsets), 0)?;
+        kernel.tracepoint("pytrace_fork", "task_newtask")
+    }
+
+    /// Follows a process.
+    pub fn follow(&mut self, pid: u32) -> Result<(), KernelError> {
+        Ok(self.followed.insert(pid, 0, 0)?)
+    }
+
+    /// Follows it no longer; its id may come back for another process.
+    pub fn forget(&mut self, pid: u32) {
+        // Either may not be there.
+        let _ = self.followed.remove(&pid);
+        let _ = self.held.remove(&pid);
+    }
+
+    /// Processes followed now; those that ended may still be among them.
+    pub fn followed(&self) -> Vec<u32> {
+        self.followed.keys().filter_map(Result::ok).collect()
+    }
+
+    /// The next thing that happened, if any.
+    pub fn take(&mut self) -> Option<Happening> {
+        let record = self.ring.next()?;
+        let mut words = [0u32; 6];
+        for (word, bytes) in words.iter_mut().zip(record.chunks_exact(4)) {
+            *word = u32::from_ne_bytes(bytes.try_into().unwrap_or_default());
+        }
+        let [what, pid, parent, held, low, high] = words;
+        Some(Happening {
+            what,
+            pid,
+            parent,
+            held,
+            time_ns: u64::from(high) << 32 | u64::from(low),
+        })
+    }
+
+    /// Waits until something happened.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.readiness.readable().await
+    }
+
+    /// The map of processes that may be waiting, for the guard.
+    pub fn held_fd(&self) -> io::Result<OwnedFd> {
+        self.held_fd.try_clone()
+    }
+}
+
+/// The map of processes that may be waiting, in the hands of the guard.
+pub struct Held(HashMap<MapData, u32, u32>);
+
+impl Held {
+    /// The map behind a descriptor made by [`Watch::held_fd`].
+    pub fn from_fd(fd: OwnedFd) -> Result<Self, KernelError> {
+        let map = Map::HashMap(MapData::from_fd(fd)?);
+        Ok(Self(HashMap::try_from(map)?))
+    }
+
+    /// Processes that were stopped at some time.
+    pub fn pids(&self) -> Vec<u32> {
+        self.0.keys().filter_map(Result::ok).collect()
+    }
+}

@@ -1,0 +1,74 @@
+//! The guard: a process of its own that outlives the tracer by a moment. A probe may have stopped a
+//! process just when the tracer was killed; then nobody else would let it go on.
+
+use std::{
+    os::{fd::AsFd as _, unix::process::CommandExt as _},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::{Pid, getppid},
+};
+use tracer_user::{
+    attach::{Held, Readiness, Watch},
+    process::{Process, pidfd},
+};
+
+/// A signal on its way may still stop a process after the probes are gone: looked for so many times,
+const LOOKS: u32 = 10;
+/// so far apart.
+const APART: Duration = Duration::from_millis(20);
+
+/// The guard, from the tracer's side. Ended when dropped.
+pub struct Guard(Child);
+
+impl Guard {
+    /// Starts it. Its standard input is the map of processes that may be stopped.
+    pub fn start(watch: &Watch) -> anyhow::Result<Self> {
+        let child = Command::new("/proc/self/exe")
+            .args(["guard", &std::process::id().to_string()])
+            .stdin(Stdio::from(watch.held_fd()?))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // What the terminal sends to the tracer is not meant for it.
+            .process_group(0)
+            .spawn()
+            .context("cannot start the guard of stopped processes")?;
+        Ok(Self(child))
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What the guard does: waits for the tracer's end. The kernel has closed the tracer's links, and so taken
+/// out its probes, before it says that the tracer ended.
+pub fn run(tracer: u32) -> anyhow::Result<()> {
+    let held = Held::from_fd(std::io::stdin().as_fd().try_clone_to_owned()?)?;
+    let ended = pidfd(tracer);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()?;
+    // If it ended before it could be watched, there is another parent by now.
+    if let Ok(ended) = ended
+        && getppid() == Pid::from_raw(tracer as i32)
+    {
+        runtime.block_on(async { Readiness::new(ended)?.readable().await })?;
+    }
+    for _ in 0..LOOKS {
+        for pid in held.pids() {
+            if Process::open(pid).is_ok_and(|process| process.is_stopped()) {
+                let _ = kill(Pid::from_raw(pid as i32), Signal::SIGCONT);
+            }
+        }
+        std::thread::sleep(APART);
+    }
+    Ok(())
+}

@@ -1,0 +1,540 @@
+//! A trace in progress: the processes traced now, and what becomes of their records. Processes and sites come and
+//! go while it runs.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    thread,
+};
+
+use anyhow::{Context as _, bail};
+use tokio::signal::unix::{SignalKind, signal};
+use tracer_common::{
+    limits::{MAX_SITES, MAX_TARGETS},
+    target::CaptureLimits,
+};
+use tracer_user::{
+    attach::{Kernel, Link},
+    cpython::names::ProcessNames,
+    decode::{pair::Pairing, record::Record},
+    event::SiteMeta,
+    process::Process,
+    recording::{Recorder, item},
+    sink::{ProcessChange, TargetInfo, nothing::Nothing},
+};
+
+use crate::{
+    cli::{OutputArgs, TraceArgs},
+    harm,
+    output::{CHUNK, Output, is_recording},
+    report::{Reporter, epoch_ns, now_ns, print_summary, sink_for},
+    ring::Ring,
+    target::{Attached, Place, Traced, Wanted},
+};
+
+/// Why the end of a call was not seen.
+pub const PROCESS_ENDED: &str = "process ended";
+pub const PROGRAM_REPLACED: &str = "the process runs another program";
+pub const TRACING_ENDED: &str = "tracing ended";
+
+/// Bytes of a recording that are written without waiting.
+const FLUSH: usize = 64 * 1024;
+
+/// Batches taken at once at most: more than the largest usual ring buffer holds.
+const MAX_BATCHES: u32 = 256;
+
+/// A process traced now.
+struct Live {
+    index: u16,
+    process: Arc<Process>,
+    /// What was found at first, and what came later.
+    parts: Vec<Arc<Traced>>,
+    attached: Vec<Attached>,
+    /// Probes that watch, see [`crate::watching`].
+    watch: Vec<Link>,
+    known: HashSet<Place>,
+    /// It switches C stacks (greenlet): [`harm::Policy`].
+    switches: bool,
+}
+
+/// What a rescan found.
+pub struct Found {
+    pub files: Vec<String>,
+    pub functions: usize,
+}
+
+/// A trace in progress.
+pub struct Session {
+    pub kernel: Kernel,
+    wanted: Wanted,
+    limits: CaptureLimits,
+    pairing: Pairing,
+    sites: Arc<[SiteMeta]>,
+    pub reporter: Reporter<ProcessNames>,
+    live: HashMap<u32, Live>,
+    /// Target indices that were used and are free again.
+    free: Vec<u16>,
+    next_index: u16,
+    output: Output,
+    /// A recording is made, not text.
+    recorder: Option<Recorder>,
+    /// Formatted or recorded, not yet given to the writer.
+    buffer: Vec<u8>,
+    /// A recording that has not grown large is written now and then, in blocks worth compressing.
+    flush_due: bool,
+    started: bool,
+    to_stderr: bool,
+    /// Losses reported, and when that was.
+    lost: (u64, u64),
+}
+
+impl Session {
+    /// `to_stderr`: events may go there too, so that the summary has to come after them.
+    pub fn new(args: &TraceArgs, wanted: Wanted, kernel: Kernel, output: Output, to_stderr: bool) -> Self {
+        let limits = CaptureLimits {
+            max_str: args.max_str,
+            max_items: args.max_items,
+            max_depth: args.max_depth,
+            stack: args.stack,
+        };
+        let epoch_ns = epoch_ns();
+        let mut buffer = Vec::with_capacity(CHUNK);
+        let recorder = is_recording(args.output.output.as_deref()).then(|| {
+            let header = item::Header {
+                tool: concat!("pytrace-ebpf ", env!("CARGO_PKG_VERSION")).to_owned(),
+                epoch_ns,
+                limits: limits.into(),
+                filter: filter(&args.output),
+            };
+            Recorder::header(header, &mut buffer);
+            Recorder::default()
+        });
+        let sink = match recorder {
+            // The events are counted, and printed by `replay`.
+            Some(_) => Box::new(Nothing),
+            None => sink_for(&args.output, epoch_ns),
+        };
+        Self {
+            kernel,
+            wanted,
+            limits,
+            pairing: Pairing::new(args.output.nested),
+            sites: Arc::new([]),
+            reporter: Reporter::new(ProcessNames::new(), &args.output, sink, epoch_ns),
+            live: HashMap::new(),
+            free: Vec::new(),
+            next_index: 0,
+            output,
+            recorder,
+            buffer,
+            flush_due: true,
+            started: false,
+            to_stderr,
+            lost: (0, now_ns()),
+        }
+    }
+
+    pub fn wanted(&self) -> &Wanted {
+        &self.wanted
+    }
+
+    /// Writes the header, once.
+    pub fn start(&mut self, infos: &[TargetInfo]) {
+        if !self.started {
+            self.started = true;
+            self.reporter.header(infos, &mut self.buffer);
+            if self.recorder.is_some() {
+                Recorder::start(&mut self.buffer);
+                self.flush_due = true;
+            }
+        }
+    }
+
+    pub fn has_started(&self) -> bool {
+        self.started
+    }
+
+    pub fn is_traced(&self, pid: u32) -> bool {
+        self.live.contains_key(&pid)
+    }
+
+    /// How many processes are traced now.
+    pub fn live(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Traces a process from now on.
+    pub fn add(&mut self, mut traced: Traced) -> anyhow::Result<TargetInfo> {
+        warn_refused(&traced);
+        self.number(&mut traced)?;
+        let info = info(&traced, traced.process.pid());
+        let switches = harm::Policy::of(&traced.process)?.switches_stacks();
+        let process = Arc::clone(&traced.process);
+        self.trace(process, vec![Arc::new(traced)], switches, info.clone())?;
+        Ok(info)
+    }
+
+    /// Traces a process that was just forked from a traced one, in the same way; false where the parent
+    /// is not traced.
+    pub fn add_fork(&mut self, parent: u32, pid: u32) -> anyhow::Result<bool> {
+        let Some(live) = self.live.get(&parent) else {
+            return Ok(false);
+        };
+        let (parts, switches) = (live.parts.clone(), live.switches);
+        let info = info(parts.first().context("nothing was found")?, pid);
+        self.trace(Arc::new(Process::open(pid)?), parts, switches, info)?;
+        Ok(true)
+    }
+
+    fn trace(
+        &mut self,
+        process: Arc<Process>,
+        parts: Vec<Arc<Traced>>,
+        switches: bool,
+        info: TargetInfo,
+    ) -> anyhow::Result<()> {
+        let index = self.free_index()?;
+        let first = parts.first().context("nothing was found")?;
+        let target = first.interpreter.target(&process, self.limits);
+        self.kernel.set_target(u32::from(index), target)?;
+        let interpreter = Arc::clone(&first.interpreter);
+        self.reporter.set_pid(index, info.pid);
+        self.reporter
+            .names()
+            .insert(index, Arc::clone(&process), interpreter);
+        if self.recorder.is_some() {
+            Recorder::target(index, info, &mut self.buffer);
+        }
+        let attached = parts
+            .iter()
+            .map(|part| part.attach(&self.kernel, &process, index as u8, switches))
+            .collect::<Result<Vec<_>, _>>();
+        let attached = match attached {
+            Ok(attached) => attached,
+            Err(error) => {
+                self.free.push(index);
+                return Err(error);
+            }
+        };
+        let live = Live {
+            index,
+            known: parts.iter().flat_map(|part| part.places()).collect(),
+            process,
+            parts,
+            attached,
+            watch: Vec::new(),
+            switches,
+        };
+        self.live.insert(live.process.pid(), live);
+        Ok(())
+    }
+
+    /// Keeps a probe that watches as long as the process is traced.
+    pub fn keep(&mut self, pid: u32, link: Link) {
+        if let Some(live) = self.live.get_mut(&pid) {
+            live.watch.push(link);
+        }
+    }
+
+    /// The first look at a process, which knows where to watch it, the process itself, and whether it
+    /// switches stacks.
+    pub fn first_part(&self, pid: u32) -> Option<(Arc<Traced>, Arc<Process>, bool)> {
+        let live = self.live.get(&pid)?;
+        let first = Arc::clone(live.parts.first()?);
+        Some((first, Arc::clone(&live.process), live.switches))
+    }
+
+    /// Looks a process over again and probes what has come. `None`: it is not traced.
+    pub fn rescan(&mut self, pid: u32) -> anyhow::Result<Option<Found>> {
+        let Some(live) = self.live.get(&pid) else {
+            return Ok(None);
+        };
+        let mut process = Process::open(pid)?;
+        process.refresh_maps()?;
+        let switches = harm::Policy::of(&process)?.switches_stacks();
+        if switches && !live.switches {
+            self.spare_stack_switches(pid)?;
+        }
+        let Some(live) = self.live.get(&pid) else {
+            return Ok(None);
+        };
+        let first = live.parts.first().context("nothing was found")?;
+        let mut traced = first.find_new(&self.wanted, &live.known)?;
+        let index = live.index as u8;
+        let functions = traced.sites.len();
+        let files: HashSet<usize> = traced.sites.iter().map(|site| site.file).collect();
+        let files = files
+            .into_iter()
+            .map(|file| traced.discovery.files[file].path.display().to_string())
+            .collect();
+        if functions != 0 {
+            self.number(&mut traced)?;
+            let attached = traced.attach(&self.kernel, &traced.process, index, switches)?;
+            if let Some(live) = self.live.get_mut(&pid) {
+                live.known.extend(traced.places());
+                live.attached.push(attached);
+                live.parts.push(Arc::new(traced));
+            }
+        }
+        Ok(Some(Found { files, functions }))
+    }
+
+    /// greenlet has come: return probes in functions that may run Python code go before it switches.
+    fn spare_stack_switches(&mut self, pid: u32) -> anyhow::Result<()> {
+        let Some(live) = self.live.get_mut(&pid) else {
+            return Ok(());
+        };
+        live.switches = true;
+        // The probe at the end of imports is one of them.
+        let watch = std::mem::take(&mut live.watch);
+        for attached in &mut live.attached {
+            attached.spare_stack_switches();
+        }
+        drop(watch);
+        let policy = harm::Policy::of(&Process::open(pid)?)?;
+        let why = policy.no_return(false);
+        let others: HashSet<u32> = live
+            .parts
+            .iter()
+            .flat_map(|part| &part.sites)
+            .filter(|site| !site.leaf)
+            .map(|site| site.number)
+            .collect();
+        self.sites = (0..)
+            .zip(self.sites.iter())
+            .map(|(number, meta)| SiteMeta {
+                no_return: if others.contains(&number) {
+                    why
+                } else {
+                    meta.no_return
+                },
+                ..meta.clone()
+            })
+            .collect();
+        if let Some(why) = why.filter(|_| self.recorder.is_some()) {
+            Recorder::spared(others.into_iter().collect(), why, &mut self.buffer);
+        }
+        self.reporter.set_sites(Arc::clone(&self.sites));
+        Ok(())
+    }
+
+    /// Gives the sites of a process their numbers.
+    fn number(&mut self, traced: &mut Traced) -> anyhow::Result<()> {
+        let first = self.sites.len();
+        let all = first + traced.sites.len();
+        if all > MAX_SITES as usize {
+            bail!("{all} functions are too many at once (at most {MAX_SITES}); narrow -e or -f");
+        }
+        for (site, number) in traced.sites.iter_mut().zip(first as u32..) {
+            site.number = number;
+        }
+        let metas = traced.sites.iter().map(|site| site.meta.clone());
+        self.sites = self.sites.iter().cloned().chain(metas).collect();
+        self.reporter.set_sites(Arc::clone(&self.sites));
+        if self.recorder.is_some() {
+            Recorder::sites(&self.sites[first..], &mut self.buffer);
+        }
+        Ok(())
+    }
+
+    fn free_index(&mut self) -> anyhow::Result<u16> {
+        if let Some(index) = self.free.pop() {
+            return Ok(index);
+        }
+        if u32::from(self.next_index) >= MAX_TARGETS {
+            bail!("more than {MAX_TARGETS} processes at once");
+        }
+        self.next_index += 1;
+        Ok(self.next_index - 1)
+    }
+
+    /// A process ended, or runs another program; false where it was not traced. Take its records first.
+    pub fn ended(&mut self, pid: u32, exec: bool) -> bool {
+        let Some(live) = self.live.remove(&pid) else {
+            return false;
+        };
+        let why = if exec { PROGRAM_REPLACED } else { PROCESS_ENDED };
+        self.unobserved(Some(live.index), why);
+        self.reporter.forget(live.index);
+        self.reporter.names().remove(live.index);
+        if let Some(recorder) = &mut self.recorder {
+            let gone = item::Gone {
+                target: live.index,
+                replaced: exec,
+            };
+            recorder.gone(gone, &mut self.buffer);
+        }
+        if !exec {
+            self.event(pid, &ProcessChange::Exit);
+        }
+        self.free.push(live.index);
+        // Taking probes out waits for the kernel; nothing waits for this.
+        thread::spawn(move || {
+            Attached::detach(live.attached);
+            drop(live.watch);
+        });
+        true
+    }
+
+    /// Writes that something happened to a process.
+    pub fn event(&mut self, pid: u32, change: &ProcessChange) {
+        if !self.started {
+            return;
+        }
+        let now = now_ns();
+        self.reporter.process(pid, change, now, &mut self.buffer);
+        if self.recorder.is_some() {
+            Recorder::process(pid, change, now, &mut self.buffer);
+        }
+    }
+
+    /// Takes a batch of records; how many.
+    pub fn take(&mut self, ring: &mut Ring) -> usize {
+        let Self {
+            pairing,
+            reporter,
+            buffer,
+            sites,
+            recorder,
+            ..
+        } = self;
+        ring.drain(|bytes| match Record::parse(bytes) {
+            Ok(record) => {
+                if let Some(recorder) = recorder {
+                    recorder.record(&record, reporter.names(), buffer);
+                }
+                pairing.feed(record, sites, &mut |call| reporter.call(&call, buffer));
+            }
+            Err(error) => log::error!("the kernel half sent what is no record: {error}"),
+        })
+    }
+
+    /// Takes what is there.
+    pub fn drain_all(&mut self, ring: &mut Ring) {
+        for _ in 0..MAX_BATCHES {
+            if self.take(ring) == 0 {
+                return;
+            }
+        }
+    }
+
+    fn unobserved(&mut self, target: Option<u16>, why: &'static str) {
+        let Self {
+            pairing,
+            reporter,
+            buffer,
+            ..
+        } = self;
+        pairing.finish(target, why, &mut |call| reporter.call(&call, buffer));
+    }
+
+    pub fn check_loss(&mut self) -> anyhow::Result<()> {
+        let (known, since) = self.lost;
+        let dropped = self.kernel.dropped()?;
+        if dropped > known {
+            self.reporter.lost(dropped - known, since, &mut self.buffer);
+            if self.recorder.is_some() {
+                Recorder::loss(dropped - known, since, &mut self.buffer);
+            }
+        }
+        self.lost = (dropped, now_ns());
+        self.flush_due = true;
+        Ok(())
+    }
+
+    pub fn has_output(&self) -> bool {
+        let waits = self.recorder.is_some() && !self.flush_due && self.buffer.len() < FLUSH;
+        !self.buffer.is_empty() && !waits
+    }
+
+    pub fn has_room(&self) -> bool {
+        self.buffer.len() < CHUNK
+    }
+
+    /// The reader of the output went away.
+    pub fn output_closed(&self) -> bool {
+        self.output.queue().is_closed()
+    }
+
+    /// Hands the buffer to the writer, when it has room.
+    pub async fn send(&mut self) {
+        if let Ok(place) = self.output.queue().reserve().await {
+            place.send(std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK)));
+            self.flush_due = false;
+        }
+    }
+
+    /// Takes all probes out.
+    pub fn detach(&mut self) {
+        let lives = self.live.drain().map(|(_, live)| (live.attached, live.watch));
+        let (attached, watch): (Vec<_>, Vec<_>) = lives.unzip();
+        drop(watch);
+        Attached::detach(attached.into_iter().flatten().collect());
+    }
+
+    /// After detaching: the rest of the records, the summary, the last bytes out.
+    pub async fn finish(mut self, ring: &mut Ring) -> anyhow::Result<()> {
+        while self.take(ring) != 0 {}
+        // In the order in which a recording has them.
+        self.check_loss()?;
+        self.unobserved(None, TRACING_ENDED);
+        self.start(&[]);
+        let sites = self.sites.len() as u32;
+        let counters = (0..sites)
+            .map(|site| self.kernel.counters(site))
+            .collect::<Result<Vec<_>, _>>()?;
+        let inner = self.pairing.counts().inner;
+        let summary = self.reporter.summary(&counters, inner, None, &mut self.buffer);
+        if self.recorder.is_some() {
+            Recorder::end(&counters, &mut self.buffer);
+        }
+        if self.has_output() {
+            let mut again = signal(SignalKind::interrupt())?;
+            tokio::select! {
+                () = self.send() => {}
+                _ = again.recv() => std::process::exit(crate::INTERRUPTED),
+            }
+        }
+        let last = self.to_stderr;
+        if !last {
+            print_summary(&summary);
+        }
+        // Whoever asks a second time does not want to wait for the reader of the output.
+        let mut again = signal(SignalKind::interrupt())?;
+        let written = tokio::task::spawn_blocking(move || self.output.finish());
+        let result = tokio::select! {
+            written = written => written?,
+            _ = again.recv() => std::process::exit(crate::INTERRUPTED),
+        };
+        if last {
+            print_summary(&summary);
+        }
+        result.context("cannot write the output")
+    }
+}
+
+/// Says which functions were wanted but cannot be traced.
+fn warn_refused(traced: &Traced) {
+    for (function, why) in &traced.refused {
+        log::warn!("{function} is not traced: {why}");
+    }
+}
+
+fn info(traced: &Traced, pid: u32) -> TargetInfo {
+    TargetInfo {
+        pid,
+        python: traced.interpreter.python_version_string().to_owned(),
+        executable: traced.interpreter.executable().display().to_string(),
+        functions: traced.sites.len(),
+    }
+}
+
+/// What of a recording is to be shown: what would have been, had it been printed at once.
+pub fn filter(options: &OutputArgs) -> item::Filter {
+    item::Filter {
+        errors: options.errors,
+        min_duration: options.min_duration,
+        max_events: options.max_events,
+        nested: options.nested,
+    }
+}
