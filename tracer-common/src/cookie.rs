@@ -5,7 +5,10 @@
 //! bits  0..20  site index            bits 44..52  target index
 //! bits 20..24  calling convention    bits 52..54  how `self` is shown
 //! bits 24..44  5 registers x 4 bits  bits 54..57  what the return value is
+//!                                    bits 57..60  where a file descriptor is
 //! ```
+
+use crate::handle::HandleKind;
 
 /// How a C function receives its arguments; the C prototypes are those of `Include/methodobject.h`
 /// and `Include/cpython/methodobject.h`, and, for type slots, of `Include/object.h` and
@@ -192,6 +195,7 @@ pub struct SiteCookie {
     pub convention: Convention,
     pub self_kind: SelfKind,
     pub return_kind: ReturnKind,
+    pub handle: HandleKind,
 }
 
 impl SiteCookie {
@@ -209,6 +213,7 @@ impl SiteCookie {
             | (self.target as u64) << 44
             | (self.self_kind as u64) << 52
             | (self.return_kind as u64) << 54
+            | (self.handle as u64) << 57
     }
 }
 
@@ -241,6 +246,10 @@ impl Packed {
     #[inline(always)]
     pub const fn return_kind(self) -> u8 {
         (self.0 >> 54 & 7) as u8
+    }
+    #[inline(always)]
+    pub const fn handle(self) -> u8 {
+        (self.0 >> 57 & 7) as u8
     }
 }
 
@@ -285,6 +294,7 @@ mod tests {
                 convention,
                 self_kind: SelfKind::Type,
                 return_kind: ReturnKind::Size,
+                handle: HandleKind::Argument,
             };
             let packed = Packed(cookie.pack());
             assert_eq!(packed.site(), 0xf_fffe);
@@ -292,6 +302,7 @@ mod tests {
             assert_eq!(packed.convention(), convention as u8);
             assert_eq!(packed.self_kind(), SelfKind::Type as u8);
             assert_eq!(packed.return_kind(), ReturnKind::Size as u8);
+            assert_eq!(packed.handle(), HandleKind::Argument as u8);
             for (i, register) in cookie.registers.iter().enumerate() {
                 assert_eq!(packed.register(i as u32), *register as u8);
             }

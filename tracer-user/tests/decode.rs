@@ -124,6 +124,7 @@ fn arguments_are_read_with_their_totals() {
         args_len: 5,
         kwargs: vec![(Value::Unreadable(0x10), Value::Unreadable(0x18))],
         kwargs_len: 1,
+        handle: None,
         cut: false,
     };
     assert_eq!(arguments(&record), expected);

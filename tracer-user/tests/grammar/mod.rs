@@ -156,7 +156,7 @@ impl Words<'_> {
                 self.skip(3)?;
                 self.value()
             }
-            Tag::End | Tag::Args | Tag::Kwargs | Tag::Self_ | Tag::Result | Tag::Raised => {
+            Tag::End | Tag::Args | Tag::Kwargs | Tag::Self_ | Tag::Result | Tag::Raised | Tag::Handle => {
                 Err(wrong(format!("{tag:?} where a value should be")))
             }
         }
