@@ -10,7 +10,7 @@
 //!
 //! Entry record: `Self_ value` (bound methods, and constructors: the type), `Args … End`, `Kwargs … End` (only where the
 //! convention has keywords and some were given).
-//! Return record: `Result value`, or `Raised type value` where *type* is [`Tag::Type`] or, from
+//! Return record: `Result value` (then perhaps `Filled value`), or `Raised type value` where *type* is [`Tag::Type`] or, from
 //! 3.12 on where the value says it all, [`Tag::Null`].
 
 /// The entry probe of a site ran.
@@ -153,11 +153,13 @@ pub enum Tag {
     Result = 32,
     /// Type value, then value.
     Raised = 33,
+    /// u64 position of an argument; one value follows: the buffer that was given there, as the call left it.
+    Filled = 34,
 }
 
 impl Tag {
     /// Number of tags; tags are `0..COUNT`.
-    pub const COUNT: u8 = 34;
+    pub const COUNT: u8 = 35;
 
     /// The tag with that number.
     pub const fn from_u8(n: u8) -> Option<Self> {
@@ -196,6 +198,7 @@ impl Tag {
             Tag::Self_,
             Tag::Result,
             Tag::Raised,
+            Tag::Filled,
         ];
         if n < Self::COUNT {
             Some(ALL[n as usize])

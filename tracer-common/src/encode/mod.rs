@@ -16,7 +16,7 @@ mod slot;
 mod text;
 mod value;
 
-pub use roots::{Outcome, begin_entry, begin_return, innermost_frame, is_raise};
+pub use roots::{Outcome, begin_entry, begin_filled, begin_return, innermost_frame, is_raise, positional};
 pub use slot::{Cursor, RECORD_WORDS, STACK_MAX, Slot, WINDOW_WORDS, WORDS};
 
 use crate::{
