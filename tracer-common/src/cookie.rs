@@ -5,8 +5,11 @@
 //! bits  0..20  site index            bits 44..52  target index
 //! bits 20..24  calling convention    bits 52..54  how `self` is shown
 //! bits 24..44  5 registers x 4 bits  bits 54..57  what the return value is
-//!                                    bits 57..59  which argument it fills
+//!                                    bits 57..60  where a file descriptor is
+//!                                    bits 60..62  which argument it fills
 //! ```
+
+use crate::handle::HandleKind;
 
 /// How a C function receives its arguments; the C prototypes are those of `Include/methodobject.h`
 /// and `Include/cpython/methodobject.h`, and, for type slots, of `Include/object.h` and
@@ -195,6 +198,7 @@ pub struct SiteCookie {
     pub return_kind: ReturnKind,
     /// Position of the argument that is a buffer for what is read, below 3.
     pub fills: Option<u8>,
+    pub handle: HandleKind,
 }
 
 impl SiteCookie {
@@ -216,7 +220,8 @@ impl SiteCookie {
             | (self.target as u64) << 44
             | (self.self_kind as u64) << 52
             | (self.return_kind as u64) << 54
-            | fills << 57
+            | fills << 60
+            | (self.handle as u64) << 57
     }
 }
 
@@ -253,7 +258,11 @@ impl Packed {
     /// 1 + the position of the argument that is filled, 0: none.
     #[inline(always)]
     pub const fn fills(self) -> u64 {
-        self.0 >> 57 & 3
+        self.0 >> 60 & 3
+    }
+    #[inline(always)]
+    pub const fn handle(self) -> u8 {
+        (self.0 >> 57 & 7) as u8
     }
 }
 
@@ -299,6 +308,7 @@ mod tests {
                 self_kind: SelfKind::Type,
                 return_kind: ReturnKind::Size,
                 fills: Some(1),
+                handle: HandleKind::Argument,
             };
             let packed = Packed(cookie.pack());
             assert_eq!(packed.site(), 0xf_fffe);
@@ -318,6 +328,7 @@ mod tests {
                 .fills(),
                 0
             );
+            assert_eq!(packed.handle(), HandleKind::Argument as u8);
             for (i, register) in cookie.registers.iter().enumerate() {
                 assert_eq!(packed.register(i as u32), *register as u8);
             }

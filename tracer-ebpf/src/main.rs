@@ -10,6 +10,7 @@
 
 mod atomic;
 mod count;
+mod handle;
 mod maps;
 mod memory;
 mod probe;

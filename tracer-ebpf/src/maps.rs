@@ -7,6 +7,7 @@ use aya_ebpf::{
 use tracer_common::{
     counters::{Control, SiteCounters},
     encode::Slot,
+    handle::KernelOffsets,
     limits::MAX_TARGETS,
     target::Target,
     watch::TaskOffsets,
@@ -56,6 +57,10 @@ pub static FOLLOWED: HashMap<u32, u32> = HashMap::with_max_entries(16 * 1024, 0)
 /// Processes that were stopped by a probe at some time -> why. Whoever finds the tracer gone lets them go on.
 #[map]
 pub static HELD: HashMap<u32, u32> = HashMap::with_max_entries(4 * 1024, 0);
+
+/// One [`KernelOffsets`]; zeros: file descriptors stay numbers.
+#[map]
+pub static OFFSETS: Array<KernelOffsets> = Array::with_max_entries(1, 0);
 
 /// One [`TaskOffsets`].
 #[map]

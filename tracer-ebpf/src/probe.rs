@@ -16,15 +16,17 @@ use tracer_common::{
     cookie::{COOKIE_REGISTERS, Packed},
     counters::{Control, SiteCounters},
     encode::{
-        Progress, Slot, begin_entry, begin_filled, begin_return, innermost_frame, is_raise, positional, step,
+        Progress, Slot, begin_entry, begin_filled, begin_handle, begin_return, innermost_frame, is_raise,
+        positional, step,
     },
+    handle::HandleKind,
     limits::{MAX_STEPS, RECORD_MAX},
     target::Target,
     wire::{FLAG_CUT, FLAG_NO_TSTATE, KIND_ENTRY, KIND_RETURN, RecordHeader},
 };
 
 use crate::{
-    atomic, count,
+    atomic, count, handle,
     maps::{CONTROL, EVENTS, FILLING, TARGETS, WAKE},
     memory::User,
     scratch, thread,
@@ -111,7 +113,7 @@ pub fn entry(ctx: &ProbeContext) {
         arguments,
         frame,
     );
-    let delivered = record(slot, &mut hit, KIND_ENTRY, tid);
+    let delivered = record(slot, &mut hit, KIND_ENTRY, tid, Some(arguments));
     scratch::give_back(slot);
     count::one(if delivered {
         &mut hit.counters.delivered
@@ -149,7 +151,7 @@ pub fn leave(ctx: &RetProbeContext) {
         begin_filled(slot, hit.cookie.fills() - 1, buffer);
     }
     begin_return(slot, hit.target, &mut User, kind, value, tstate);
-    let delivered = record(slot, &mut hit, KIND_RETURN, tid);
+    let delivered = record(slot, &mut hit, KIND_RETURN, tid, None);
     scratch::give_back(slot);
     count::one(if delivered {
         &mut hit.counters.return_delivered
@@ -188,9 +190,15 @@ fn thread_key(hit: &Hit, tid: u32) -> u64 {
     (hit.cookie.target() as u64) << 32 | tid as u64
 }
 
-/// Runs the encoder and hands the record over; false if the ring buffer is full.
+/// Runs the encoder and hands the record over; false if the ring buffer is full. `arguments` are those of an entry.
 #[inline(always)]
-fn record(slot: &mut Slot, hit: &mut Hit, kind: u8, tid: u32) -> bool {
+fn record(
+    slot: &mut Slot,
+    hit: &mut Hit,
+    kind: u8,
+    tid: u32,
+    arguments: Option<[u64; COOKIE_REGISTERS]>,
+) -> bool {
     // SAFETY: the helper has no preconditions.
     let time_ns = unsafe { bpf_ktime_get_ns() };
     let mut work = Work {
@@ -204,6 +212,14 @@ fn record(slot: &mut Slot, hit: &mut Hit, kind: u8, tid: u32) -> bool {
     let slot = work.slot;
     if slot.depth != 0 {
         slot.flags |= FLAG_CUT;
+    }
+    if let Some(arguments) = arguments
+        && hit.cookie.handle() != HandleKind::None as u8
+    {
+        let (handle, convention) = (hit.cookie.handle(), hit.cookie.convention());
+        if let Some(fd) = begin_handle(slot, hit.target, &mut User, handle, convention, arguments) {
+            handle::finish(slot, fd);
+        }
     }
     let len = slot.finish(RecordHeader {
         kind,

@@ -171,6 +171,7 @@ fn arguments_are_read_with_their_totals() {
         kwargs: vec![(Value::Unreadable(0x10), Value::Unreadable(0x18))],
         kwargs_len: 1,
         filled: None,
+        handle: None,
         cut: false,
     };
     assert_eq!(arguments(&record), expected);

@@ -3,3 +3,4 @@
 
 mod buffers;
 mod http;
+mod tls;

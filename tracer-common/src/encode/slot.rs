@@ -368,8 +368,9 @@ impl Slot {
         self.words[at as usize & (RECORD_WORDS - 1)] = word;
     }
 
+    /// Appends a word.
     #[inline(always)]
-    pub(super) fn push_word(&mut self, word: u64) {
+    pub fn push_word(&mut self, word: u64) {
         let len = self.len;
         self.put(len, word);
         self.len = len + 1;

@@ -1,8 +1,10 @@
 //! Values out of a record's words.
 
 use num_bigint::BigUint;
+use tracer_common::handle::HANDLE_WORDS;
 use tracer_common::wire::{SUB_PYTHON2, Tag, TypeRef, padded};
 
+use super::handle::Handle;
 use super::record::word;
 
 /// Values nest at most this deep in what the kernel writes; more is not a record.
@@ -172,6 +174,8 @@ pub struct Arguments<'a> {
     pub kwargs_len: u64,
     /// Which argument is a buffer that the call filled, and the bytes that it put there.
     pub filled: Option<(usize, Value<'a>)>,
+    /// The file descriptor that the call is on.
+    pub handle: Option<Handle>,
     /// The record ended before its time: of the last arguments nothing may be known.
     pub cut: bool,
 }
@@ -203,6 +207,7 @@ pub fn arguments(values: &[u8]) -> Arguments<'_> {
                 arguments.kwargs_len = reader.word().unwrap_or(0);
                 arguments.kwargs = reader.pairs(0);
             }
+            Tag::Handle => arguments.handle = reader.handle(head.n),
             _ => break,
         }
     }
@@ -282,6 +287,14 @@ impl<'a> Reader<'a> {
             sub: (word >> 8) as u8,
             n: (word >> 32) as u32,
         })
+    }
+
+    fn handle(&mut self, fd: u32) -> Option<Handle> {
+        let mut words = [0; HANDLE_WORDS];
+        for word in &mut words {
+            *word = self.word()?;
+        }
+        Some(Handle::new(fd, words))
     }
 
     fn data(&mut self, len: u32) -> Option<&'a [u8]> {

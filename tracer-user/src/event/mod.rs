@@ -1,13 +1,17 @@
 //! Calls with names: what the sinks print.
 
 pub mod call;
+pub mod handle;
 pub mod mask;
 pub mod naming;
 mod secret_text;
 
 use std::sync::Arc;
 
-use tracer_common::cookie::{Convention, ReturnKind, SelfKind};
+use tracer_common::{
+    cookie::{Convention, ReturnKind, SelfKind},
+    handle::HandleKind,
+};
 
 use crate::catalogue::effects::TargetPart;
 
@@ -33,6 +37,8 @@ pub struct SiteMeta {
     pub named: bool,
     /// Why no return probe is there; such calls are `unobserved`.
     pub no_return: Option<&'static str>,
+    /// Where a file descriptor is that the call is on.
+    pub handle: HandleKind,
     /// Parts of the event's `target`.
     pub target: &'static [TargetPart],
 }

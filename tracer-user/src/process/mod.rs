@@ -7,6 +7,7 @@ mod files;
 mod inherited;
 mod maps;
 mod memory;
+mod open_files;
 mod pidfd;
 mod snapshot;
 

@@ -4,8 +4,11 @@ use std::{collections::HashMap, sync::Arc};
 
 use tracer_common::wire::{FrameRecord, TypeRef};
 
-use super::item::{CodeItem, ModuleItem, TypeItem};
-use crate::decode::names::{Code, Names};
+use super::item::{CodeItem, FileItem, ModuleItem, TypeItem};
+use crate::decode::{
+    handle::FileId,
+    names::{Code, Names},
+};
 
 /// Names read so far.
 #[derive(Default)]
@@ -13,6 +16,7 @@ pub struct RecordedNames {
     types: HashMap<(u16, TypeRef), Arc<str>>,
     modules: HashMap<(u16, u64, u64), Arc<str>>,
     codes: HashMap<(u16, u64, u64), Arc<Code>>,
+    files: HashMap<(u16, FileId), Arc<str>>,
 }
 
 impl RecordedNames {
@@ -21,6 +25,7 @@ impl RecordedNames {
         self.types.retain(|(of, _), _| *of != target);
         self.modules.retain(|(of, ..), _| *of != target);
         self.codes.retain(|(of, ..), _| *of != target);
+        self.files.retain(|(of, _), _| *of != target);
     }
 
     /// Takes in the name of a type.
@@ -32,6 +37,16 @@ impl RecordedNames {
     /// Takes in the name of a module.
     pub fn add_module(&mut self, ModuleItem(target, module, dict, name): ModuleItem) {
         self.modules.insert((target, module, dict), name.into());
+    }
+
+    /// Takes in the path of an open file.
+    pub fn add_file(&mut self, FileItem(target, inode, generation, device, path): FileItem) {
+        let id = FileId {
+            inode,
+            generation,
+            device,
+        };
+        self.files.insert((target, id), path.into());
     }
 
     /// Takes in a code object.
@@ -52,5 +67,9 @@ impl Names for RecordedNames {
 
     fn code(&mut self, target: u16, frame: &FrameRecord) -> Option<Arc<Code>> {
         self.codes.get(&(target, frame.code, frame.fingerprint)).cloned()
+    }
+
+    fn file(&mut self, target: u16, _: u32, id: FileId, _: Option<u64>) -> Option<Arc<str>> {
+        self.files.get(&(target, id)).cloned()
     }
 }

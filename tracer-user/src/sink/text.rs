@@ -4,10 +4,18 @@ use std::{borrow::Cow, io::Write as _};
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::{ProcessChange, Sink, Summary, TargetInfo, escape::plain, json_value::text_of, repr};
+use super::{
+    ProcessChange, Sink, Summary, TargetInfo,
+    escape::{plain, repr_str},
+    json_value::text_of,
+    repr,
+};
 use crate::{
     decode::value::{Arguments, Value},
-    event::call::{CallEvent, Frame, Outcome, TypeNames},
+    event::{
+        call::{CallEvent, Frame, Outcome, TypeNames},
+        handle::{NamedHandle, Part, peer_of},
+    },
 };
 
 const NS_PER_S: u64 = 1_000_000_000;
@@ -162,8 +170,18 @@ pub fn target(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>
         if let Some(value) = call.part(part.from) {
             comma.next(out);
             push!(out, "{}=", part.key);
-            repr::value(value, names, out);
+            match peer_of(part.key, value) {
+                Some(peer) => plain(&peer, out),
+                None => repr::value(value, names, out),
+            }
         }
+    }
+    // Not the descriptor: what it is called differs from run to run.
+    for (key, text) in call.handle.iter().flat_map(NamedHandle::parts) {
+        let Part::Text(text) = text else { continue };
+        comma.next(out);
+        push!(out, "{key}=");
+        repr_str(text.chars().map(u32::from), out);
     }
 }
 
@@ -197,7 +215,10 @@ fn arguments(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>)
     out.push(b'(');
     if let Some(self_) = &arguments.self_ {
         comma.next(out);
-        repr::value(self_, names, out);
+        match &call.handle {
+            Some(handle) if handle.of_self => handle_repr(handle, out),
+            _ => repr::value(self_, names, out),
+        }
     }
     if arguments.args_len != 0 {
         comma.next(out);
@@ -214,6 +235,17 @@ fn arguments(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>)
         out.extend_from_slice(b"...");
     }
     out.push(b')');
+}
+
+/// `<socket fd=7 127.0.0.1:5432>`, `<file '/var/log/x.log'>`, `<file fd=5>`.
+fn handle_repr(handle: &NamedHandle, out: &mut Vec<u8>) {
+    out.extend_from_slice(if handle.is_socket { b"<socket " } else { b"<file " });
+    match (&handle.path, &handle.peer) {
+        (Some(path), _) => repr_str(path.chars().map(u32::from), out),
+        (None, Some(peer)) => push!(out, "fd={} {peer}", handle.fd),
+        (None, None) => push!(out, "fd={}", handle.fd),
+    }
+    out.push(b'>');
 }
 
 /// Writes `, ` from the second time on.

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tracer_common::{
     cookie::{Convention, ReturnKind, SelfKind},
+    handle::HandleKind,
     wire::{FrameRecord, KIND_ENTRY, KIND_RETURN, Tag, TypeRef, value_word},
 };
 use tracer_user::{
@@ -57,6 +58,7 @@ fn site(function: &str, effect: &'static str) -> SiteMeta {
         return_kind: ReturnKind::Object,
         named: false,
         no_return: None,
+        handle: HandleKind::None,
         target: &[],
     }
 }

@@ -13,7 +13,7 @@ use tracer_common::{
 use tracer_user::{
     decode::{
         linetable::Lines,
-        names::{Code, Names},
+        names::{Code, Names, Opened},
         pair::{Call, End},
         record::Record,
         value::{Ending, Value, arguments, ending, filled},
@@ -21,6 +21,7 @@ use tracer_user::{
     event::{
         SiteMeta,
         call::{CallEvent, Frame, Outcome, Raised, TypeNames},
+        handle::{self, NamedHandle},
         mask,
     },
     sink::{self, ProcessChange, Sink, SiteSummary, Summary, TargetInfo},
@@ -160,6 +161,10 @@ impl<N: Names> Reporter<N> {
             Outcome::Raised(raised) => Outcome::Raised(raised.without_file_name(&mut names)),
             other => other,
         };
+        let handle = arguments
+            .handle
+            .take()
+            .and_then(|handle| NamedHandle::new(&handle, meta.handle, arguments.self_.as_ref(), &mut names));
         if !self.show_secrets {
             mask::call(&name.function, name.effect, &mut arguments, &mut outcome);
         }
@@ -178,7 +183,9 @@ impl<N: Names> Reporter<N> {
             arguments,
             outcome,
             stack,
+            handle,
         };
+        opened(&event, &mut names);
         self.sink.call(&event, &mut names, out);
         self.events += 1;
     }
@@ -267,6 +274,32 @@ impl<N: Names> Reporter<N> {
         summary.lost_returns = summary.totals.return_dropped;
         self.sink.summary(&summary, out);
         summary
+    }
+}
+
+/// Remembers by which path a file was opened.
+fn opened(call: &CallEvent<'_>, names: &mut TypeNames<'_>) {
+    if call.effect != "file.open" {
+        return;
+    }
+    let Outcome::Returned(result) = &call.outcome else {
+        return;
+    };
+    let by = match result {
+        Value::Int(fd) => u32::try_from(*fd).ok().map(Opened::Descriptor),
+        // `FileIO.__init__` returns nothing.
+        Value::None => call
+            .arguments
+            .self_
+            .as_ref()
+            .and_then(handle::id)
+            .map(Opened::Object),
+        object => handle::id(object).map(Opened::Object),
+    };
+    let path = call.meta.target.iter().find(|part| part.key == "path");
+    let path = path.and_then(|part| handle::whole_text(call.part(part.from)?));
+    if let (Some(by), Some(path)) = (by, path) {
+        names.names.opened(call.target, by, &path);
     }
 }
 

@@ -4,12 +4,14 @@
 //! whether it belongs to the default selection, `world`.
 
 pub mod audit;
+mod handles;
 pub mod secrets;
 mod tables;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+pub use handles::handle_of;
 pub use tables::{DRIVERS, EFFECTS, GROUPS};
 
 /// Where a part of an event's `target` comes from.
