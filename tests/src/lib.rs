@@ -9,6 +9,7 @@ mod cut;
 mod folder;
 mod journal;
 mod json;
+mod postgres;
 mod program;
 #[path = "../../tracer-user/tests/pythons/mod.rs"]
 pub mod pythons;
@@ -23,6 +24,7 @@ pub use cut::assert_beginning;
 pub use folder::Folder;
 pub use journal::{assert_acts, data, from_file};
 pub use json::parse;
+pub use postgres::{Log, Postgres};
 pub use program::{Program, programs};
 pub use recording::{Printed, Recording, replay, tool};
 pub use run::{Ran, Run, program};

@@ -3,4 +3,5 @@
 
 mod buffers;
 mod http;
+mod postgres;
 mod tls;
