@@ -15,7 +15,10 @@ use aya_log_ebpf::warn;
 use tracer_common::{
     cookie::{COOKIE_REGISTERS, Packed},
     counters::{Control, SiteCounters},
-    encode::{Progress, Slot, begin_entry, begin_handle, begin_return, innermost_frame, is_raise, step},
+    encode::{
+        Progress, Slot, begin_entry, begin_filled, begin_handle, begin_return, innermost_frame, is_raise,
+        positional, step,
+    },
     handle::HandleKind,
     limits::{MAX_STEPS, RECORD_MAX},
     target::Target,
@@ -24,7 +27,7 @@ use tracer_common::{
 
 use crate::{
     atomic, count, handle,
-    maps::{CONTROL, EVENTS, TARGETS, WAKE},
+    maps::{CONTROL, EVENTS, FILLING, TARGETS, WAKE},
     memory::User,
     scratch, thread,
 };
@@ -94,6 +97,7 @@ pub fn entry(ctx: &ProbeContext) {
         *argument = slot.registers[hit.cookie.register(i as u32) as usize & 15];
     }
     let tid = thread::id(hit.target);
+    note_buffer(&hit, tid, arguments);
     let tstate = thread::state(hit.target, hit.cookie.target(), tid);
     if tstate == 0 {
         slot.flags |= FLAG_NO_TSTATE;
@@ -142,6 +146,10 @@ pub fn leave(ctx: &RetProbeContext) {
     } else {
         0
     };
+    let buffer = noted_buffer(&hit, tid);
+    if buffer != 0 && !is_raise(kind, value) {
+        begin_filled(slot, hit.cookie.fills() - 1, buffer);
+    }
     begin_return(slot, hit.target, &mut User, kind, value, tstate);
     let delivered = record(slot, &mut hit, KIND_RETURN, tid, None);
     scratch::give_back(slot);
@@ -150,6 +158,36 @@ pub fn leave(ctx: &RetProbeContext) {
     } else {
         &mut hit.counters.return_dropped
     });
+}
+
+/// Keeps the address of the buffer that the call is to fill until it returns.
+#[inline(always)]
+fn note_buffer(hit: &Hit, tid: u32, arguments: [u64; COOKIE_REGISTERS]) {
+    if hit.cookie.fills() == 0 {
+        return;
+    }
+    let (convention, position) = (hit.cookie.convention(), hit.cookie.fills() - 1);
+    let buffer = positional(hit.target, &mut User, convention, arguments, position);
+    let _ = FILLING.insert([thread_key(hit, tid), hit.sp], buffer, 0);
+}
+
+/// The buffer that the returning call was given, 0: none.
+#[inline(always)]
+fn noted_buffer(hit: &Hit, tid: u32) -> u64 {
+    if hit.cookie.fills() == 0 {
+        return 0;
+    }
+    // The stack pointer is now above the return address.
+    let key = [thread_key(hit, tid), hit.sp - 8];
+    // SAFETY: map values are plain words; a torn read cannot happen on x86-64.
+    let buffer = unsafe { FILLING.get(key) }.copied().unwrap_or(0);
+    let _ = FILLING.remove(key);
+    buffer
+}
+
+#[inline(always)]
+fn thread_key(hit: &Hit, tid: u32) -> u64 {
+    (hit.cookie.target() as u64) << 32 | tid as u64
 }
 
 /// Runs the encoder and hands the record over; false if the ring buffer is full. `arguments` are those of an entry.

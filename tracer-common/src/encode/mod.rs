@@ -18,7 +18,7 @@ mod text;
 mod value;
 
 pub use handle::begin_handle;
-pub use roots::{Outcome, begin_entry, begin_return, innermost_frame, is_raise};
+pub use roots::{Outcome, begin_entry, begin_filled, begin_return, innermost_frame, is_raise, positional};
 pub use slot::{Cursor, RECORD_WORDS, STACK_MAX, Slot, WINDOW_WORDS, WORDS};
 
 use crate::{

@@ -1,6 +1,6 @@
 //! One line a call, as strace does.
 
-use std::io::Write as _;
+use std::{borrow::Cow, io::Write as _};
 
 use jiff::{Timestamp, tz::TimeZone};
 
@@ -11,9 +11,12 @@ use super::{
     look::{Look, Role},
     repr,
 };
-use crate::event::{
-    call::{CallEvent, Frame, Outcome, TypeNames},
-    handle::{NamedHandle, Part, peer_of},
+use crate::{
+    decode::value::{Arguments, Value},
+    event::{
+        call::{CallEvent, Frame, Outcome, TypeNames},
+        handle::{NamedHandle, Part, peer_of},
+    },
 };
 
 const NS_PER_S: u64 = 1_000_000_000;
@@ -252,6 +255,18 @@ fn function(call: &CallEvent<'_>, out: &mut Vec<u8>) {
     plain(if bare { call.qualname() } else { call.function }, out);
 }
 
+/// The positional arguments; in place of a buffer that the call filled, what it put there.
+fn as_filled<'c, 'a>(arguments: &'c Arguments<'a>) -> Cow<'c, [Value<'a>]> {
+    let Some((position, filled)) = &arguments.filled else {
+        return Cow::Borrowed(&arguments.args);
+    };
+    let mut args = arguments.args.clone();
+    if let Some(buffer) = args.get_mut(*position) {
+        buffer.clone_from(filled);
+    }
+    Cow::Owned(args)
+}
+
 fn arguments(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
     let arguments = &call.arguments;
     let mut comma = Separator(false);
@@ -265,7 +280,7 @@ fn arguments(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>)
     }
     if arguments.args_len != 0 {
         comma.next(out);
-        repr::list(&arguments.args, arguments.args_len, names, out);
+        repr::list(&as_filled(arguments), arguments.args_len, names, out);
     }
     for (key, value) in &arguments.kwargs {
         comma.next(out);

@@ -16,7 +16,7 @@ use tracer_user::{
         names::{Code, Names, Opened},
         pair::{Call, End},
         record::Record,
-        value::{Ending, Value, arguments, ending},
+        value::{Ending, Value, arguments, ending, filled},
     },
     event::{
         SiteMeta,
@@ -150,6 +150,9 @@ impl<N: Names> Reporter<N> {
             names: &mut self.names,
             target: header.target,
         };
+        if let End::Seen(leave) = &call.end {
+            arguments.filled = filled(leave.values());
+        }
         let name = meta.name_call(&mut arguments, &mut names);
         if !name.wanted {
             return;
