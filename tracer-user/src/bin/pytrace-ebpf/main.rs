@@ -4,7 +4,6 @@ mod cli;
 mod command;
 mod commands;
 mod diff;
-mod doctor;
 mod guard;
 mod harm;
 mod logging;
@@ -76,12 +75,7 @@ fn main() -> ExitCode {
         Some(Command::Effects { markdown }) => commands::effects(*markdown),
         Some(Command::Replay(args)) => replay::run(args),
         Some(Command::Diff(args)) => diff::run(args),
-        Some(Command::Doctor { pid, format }) => doctor::run(*pid, *format),
-        Some(Command::Completions { shell }) => {
-            commands::completions(*shell);
-            Ok(())
-        }
-        Some(Command::Man) => commands::man(),
+        Some(Command::Doctor { pid }) => commands::doctor(*pid),
         None if !cli.trace.pids.is_empty() => trace::run(&cli.trace),
         None => Cli::command()
             .error(

@@ -9,7 +9,7 @@ use tracer_user::{
     decode::{pair::Pairing, record::Record},
     event::SiteMeta,
     recording::{Happened, Reader, RecordedNames, Torn, item},
-    sink::{Sink, Summary, look::Stream},
+    sink::{Sink, Summary},
 };
 
 use crate::{
@@ -85,11 +85,7 @@ fn sink(args: &ReplayArgs, header: &item::Header) -> anyhow::Result<Box<dyn Sink
     if is_parquet(args.output.output.as_deref()) {
         return Err(Usage::parquet().into());
     }
-    Ok(sink_for(
-        &args.output,
-        header.epoch_ns,
-        args.output.look(Stream::Out),
-    ))
+    Ok(sink_for(&args.output, header.epoch_ns))
 }
 
 /// What of a recording is to be seen: `-e` and `-f`.
@@ -310,8 +306,6 @@ fn both(options: &OutputArgs, recorded: &item::Filter) -> OutputArgs {
         nested: options.nested || recorded.nested,
         summary: options.summary,
         show_secrets: options.show_secrets,
-        color: options.color,
-        wide: options.wide,
     }
 }
 
