@@ -39,7 +39,7 @@ pub struct KernelOptions {
 /// Why the kernel half could not be loaded or asked.
 #[derive(Debug, Error)]
 pub enum KernelError {
-    #[error("cannot create the BPF maps: {0}; run as root (or with CAP_BPF and CAP_PERFMON)")]
+    #[error("cannot create the BPF maps: {0}")]
     Maps(#[from] EbpfError),
     #[error("{0}")]
     Load(#[from] LoadError),

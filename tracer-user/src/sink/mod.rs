@@ -16,6 +16,7 @@ pub mod nothing;
 pub mod number;
 pub mod otlp;
 pub mod repr;
+pub mod terminal;
 pub mod text;
 pub mod totals;
 

@@ -1,16 +1,20 @@
 //! The command.
 
+mod advice;
 mod cli;
 mod command;
 mod commands;
 mod diff;
+mod doctor;
 mod guard;
 mod harm;
 mod logging;
 mod output;
+mod pages;
 mod replay;
 mod report;
 mod ring;
+mod screen;
 mod session;
 mod target;
 mod trace;
@@ -75,7 +79,15 @@ fn main() -> ExitCode {
         Some(Command::Effects { markdown }) => commands::effects(*markdown),
         Some(Command::Replay(args)) => replay::run(args),
         Some(Command::Diff(args)) => diff::run(args),
-        Some(Command::Doctor { pid }) => commands::doctor(*pid),
+        Some(Command::Doctor { pid, format }) => match doctor::run(*pid, *format) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
+        Some(Command::Completions { shell }) => {
+            pages::completions(*shell);
+            Ok(())
+        }
+        Some(Command::Man { command }) => pages::manual(command.as_deref()),
         None if !cli.trace.pids.is_empty() => trace::run(&cli.trace),
         None => Cli::command()
             .error(

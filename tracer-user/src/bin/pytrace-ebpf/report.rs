@@ -27,7 +27,10 @@ use tracer_user::{
     sink::{self, ProcessChange, Sink, SiteSummary, Summary, TargetInfo},
 };
 
-use crate::cli::{Format, OutputArgs};
+use crate::{
+    cli::{Format, OutputArgs},
+    screen,
+};
 
 /// Code objects whose lines are kept decoded.
 const MAX_CODES: usize = 16 * 1024;
@@ -45,11 +48,11 @@ struct Filter {
     max_events: Option<u64>,
 }
 
-/// The sink that the options ask for.
-pub fn sink_for(options: &OutputArgs, epoch_ns: u64) -> Box<dyn Sink> {
+/// The sink that the options ask for. `to_stderr`: events go there where no file is named.
+pub fn sink_for(options: &OutputArgs, epoch_ns: u64, to_stderr: bool) -> Box<dyn Sink> {
     match options.format {
         format if options.summary => Box::new(sink::totals::Totals::new(format == Format::Json)),
-        Format::Text => Box::new(sink::text::Text::default()),
+        Format::Text => screen::text(options, to_stderr),
         Format::Json => Box::new(sink::json::Json),
         Format::Chrome => Box::new(sink::chrome::Chrome::new(epoch_ns)),
         Format::Otlp => Box::new(sink::otlp::Otlp::default()),

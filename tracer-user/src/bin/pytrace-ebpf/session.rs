@@ -112,7 +112,7 @@ impl Session {
         let sink = match recorder {
             // The events are counted, and printed by `replay`.
             Some(_) => Box::new(Nothing),
-            None => sink_for(&args.output, epoch_ns),
+            None => sink_for(&args.output, epoch_ns, to_stderr),
         };
         Self {
             kernel,

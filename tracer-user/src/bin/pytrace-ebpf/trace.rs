@@ -9,12 +9,13 @@ use tokio::{
 };
 use tracer_common::limits::MAX_SITES;
 use tracer_user::{
-    attach::{Kernel, KernelOptions, Readiness},
+    attach::{KernelOptions, Readiness},
     catalogue::select::{Functions, Selection},
     process::pidfd,
 };
 
 use crate::{
+    advice,
     cli::TraceArgs,
     command::Launched,
     logging,
@@ -126,7 +127,7 @@ struct Trace<'a> {
 impl<'a> Trace<'a> {
     /// `starts`: the tool itself starts the program.
     fn new(args: &'a TraceArgs, wanted: Wanted, output: Output, starts: bool) -> anyhow::Result<Self> {
-        let mut kernel = Kernel::load(KernelOptions {
+        let mut kernel = advice::load(KernelOptions {
             ring_bytes: args.ring << 20,
             sites: MAX_SITES,
             log_level: if args.verbose == 0 { 0 } else { args.verbose + 1 },
