@@ -120,6 +120,14 @@ impl Process {
             .is_some_and(|state| state.starts_with('T'))
     }
 
+    /// The process that traces it by ptrace, if one does.
+    pub fn tracer(&self) -> Option<u32> {
+        self.status_field("TracerPid:")?
+            .parse()
+            .ok()
+            .filter(|pid| *pid != 0)
+    }
+
     /// The program's path as the process sees it.
     pub fn executable(&self) -> Option<PathBuf> {
         fs::read_link(self.proc_path("exe")).ok()

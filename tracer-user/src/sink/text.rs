@@ -8,6 +8,7 @@ use super::{
     ProcessChange, Sink, Summary, TargetInfo,
     escape::{plain, repr_str},
     json_value::text_of,
+    look::{Look, Role},
     repr,
 };
 use crate::{
@@ -26,6 +27,7 @@ pub struct Text {
     /// The second whose `HH:MM:SS` is in `clock`.
     second: u64,
     clock: String,
+    look: Look,
 }
 
 impl Default for Text {
@@ -34,11 +36,20 @@ impl Default for Text {
             zone: TimeZone::system(),
             second: u64::MAX,
             clock: String::new(),
+            look: Look::default(),
         }
     }
 }
 
 impl Text {
+    /// For a terminal.
+    pub fn with_look(look: Look) -> Self {
+        Self {
+            look,
+            ..Self::default()
+        }
+    }
+
     /// Times in UTC, wherever this runs.
     pub fn utc() -> Self {
         Self {
@@ -52,17 +63,16 @@ impl Sink for Text {
     fn header(&mut self, _: &[TargetInfo], _: &mut Vec<u8>) {}
 
     fn call(&mut self, call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
-        self.time(call.time_ns, out);
-        push!(out, " {}/{} ", call.pid, call.tid);
-        place(call.stack.first(), out);
-        out.extend_from_slice(b"  ");
-        act(call, names, out);
-        if let Some(ns) = call.duration_ns {
-            out.extend_from_slice(b" <");
-            duration(ns, out);
-            out.push(b'>');
+        if self.look.is_plain() {
+            self.when(call, out);
+            first_place(call, out);
+            act(call, names, out);
+            took(call, out);
+            out.push(b'\n');
+        } else {
+            let parts = self.parts(call, names);
+            self.look.line(&parts, out);
         }
-        out.push(b'\n');
         for frame in call.stack.iter().skip(1) {
             out.extend_from_slice(b"    from ");
             place(Some(frame), out);
@@ -111,6 +121,28 @@ impl Sink for Text {
 }
 
 impl Text {
+    /// The line of a call in parts.
+    fn parts(&mut self, call: &CallEvent<'_>, names: &mut TypeNames<'_>) -> Vec<(Role, String)> {
+        let role = match &call.outcome {
+            Outcome::Returned(_) => Role::Returned,
+            Outcome::Raised(_) => Role::Raised,
+            Outcome::Unobserved(_) => Role::Unobserved,
+        };
+        vec![
+            (Role::When, text(|out| self.when(call, out))),
+            (Role::Place, text(|out| first_place(call, out))),
+            (Role::Function, text(|out| function(call, out))),
+            (Role::Arguments, text(|out| arguments(call, names, out))),
+            (role, text(|out| outcome(call, names, out))),
+            (Role::Duration, text(|out| took(call, out))),
+        ]
+    }
+
+    fn when(&mut self, call: &CallEvent<'_>, out: &mut Vec<u8>) {
+        self.time(call.time_ns, out);
+        push!(out, " {}/{} ", call.pid, call.tid);
+    }
+
     fn time(&mut self, ns: u64, out: &mut Vec<u8>) {
         let second = ns / NS_PER_S;
         if second != self.second {
@@ -128,6 +160,32 @@ impl Text {
 pub(super) fn act(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
     function(call, out);
     arguments(call, names, out);
+    outcome(call, names, out);
+}
+
+/// What is written, as text.
+fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
+    let mut out = Vec::new();
+    write(&mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn first_place(call: &CallEvent<'_>, out: &mut Vec<u8>) {
+    place(call.stack.first(), out);
+    out.extend_from_slice(b"  ");
+}
+
+/// Appends ` <41us>`, if it is known how long the call took.
+fn took(call: &CallEvent<'_>, out: &mut Vec<u8>) {
+    if let Some(ns) = call.duration_ns {
+        out.extend_from_slice(b" <");
+        duration(ns, out);
+        out.push(b'>');
+    }
+}
+
+/// Appends ` = 3`, ` raised ValueError()`.
+fn outcome(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
     match &call.outcome {
         Outcome::Returned(result) => {
             out.extend_from_slice(b" = ");

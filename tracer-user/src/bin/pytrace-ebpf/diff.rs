@@ -18,7 +18,7 @@ use tracer_user::{
 };
 
 use crate::{
-    cli::{DiffArgs, Format, OutputArgs},
+    cli::{ColorWhen, DiffArgs, Format, OutputArgs},
     replay::{Narrow, Play, open, print_torn},
 };
 
@@ -99,6 +99,8 @@ fn tally(path: &Path) -> anyhow::Result<Tally> {
         nested: false,
         summary: false,
         show_secrets: false,
+        color: ColorWhen::Never,
+        wide: true,
     };
     let sink = Box::new(Counter(Arc::clone(&tally)));
     let play = Play::new(open(path)?, Narrow::default(), &options, sink);

@@ -9,7 +9,7 @@ use tracer_user::{
     decode::{pair::Pairing, record::Record},
     event::SiteMeta,
     recording::{Happened, Reader, RecordedNames, Torn, item},
-    sink::{Sink, Summary},
+    sink::{Sink, Summary, look::Stream},
 };
 
 use crate::{
@@ -85,7 +85,11 @@ fn sink(args: &ReplayArgs, header: &item::Header) -> anyhow::Result<Box<dyn Sink
     if is_parquet(args.output.output.as_deref()) {
         return Err(Usage::parquet().into());
     }
-    Ok(sink_for(&args.output, header.epoch_ns))
+    Ok(sink_for(
+        &args.output,
+        header.epoch_ns,
+        args.output.look(Stream::Out),
+    ))
 }
 
 /// What of a recording is to be seen: `-e` and `-f`.
@@ -306,6 +310,8 @@ fn both(options: &OutputArgs, recorded: &item::Filter) -> OutputArgs {
         nested: options.nested || recorded.nested,
         summary: options.summary,
         show_secrets: options.show_secrets,
+        color: options.color,
+        wide: options.wide,
     }
 }
 

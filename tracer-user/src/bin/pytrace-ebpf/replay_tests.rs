@@ -17,7 +17,9 @@ use tracer_user::{
 };
 
 use super::*;
-use crate::cli::Format;
+use tracer_user::sink::look::Look;
+
+use crate::cli::{ColorWhen, Format};
 
 /// Names by address.
 struct Process;
@@ -165,6 +167,8 @@ fn options() -> OutputArgs {
         nested: false,
         summary: false,
         show_secrets: false,
+        color: ColorWhen::Auto,
+        wide: false,
     }
 }
 
@@ -175,7 +179,7 @@ fn live(options: &OutputArgs, sites: Vec<SiteMeta>, seen: &[u32]) -> String {
     let mut out = Vec::new();
     let sites: Arc<[SiteMeta]> = sites.into();
     let mut pairing = Pairing::new(options.nested);
-    let sink = sink_for(options, EPOCH);
+    let sink = sink_for(options, EPOCH, Look::default());
     let names = Process;
     let mut reporter = Reporter::new(names, options, sink, EPOCH);
     reporter.set_sites(Arc::clone(&sites));
@@ -241,7 +245,7 @@ fn recorded(options: &OutputArgs) -> Vec<u8> {
 
 fn replayed(file: &[u8], narrow: Narrow, options: &OutputArgs) -> String {
     let reader = Reader::open(file).expect("a recording");
-    let sink = sink_for(options, EPOCH);
+    let sink = sink_for(options, EPOCH, Look::default());
     let mut printed = Vec::new();
     let played = Play::new(reader, narrow, options, sink)
         .run(&mut |chunk| {
@@ -333,7 +337,7 @@ fn a_cut_recording_says_that_it_is_cut() {
     cut.extend([1, 2, 3]);
     let mut printed = Vec::new();
     let options = options();
-    let sink = sink_for(&options, EPOCH);
+    let sink = sink_for(&options, EPOCH, Look::default());
     let played = Play::new(
         Reader::open(&cut[..]).expect("a recording"),
         Narrow::default(),

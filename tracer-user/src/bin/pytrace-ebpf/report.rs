@@ -24,7 +24,7 @@ use tracer_user::{
         handle::{self, NamedHandle},
         mask,
     },
-    sink::{self, ProcessChange, Sink, SiteSummary, Summary, TargetInfo},
+    sink::{self, ProcessChange, Sink, SiteSummary, Summary, TargetInfo, look::Look},
 };
 
 use crate::cli::{Format, OutputArgs};
@@ -45,11 +45,11 @@ struct Filter {
     max_events: Option<u64>,
 }
 
-/// The sink that the options ask for.
-pub fn sink_for(options: &OutputArgs, epoch_ns: u64) -> Box<dyn Sink> {
+/// The sink that the options ask for. `look`: of text.
+pub fn sink_for(options: &OutputArgs, epoch_ns: u64, look: Look) -> Box<dyn Sink> {
     match options.format {
         format if options.summary => Box::new(sink::totals::Totals::new(format == Format::Json)),
-        Format::Text => Box::new(sink::text::Text::default()),
+        Format::Text => Box::new(sink::text::Text::with_look(look)),
         Format::Json => Box::new(sink::json::Json),
         Format::Chrome => Box::new(sink::chrome::Chrome::new(epoch_ns)),
         Format::Otlp => Box::new(sink::otlp::Otlp::default()),
