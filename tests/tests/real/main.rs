@@ -6,3 +6,4 @@ mod buffers;
 mod http;
 mod postgres;
 mod tls;
+mod tools;
