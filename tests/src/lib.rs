@@ -17,6 +17,7 @@ mod recording;
 mod run;
 mod tracer;
 mod truth;
+mod written;
 
 pub use breakpoints::{assert_no_breakpoints, differences};
 pub use compare::{Tally, assert_same, calls, compare, known, without};
@@ -30,6 +31,7 @@ pub use recording::{Printed, Recording, replay, tool};
 pub use run::{Ran, Run, program};
 pub use tracer::{Trace, Tracer, binary, functions};
 pub use truth::{own_calls, truth_functions};
+pub use written::{Level, Tree, assert_same_files, on_disk, rebuilt};
 
 use std::{
     path::{Path, PathBuf},
