@@ -10,6 +10,7 @@
 
 mod atomic;
 mod count;
+mod filter;
 mod maps;
 mod memory;
 mod probe;

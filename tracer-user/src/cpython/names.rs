@@ -85,6 +85,12 @@ impl Names for ProcessNames {
             Some((Arc::new(code), bytes))
         })
     }
+
+    /// The name it has now. In another pid namespace its id would be another thread's.
+    fn thread_name(&mut self, target: u16, tid: u32) -> Option<Arc<str>> {
+        let (process, _) = self.targets.get(&target)?;
+        process.thread_name(tid).map(Arc::from)
+    }
 }
 
 /// A bounded memory of what was found, and for a moment of what was not.

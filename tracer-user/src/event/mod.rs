@@ -1,8 +1,11 @@
 //! Calls with names: what the sinks print.
 
+pub mod acted;
 pub mod call;
+pub mod judge;
 pub mod mask;
 pub mod naming;
+pub mod pattern;
 mod secret_text;
 
 use std::sync::Arc;

@@ -78,6 +78,8 @@ items! {
     11 Process(ProcessItem),
     /// Sites that from now on have no return probe, and why.
     12 Spared(Spared),
+    /// A thread, before its first record.
+    14 Thread(ThreadItem),
 }
 
 /// What holds for the whole recording.
@@ -118,12 +120,17 @@ impl From<CaptureLimits> for Limits {
 }
 
 /// What was to be shown of what was recorded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filter {
     pub errors: bool,
     pub min_duration: Option<Duration>,
     pub max_events: Option<u64>,
     pub nested: bool,
+    /// Globs of what calls act on.
+    #[serde(default)]
+    pub paths: Vec<String>,
+    #[serde(default)]
+    pub peers: Vec<String>,
 }
 
 /// A traced process.
@@ -142,6 +149,10 @@ pub struct TypeItem(pub u16, pub u64, pub u64, pub String);
 /// Target, address, address of its dict, and name.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ModuleItem(pub u16, pub u64, pub u64, pub String);
+
+/// Target, thread id, and the name it had at its first record.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ThreadItem(pub u16, pub u32, pub String);
 
 /// A code object, see [`Code`].
 #[derive(Debug, Serialize, Deserialize)]

@@ -72,6 +72,7 @@ pub fn doctor(pid: Option<u32>) -> anyhow::Result<()> {
         release.machine().to_string_lossy()
     );
     match Kernel::load(KernelOptions {
+        filters: 0,
         ring_bytes: 1 << 20,
         sites: 1,
         log_level: 0,

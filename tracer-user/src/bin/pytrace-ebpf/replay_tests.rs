@@ -161,6 +161,7 @@ fn options() -> OutputArgs {
         errors: false,
         min_duration: None,
         nested: false,
+        filters: FilterArgs::default(),
         summary: false,
         show_secrets: false,
     }
