@@ -3,6 +3,8 @@
 //! object into a fingerprint at the moment of the call, the daemon mixes the same words when it
 //! reads the object, and only equal fingerprints make a name.
 
+use crate::target::{ABSENT, Offsets};
+
 /// Starting value for [`mix`].
 pub const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -31,17 +33,56 @@ pub const fn old_class(name: u64, bases: u64, dict: u64) -> u64 {
     mix(mix(mix(SEED, name), bases), dict)
 }
 
-/// Fingerprint of a code object: `co_filename`, `co_qualname`/`co_name` and `co_linetable` pointers,
-/// `co_firstlineno`, and the line table's size and first 16 bytes. Of a shorter table what lies behind it
-/// does not count: it may be another object, which changes.
+/// Bytes of a text at most whose end its fingerprint looks at.
+const MAX_TEXT: u64 = 4096;
+
+/// Fingerprint of a code object's name (a compact `str`; `str` of Python 2): its length and its last words, which
+/// tell files of one folder apart. `word`: the word at an offset of the object. Pointers do not suffice: what is
+/// compiled in a loop gets the addresses of what was freed, code, names and all.
+#[inline(always)]
+pub fn text(o: &Offsets, mut word: impl FnMut(u16) -> Option<u64>) -> u64 {
+    let (length, data, width) = if o.unicode_kind_shift == ABSENT {
+        (word(o.ob_size).unwrap_or(0), o.ob_sval, 1)
+    } else {
+        // `kind:3, compact:1, ascii:1` (Include/cpython/unicodeobject.h).
+        let state = word(o.unicode_state & !7).unwrap_or(0) >> (8 * (o.unicode_state & 4));
+        let state = state >> (o.unicode_kind_shift & 31);
+        let data = if state >> 4 & 1 != 0 {
+            o.unicode_ascii_data
+        } else {
+            o.unicode_compact_data
+        };
+        let width = if state >> 3 & 1 != 0 { state & 7 } else { 0 };
+        (word(o.unicode_length).unwrap_or(0), data, width)
+    };
+    let bytes = length.wrapping_mul(width as u64);
+    let bytes = if bytes > MAX_TEXT { MAX_TEXT } else { bytes };
+    let f = mix(SEED, length);
+    if bytes == 0 {
+        return f;
+    }
+    let last = (bytes - 1) & !7;
+    let at = data.wrapping_add(last as u16);
+    let f = mix(f, first_bytes(word(at).unwrap_or(0), bytes - last));
+    if last == 0 {
+        return f;
+    }
+    mix(f, word(at.wrapping_sub(8)).unwrap_or(0))
+}
+
+/// Fingerprint of a code object: `co_filename`, `co_qualname`/`co_name` and `co_linetable` pointers, [`text`] of
+/// the first two, `co_firstlineno`, and the line table's size and first 16 bytes. Of a shorter table what lies
+/// behind it does not count: it may be another object, which changes.
 #[inline(always)]
 pub const fn code_object(
     pointers: [u64; 3],
+    names: [u64; 2],
     first_line: u32,
     linetable_size: u64,
     linetable: [u64; 2],
 ) -> u64 {
     let f = mix(mix(mix(SEED, pointers[0]), pointers[1]), pointers[2]);
+    let f = mix(mix(f, names[0]), names[1]);
     let f = mix(mix(f, first_line as u64), linetable_size);
     let f = mix(f, first_bytes(linetable[0], linetable_size));
     mix(f, first_bytes(linetable[1], linetable_size.saturating_sub(8)))
@@ -63,7 +104,7 @@ mod tests {
 
     #[test]
     fn what_lies_behind_a_short_line_table_does_not_count() {
-        let of = |size, table| code_object([1, 2, 3], 4, size, table);
+        let of = |size, table| code_object([1, 2, 3], [5, 6], 4, size, table);
         assert_eq!(of(9, [7, 0xff01]), of(9, [7, 0xee01]));
         assert_eq!(of(8, [7, 1]), of(8, [7, 2]));
         assert_eq!(of(0, [7, 1]), of(0, [8, 2]));

@@ -255,12 +255,18 @@ pub fn code_fingerprint<M: ReadMemory>(objects: &Objects<'_, M>, code: u64) -> R
     let first = objects
         .memory
         .read_bytes(linetable.wrapping_add(offsets.ob_sval.into()), 16)?;
+    let (file, name) = (
+        objects.field(code, offsets.co_filename)?,
+        objects.field(code, offsets.co_qualname)?,
+    );
+    let text = |text: u64| {
+        fingerprint::text(offsets, |offset| {
+            objects.memory.read_u64(text.wrapping_add(offset.into())).ok()
+        })
+    };
     Ok(fingerprint::code_object(
-        [
-            objects.field(code, offsets.co_filename)?,
-            objects.field(code, offsets.co_qualname)?,
-            linetable,
-        ],
+        [file, name, linetable],
+        [text(file), text(name)],
         objects
             .memory
             .read_u32(code.wrapping_add(offsets.co_firstlineno.into()))?,
