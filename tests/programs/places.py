@@ -62,8 +62,11 @@ def spin(count):
         exec(compile("is_(%d, kind)" % i, "/x/%s/%06d.py" % (owner, i), "exec"), {"is_": is_, "kind": owner})
 
 
-def threads(number, count):
-    """One after the other: each with a name of its own."""
+release = threading.Event()
+
+
+def threads(number, count, stay):
+    """One after the other: each with a name of its own. They end at once, or stay until the end."""
     ids = {}
 
     def one(n):
@@ -71,12 +74,31 @@ def threads(number, count):
         ids["worker-%d" % n] = thread_id()
         for i in range(count):
             is_(i, n)
+        over.set()
+        if stay:
+            release.wait()
 
     for n in range(number):
+        over = threading.Event()
         thread = threading.Thread(target=one, args=(n,))
         thread.start()
-        thread.join()
+        over.wait()
+        if not stay:
+            thread.join()
     return ids
+
+
+def opens(count):
+    """Files that are not there: twice as many of one kind as of the other."""
+    for i in range(count):
+        try:
+            open("/nowhere/no%d.%s" % (i, ("txt", "txt", "log")[i % 3]))
+        except EnvironmentError:
+            pass
+
+
+def deep(n):
+    return deep(n - 1) if n else is_(0, "deep")
 
 
 class Key(object):
@@ -98,8 +120,13 @@ for line in iter(sys.stdin.readline, ""):
     elif words[0] == "spin":
         spin(int(words[1]))
     elif words[0] == "threads":
-        say(json.dumps(threads(int(words[1]), int(words[2]))))
+        say(json.dumps(threads(int(words[1]), int(words[2]), "stay" in words)))
+    elif words[0] == "open":
+        opens(int(words[1]))
+    elif words[0] == "deep":
+        deep(int(words[1]))
     elif words[0] == "callback":
         for i in range(int(words[1])):
             modules[FILES[2]]["call"](sorted, [Key(2), Key(1)])
     say("done")
+release.set()

@@ -37,15 +37,15 @@ pub const fn old_class(name: u64, bases: u64, dict: u64) -> u64 {
 const MAX_TEXT: u64 = 4096;
 
 /// Fingerprint of a code object's name (a compact `str`; `str` of Python 2): its length and its last words, which
-/// tell files of one folder apart. `word`: the word at an offset of the object. Pointers do not suffice: what is
+/// tell files of one folder apart. `None`: it could not be read. `word`: the word at an offset of the object. Pointers do not suffice: what is
 /// compiled in a loop gets the addresses of what was freed, code, names and all.
 #[inline(always)]
-pub fn text(o: &Offsets, mut word: impl FnMut(u16) -> Option<u64>) -> u64 {
+pub fn text(o: &Offsets, mut word: impl FnMut(u16) -> Option<u64>) -> Option<u64> {
     let (length, data, width) = if o.unicode_kind_shift == ABSENT {
-        (word(o.ob_size).unwrap_or(0), o.ob_sval, 1)
+        (word(o.ob_size)?, o.ob_sval, 1)
     } else {
         // `kind:3, compact:1, ascii:1` (Include/cpython/unicodeobject.h).
-        let state = word(o.unicode_state & !7).unwrap_or(0) >> (8 * (o.unicode_state & 4));
+        let state = word(o.unicode_state & !7)? >> (8 * (o.unicode_state & 4));
         let state = state >> (o.unicode_kind_shift & 31);
         let data = if state >> 4 & 1 != 0 {
             o.unicode_ascii_data
@@ -53,21 +53,21 @@ pub fn text(o: &Offsets, mut word: impl FnMut(u16) -> Option<u64>) -> u64 {
             o.unicode_compact_data
         };
         let width = if state >> 3 & 1 != 0 { state & 7 } else { 0 };
-        (word(o.unicode_length).unwrap_or(0), data, width)
+        (word(o.unicode_length)?, data, width)
     };
     let bytes = length.wrapping_mul(width as u64);
     let bytes = if bytes > MAX_TEXT { MAX_TEXT } else { bytes };
     let f = mix(SEED, length);
     if bytes == 0 {
-        return f;
+        return Some(f);
     }
     let last = (bytes - 1) & !7;
     let at = data.wrapping_add(last as u16);
-    let f = mix(f, first_bytes(word(at).unwrap_or(0), bytes - last));
+    let f = mix(f, first_bytes(word(at)?, bytes - last));
     if last == 0 {
-        return f;
+        return Some(f);
     }
-    mix(f, word(at.wrapping_sub(8)).unwrap_or(0))
+    Some(mix(f, word(at.wrapping_sub(8))?))
 }
 
 /// Fingerprint of a code object: `co_filename`, `co_qualname`/`co_name` and `co_linetable` pointers, [`text`] of
@@ -101,6 +101,47 @@ const fn first_bytes(word: u64, count: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// [`text`] of a compact ASCII `str` as 3.12 lays it out, in memory that held another one before.
+    fn of_ascii(name: &str) -> Option<u64> {
+        let offsets = Offsets::from_lookup(|key| match key {
+            "PyASCIIObject.length" => Some(16),
+            "PyASCIIObject.state" => Some(32),
+            "PyASCIIObject.state.kind" => Some(2),
+            "sizeof.PyASCIIObject" => Some(40),
+            "sizeof.PyCompactUnicodeObject" => Some(56),
+            _ => None,
+        });
+        let mut object = [0xff; 200];
+        object[16..24].copy_from_slice(&(name.len() as u64).to_le_bytes());
+        // `kind` 1, compact, ascii.
+        object[32] = 1 << 2 | 1 << 5 | 1 << 6;
+        object[40..40 + name.len()].copy_from_slice(name.as_bytes());
+        text(&offsets, |at| {
+            let word = object.get(usize::from(at)..)?.first_chunk()?;
+            Some(u64::from_le_bytes(*word))
+        })
+    }
+
+    #[test]
+    fn names_differ_by_their_length_and_their_end() {
+        let names = [
+            "",
+            "a",
+            "b",
+            "ab",
+            "/x/mine/000001.py",
+            "/x/mine/000002.py",
+            "/x/they/000001.py",
+        ];
+        for (i, name) in names.iter().enumerate() {
+            assert!(of_ascii(name).is_some());
+            for other in &names[i + 1..] {
+                assert_ne!(of_ascii(name), of_ascii(other), "{name} {other}");
+            }
+        }
+        assert_eq!(text(&Offsets::from_lookup(|_| None), |_| None), None);
+    }
 
     #[test]
     fn what_lies_behind_a_short_line_table_does_not_count() {

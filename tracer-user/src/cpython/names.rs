@@ -263,10 +263,11 @@ pub fn code_fingerprint<M: ReadMemory>(objects: &Objects<'_, M>, code: u64) -> R
         fingerprint::text(offsets, |offset| {
             objects.memory.read_u64(text.wrapping_add(offset.into())).ok()
         })
+        .ok_or(ObjectError::Absent(CHANGED))
     };
     Ok(fingerprint::code_object(
         [file, name, linetable],
-        [text(file), text(name)],
+        [text(file)?, text(name)?],
         objects
             .memory
             .read_u32(code.wrapping_add(offsets.co_firstlineno.into()))?,

@@ -30,7 +30,11 @@ impl Patterns {
     ///
     /// The first glob that is none.
     pub fn parse(globs: &[String]) -> Result<Self, BadGlob> {
-        globs.iter().map(|glob| Pattern::new(glob)).collect::<Result<_, _>>().map(Self)
+        globs
+            .iter()
+            .map(|glob| Pattern::new(glob))
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -127,7 +131,9 @@ mod tests {
     #[test]
     fn a_name_matches_whole() {
         let mut names = patterns(&["Shop.save*", "127.0.0.1:*"]);
-        assert!(names.name("Shop.save") && names.name("Shop.save.<locals>.a/b") && names.name("127.0.0.1:80"));
+        assert!(
+            names.name("Shop.save") && names.name("Shop.save.<locals>.a/b") && names.name("127.0.0.1:80")
+        );
         assert!(!names.name("MyShop.save"));
     }
 
@@ -142,8 +148,16 @@ mod tests {
 
     #[test]
     fn a_bad_glob_is_named() {
-        let said = |glob: &str| Patterns::parse(&[glob.to_owned()]).expect_err("no glob").to_string();
-        assert!(said("a[b").starts_with("`a[b` is not a glob: "), "{}", said("a[b"));
+        let said = |glob: &str| {
+            Patterns::parse(&[glob.to_owned()])
+                .expect_err("no glob")
+                .to_string()
+        };
+        assert!(
+            said("a[b").starts_with("`a[b` is not a glob: "),
+            "{}",
+            said("a[b")
+        );
         assert!(said("").contains("empty"));
     }
 }

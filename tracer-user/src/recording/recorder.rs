@@ -10,8 +10,8 @@ use tracer_common::{
 
 use super::{
     item::{
-        CodeItem, Gone, Header, Item, Loss, ModuleItem, ProcessItem, SiteCount, Spared, TargetItem, ThreadItem, TypeItem,
-        append_record,
+        CodeItem, Gone, Header, Item, Loss, ModuleItem, ProcessItem, SiteCount, Spared, TargetItem,
+        ThreadItem, TypeItem, append_record,
     },
     site::SiteItem,
 };

@@ -16,7 +16,7 @@ use tracer_user::{
 };
 
 use super::*;
-use crate::cli::Format;
+use crate::cli::{FilterArgs, Format};
 
 /// Names by address.
 struct Process;
@@ -176,7 +176,7 @@ fn live(options: &OutputArgs, sites: Vec<SiteMeta>, seen: &[u32]) -> String {
     let mut pairing = Pairing::new(options.nested);
     let sink = sink_for(options, EPOCH);
     let names = Process;
-    let mut reporter = Reporter::new(names, options, sink, EPOCH);
+    let mut reporter = Reporter::new(names, options, sink, EPOCH).expect("globs");
     reporter.set_sites(Arc::clone(&sites));
     reporter.set_pid(0, targets()[0].pid);
     reporter.header(&targets(), &mut out);
@@ -243,6 +243,7 @@ fn replayed(file: &[u8], narrow: Narrow, options: &OutputArgs) -> String {
     let sink = sink_for(options, EPOCH);
     let mut printed = Vec::new();
     let played = Play::new(reader, narrow, options, sink)
+        .expect("globs")
         .run(&mut |chunk| {
             printed.extend(chunk);
             true
@@ -339,6 +340,7 @@ fn a_cut_recording_says_that_it_is_cut() {
         &options,
         sink,
     )
+    .expect("globs")
     .run(&mut |chunk| {
         printed.extend(chunk);
         true

@@ -82,12 +82,7 @@ pub struct Reporter<N> {
 
 impl<N: Names> Reporter<N> {
     /// `sink`: see [`sink_for`]; `epoch_ns`: see [`epoch_ns`].
-    pub fn new(
-        names: N,
-        options: &OutputArgs,
-        sink: Box<dyn Sink>,
-        epoch_ns: u64,
-    ) -> Result<Self, Usage> {
+    pub fn new(names: N, options: &OutputArgs, sink: Box<dyn Sink>, epoch_ns: u64) -> Result<Self, Usage> {
         let filter = Filter {
             errors: options.errors,
             min_duration: options.min_duration,
