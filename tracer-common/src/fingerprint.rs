@@ -33,11 +33,13 @@ pub const fn old_class(name: u64, bases: u64, dict: u64) -> u64 {
     mix(mix(mix(SEED, name), bases), dict)
 }
 
+/// Bytes that the fingerprint of a text looks at from its start on. The encoder reads them in one go.
+const TEXT_HEAD: u64 = 80;
 /// Bytes of a text at most whose end its fingerprint looks at.
 const MAX_TEXT: u64 = 4096;
 
-/// Fingerprint of a code object's name (a compact `str`; `str` of Python 2): its length and its last words, which
-/// tell files of one folder apart. `None`: it could not be read. `word`: the word at an offset of the object. Pointers do not suffice: what is
+/// Fingerprint of a code object's name (a compact `str`; `str` of Python 2): its length, its start,
+/// and of a long one the last words, which tell files of one folder apart. `None`: it could not be read. `word`: the word at an offset of the object. Pointers do not suffice: what is
 /// compiled in a loop gets the addresses of what was freed, code, names and all.
 #[inline(always)]
 pub fn text(o: &Offsets, mut word: impl FnMut(u16) -> Option<u64>) -> Option<u64> {
@@ -55,19 +57,20 @@ pub fn text(o: &Offsets, mut word: impl FnMut(u16) -> Option<u64>) -> Option<u64
         let width = if state >> 3 & 1 != 0 { state & 7 } else { 0 };
         (word(o.unicode_length)?, data, width)
     };
-    let bytes = length.wrapping_mul(width as u64);
+    let bytes = length.wrapping_mul(width);
     let bytes = if bytes > MAX_TEXT { MAX_TEXT } else { bytes };
-    let f = mix(SEED, length);
-    if bytes == 0 {
-        return Some(f);
+    let mut f = mix(SEED, length);
+    let mut at = 0;
+    while at < TEXT_HEAD && at < bytes {
+        f = mix(f, first_bytes(word(data.wrapping_add(at as u16))?, bytes - at));
+        at += 8;
     }
-    let last = (bytes - 1) & !7;
-    let at = data.wrapping_add(last as u16);
-    let f = mix(f, first_bytes(word(at)?, bytes - last));
-    if last == 0 {
-        return Some(f);
+    if bytes > TEXT_HEAD {
+        let last = data.wrapping_add((bytes - 1) as u16 & !7);
+        f = mix(f, word(last.wrapping_sub(8))?);
+        f = mix(f, first_bytes(word(last)?, ((bytes - 1) & 7) + 1));
     }
-    Some(mix(f, word(at.wrapping_sub(8))?))
+    Some(f)
 }
 
 /// Fingerprint of a code object: `co_filename`, `co_qualname`/`co_name` and `co_linetable` pointers, [`text`] of
@@ -125,6 +128,11 @@ mod tests {
 
     #[test]
     fn names_differ_by_their_length_and_their_end() {
+        macro_rules! long {
+            ($tail:literal) => {
+                concat!("/srv/a/folder/of/many/folders/that/each/have/a/name/of/some/length/so/that/the/path/is/long/", $tail)
+            };
+        }
         let names = [
             "",
             "a",
@@ -133,6 +141,9 @@ mod tests {
             "/x/mine/000001.py",
             "/x/mine/000002.py",
             "/x/they/000001.py",
+            long!("a_module.py"),
+            long!("b_module.py"),
+            long!("a_module.p"),
         ];
         for (i, name) in names.iter().enumerate() {
             assert!(of_ascii(name).is_some());
