@@ -282,7 +282,7 @@ fn what_is_no_recording_is_refused_in_one_line() {
         newer[8] += 1;
         for (bytes, reason) in [
             (&damaged[..], "the block at offset 16 does not have the checksum"),
-            (&newer, "version 2 of the format"),
+            (&newer, "version 3 of the format"),
             (&whole[..20], "before the tracer had attached"),
             (b"#!/usr/bin/python", "not a recording"),
             (b"", "not a recording"),

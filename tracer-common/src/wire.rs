@@ -9,8 +9,8 @@
 //! what was captured.
 //!
 //! Entry record: `Self_ value` (bound methods, and constructors: the type), `Args … End`, `Kwargs … End` (only where the
-//! convention has keywords and some were given).
-//! Return record: `Result value`, or `Raised type value` where *type* is [`Tag::Type`] or, from
+//! convention has keywords and some were given), `Handle` (calls on a file descriptor).
+//! Return record: `Result value` (then perhaps `Filled value`), or `Raised type value` where *type* is [`Tag::Type`] or, from
 //! 3.12 on where the value says it all, [`Tag::Null`].
 
 /// The entry probe of a site ran.
@@ -155,11 +155,15 @@ pub enum Tag {
     Result = 32,
     /// Type value, then value.
     Raised = 33,
+    /// `n` is a file descriptor; [`crate::handle::HANDLE_WORDS`] words, see [`crate::handle::word`]. Last in an entry record.
+    Handle = 34,
+    /// u64 position of an argument; one value follows: the buffer that was given there, as the call left it.
+    Filled = 35,
 }
 
 impl Tag {
     /// Number of tags; tags are `0..COUNT`.
-    pub const COUNT: u8 = 34;
+    pub const COUNT: u8 = 36;
 
     /// The tag with that number.
     pub const fn from_u8(n: u8) -> Option<Self> {
@@ -198,6 +202,8 @@ impl Tag {
             Tag::Self_,
             Tag::Result,
             Tag::Raised,
+            Tag::Handle,
+            Tag::Filled,
         ];
         if n < Self::COUNT {
             Some(ALL[n as usize])

@@ -5,7 +5,12 @@ mod image;
 
 use image::{DICT, Image, LIST, LONG, NONE, SET, UNICODE, new_slot, target};
 use tracer_common::{
-    encode::{Cursor, Progress, STACK_MAX, Slot, begin_entry, begin_return, step},
+    cookie::Convention,
+    encode::{
+        Cursor, Progress, STACK_MAX, Slot, begin_entry, begin_filled, begin_handle, begin_return, positional,
+        step,
+    },
+    handle::HandleKind,
     limits::{MAX_STR, RECORD_MAX},
     wire::{FLAG_CUT, RecordHeader, Tag, value_word},
 };
@@ -223,8 +228,54 @@ fn none_and_an_exception_are_never_confused() {
     );
 }
 
+#[test]
+fn a_buffer_comes_after_the_result() {
+    let mut image = Image::default();
+    let (count, buffer) = (int(&mut image, 5), int(&mut image, 6));
+    let mut slot = new_slot();
+    begin_filled(&mut slot, 1, buffer);
+    begin_return(&mut slot, &target(), &mut image.memory(), 0, count, 0);
+    let result = [word(Tag::Result), word(Tag::Int64), 5];
+    let filled = [word(Tag::Filled), 1, word(Tag::Int64), 6];
+    assert_eq!(run(&image, &mut slot).0, [result.as_slice(), &filled].concat());
+}
+
+#[test]
+fn a_positional_argument_is_found_by_every_convention() {
+    let mut image = Image::default();
+    let vector = image.place(&[11, 22]);
+    let tuple = image.place(&[1, 0, 2, 11, 22]);
+    let find = |convention: Convention, arguments, position| {
+        positional(
+            &target(),
+            &mut image.memory(),
+            convention as u8,
+            arguments,
+            position,
+        )
+    };
+    assert_eq!(find(Convention::O, [0, 11, 0, 0, 0], 0), 11);
+    assert_eq!(find(Convention::O, [0, 11, 0, 0, 0], 1), 0);
+    assert_eq!(find(Convention::NoArgs, [0, 11, 0, 0, 0], 0), 0);
+    for (position, expected) in [(0, 11), (1, 22), (2, 0)] {
+        for convention in [Convention::VarArgs, Convention::VarArgsKeywords] {
+            assert_eq!(find(convention, [0, tuple, 0, 0, 0], position), expected);
+            assert_eq!(find(convention, [0, 8, 0, 0, 0], position), 0, "unreadable");
+        }
+        // `PY_VECTORCALL_ARGUMENTS_OFFSET` is set.
+        let count = 2 | 1 << 63;
+        for convention in [Convention::FastCall, Convention::FastCallKeywords] {
+            assert_eq!(find(convention, [0, vector, count, 0, 0], position), expected);
+        }
+        assert_eq!(
+            find(Convention::Method, [0, 0, vector, count, 0], position),
+            expected
+        );
+    }
+}
+
 /// What is recorded of the arguments of a slot's function, between [`Tag::Args`] and the last [`Tag::End`].
-fn slot_arguments(convention: tracer_common::cookie::Convention, arguments: [u64; 4]) -> Vec<u64> {
+fn slot_arguments(convention: Convention, arguments: [u64; 4]) -> Vec<u64> {
     let image = Image::default();
     let mut slot = new_slot();
     let [first, second, third, fourth] = arguments;
@@ -389,4 +440,82 @@ fn a_string_of_characters_of_no_width_is_unreadable() {
     // `state`: three bytes a character, compact, ASCII.
     let text = image.place(&[1, UNICODE, 2, 0, 3 << 2 | 1 << 5 | 1 << 6, 0x6261, 0, 0]);
     assert_eq!(encoded(&image, text).0, [word(Tag::Unreadable), text]);
+}
+
+/// The descriptor of a call, and the words before what the kernel knows of it.
+fn handle(
+    image: &Image,
+    kind: HandleKind,
+    convention: Convention,
+    arguments: [u64; 5],
+) -> (Option<u32>, Vec<u64>) {
+    let mut slot = new_slot();
+    let (target, memory) = (target(), &mut image.memory());
+    let before = slot.len as usize;
+    let fd = begin_handle(
+        &mut slot,
+        &target,
+        memory,
+        kind as u8,
+        convention as u8,
+        arguments,
+    );
+    (fd, slot.words[before..slot.len as usize].to_vec())
+}
+
+#[test]
+fn a_descriptor_is_found_where_its_object_has_it() {
+    const FILE: u64 = 0x1100;
+    let mut image = Image::default();
+    let none = Convention::NoArgs;
+    let closed = u64::from(u32::MAX);
+    let file = image.place(&[1, FILE, 7 | 1 << 32]);
+    let buffer = image.place(&[1, 0x2200, file]);
+    let text = image.place(&[1, 0x3300, 1, 8192, buffer]);
+    let unbuffered = image.place(&[1, 0x3300, 1, 8192, file]);
+    let weak = image.place(&[1, 0x4400, file]);
+    let ssl = image.place(&[1, 0x5500, weak]);
+    let of = |kind, object| handle(&image, kind, none, [object, 0, 0, 0, 0]);
+    let own = vec![value_word(Tag::Handle, 0, 7), 0, 0];
+    assert_eq!(of(HandleKind::Own, file), (Some(7), own));
+    for (kind, object) in [
+        (HandleKind::Raw, buffer),
+        (HandleKind::Text, text),
+        (HandleKind::Text, unbuffered),
+        (HandleKind::Weak, ssl),
+    ] {
+        let (fd, words) = of(kind, object);
+        assert_eq!((fd, words.len(), words[1]), (Some(7), 3, FILE), "{kind:?}");
+    }
+    assert_eq!(of(HandleKind::Raw, 0), (None, vec![]));
+    assert_eq!(of(HandleKind::None, 8).0, None);
+    let closed = image.place(&[1, FILE, closed]);
+    assert_eq!(
+        handle(&image, HandleKind::Own, none, [closed, 0, 0, 0, 0]),
+        (None, vec![])
+    );
+}
+
+#[test]
+fn a_descriptor_may_be_the_first_argument() {
+    let mut image = Image::default();
+    let five = int(&mut image, 5);
+    let zero = int(&mut image, 0);
+    let large = image.place(&[1, LONG, 2 << 3, 1 | 2 << 32]);
+    let negative = image.place(&[1, LONG, 1 << 3 | 2, 5]);
+    let vector = image.place(&[five, zero]);
+    let text = ascii(&mut image, "5");
+    let of = |convention, first, second| {
+        handle(&image, HandleKind::Argument, convention, [0, first, second, 0, 0]).0
+    };
+    assert_eq!(of(Convention::O, five, 0), Some(5));
+    assert_eq!(of(Convention::O, zero, 0), Some(0));
+    for other in [large, negative, text, 0] {
+        assert_eq!(of(Convention::O, other, 0), None);
+    }
+    for convention in [Convention::FastCall, Convention::FastCallKeywords] {
+        assert_eq!(of(convention, vector, 2), Some(5));
+        assert_eq!(of(convention, vector, 0), None);
+    }
+    assert_eq!(of(Convention::KeyValue, five, 0), None);
 }

@@ -11,6 +11,7 @@
 mod atomic;
 mod count;
 mod filter;
+mod handle;
 mod maps;
 mod memory;
 mod probe;

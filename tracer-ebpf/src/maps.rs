@@ -8,6 +8,7 @@ use tracer_common::{
     counters::{Control, SiteCounters},
     encode::Slot,
     filter::{CallKey, CodeKey, ThreadVerdict},
+    handle::KernelOffsets,
     limits::MAX_TARGETS,
     target::Target,
     watch::TaskOffsets,
@@ -42,6 +43,10 @@ pub static WAKE: Array<u64> = Array::with_max_entries(1, 0);
 #[map]
 pub static THREADS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(16 * 1024, 0);
 
+/// Target << 32 | thread id, and stack pointer of a call in progress -> address of the buffer it was given.
+#[map]
+pub static FILLING: LruHashMap<[u64; 2], u64> = LruHashMap::with_max_entries(16 * 1024, 0);
+
 /// What happens to processes, apart from the calls.
 #[map]
 pub static WATCHED: RingBuf = RingBuf::with_byte_size(64 << 10, 0);
@@ -53,6 +58,10 @@ pub static FOLLOWED: HashMap<u32, u32> = HashMap::with_max_entries(16 * 1024, 0)
 /// Processes that were stopped by a probe at some time -> why. Whoever finds the tracer gone lets them go on.
 #[map]
 pub static HELD: HashMap<u32, u32> = HashMap::with_max_entries(4 * 1024, 0);
+
+/// One [`KernelOffsets`]; zeros: file descriptors stay numbers.
+#[map]
+pub static OFFSETS: Array<KernelOffsets> = Array::with_max_entries(1, 0);
 
 /// One [`TaskOffsets`].
 #[map]

@@ -15,16 +15,20 @@ use aya_log_ebpf::warn;
 use tracer_common::{
     cookie::{COOKIE_REGISTERS, Packed},
     counters::{Control, SiteCounters},
-    encode::{Progress, Slot, begin_entry, begin_return, innermost_frame, is_raise, step},
+    encode::{
+        Progress, Slot, begin_entry, begin_filled, begin_handle, begin_return, innermost_frame, is_raise,
+        positional, step,
+    },
     filter::{FILTER_CODE, FILTER_THREAD, THREAD_HIDDEN, THREAD_NEW},
+    handle::HandleKind,
     limits::{MAX_STEPS, RECORD_MAX},
     target::Target,
     wire::{FLAG_CUT, FLAG_NEW_THREAD, FLAG_NO_TSTATE, KIND_ENTRY, KIND_RETURN, RecordHeader},
 };
 
 use crate::{
-    atomic, count, filter,
-    maps::{CONTROL, EVENTS, TARGETS, WAKE},
+    atomic, count, filter, handle,
+    maps::{CONTROL, EVENTS, FILLING, TARGETS, WAKE},
     memory::User,
     scratch, thread,
 };
@@ -130,6 +134,7 @@ pub fn entry(ctx: &ProbeContext) {
         // One whose return never came may have been there.
         filter::take_hidden(call);
     }
+    note_buffer(&hit, tid, arguments);
     begin_entry(
         slot,
         hit.target,
@@ -139,7 +144,7 @@ pub fn entry(ctx: &ProbeContext) {
         arguments,
         frame,
     );
-    let delivered = record(slot, &mut hit, KIND_ENTRY, tid);
+    let delivered = record(slot, &mut hit, KIND_ENTRY, tid, Some(arguments));
     scratch::give_back(slot);
     count::one(if delivered {
         &mut hit.counters.delivered
@@ -179,8 +184,12 @@ pub fn leave(ctx: &RetProbeContext) {
     } else {
         0
     };
+    let buffer = noted_buffer(&hit, tid);
+    if buffer != 0 && !is_raise(kind, value) {
+        begin_filled(slot, hit.cookie.fills() - 1, buffer);
+    }
     begin_return(slot, hit.target, &mut User, kind, value, tstate);
-    let delivered = record(slot, &mut hit, KIND_RETURN, tid);
+    let delivered = record(slot, &mut hit, KIND_RETURN, tid, None);
     scratch::give_back(slot);
     count::one(if delivered {
         &mut hit.counters.return_delivered
@@ -189,9 +198,45 @@ pub fn leave(ctx: &RetProbeContext) {
     });
 }
 
-/// Runs the encoder and hands the record over; false if the ring buffer is full.
+/// Keeps the address of the buffer that the call is to fill until it returns.
 #[inline(always)]
-fn record(slot: &mut Slot, hit: &mut Hit, kind: u8, tid: u32) -> bool {
+fn note_buffer(hit: &Hit, tid: u32, arguments: [u64; COOKIE_REGISTERS]) {
+    if hit.cookie.fills() == 0 {
+        return;
+    }
+    let (convention, position) = (hit.cookie.convention(), hit.cookie.fills() - 1);
+    let buffer = positional(hit.target, &mut User, convention, arguments, position);
+    let _ = FILLING.insert([thread_key(hit, tid), hit.sp], buffer, 0);
+}
+
+/// The buffer that the returning call was given, 0: none.
+#[inline(always)]
+fn noted_buffer(hit: &Hit, tid: u32) -> u64 {
+    if hit.cookie.fills() == 0 {
+        return 0;
+    }
+    // The stack pointer is now above the return address.
+    let key = [thread_key(hit, tid), hit.sp - 8];
+    // SAFETY: map values are plain words; a torn read cannot happen on x86-64.
+    let buffer = unsafe { FILLING.get(key) }.copied().unwrap_or(0);
+    let _ = FILLING.remove(key);
+    buffer
+}
+
+#[inline(always)]
+fn thread_key(hit: &Hit, tid: u32) -> u64 {
+    (hit.cookie.target() as u64) << 32 | tid as u64
+}
+
+/// Runs the encoder and hands the record over; false if the ring buffer is full. `arguments` are those of an entry.
+#[inline(always)]
+fn record(
+    slot: &mut Slot,
+    hit: &mut Hit,
+    kind: u8,
+    tid: u32,
+    arguments: Option<[u64; COOKIE_REGISTERS]>,
+) -> bool {
     // SAFETY: the helper has no preconditions.
     let time_ns = unsafe { bpf_ktime_get_ns() };
     let mut work = Work {
@@ -205,6 +250,14 @@ fn record(slot: &mut Slot, hit: &mut Hit, kind: u8, tid: u32) -> bool {
     let slot = work.slot;
     if slot.depth != 0 {
         slot.flags |= FLAG_CUT;
+    }
+    if let Some(arguments) = arguments
+        && hit.cookie.handle() != HandleKind::None as u8
+    {
+        let (handle, convention) = (hit.cookie.handle(), hit.cookie.convention());
+        if let Some(fd) = begin_handle(slot, hit.target, &mut User, handle, convention, arguments) {
+            handle::finish(slot, fd);
+        }
     }
     let len = slot.finish(RecordHeader {
         kind,

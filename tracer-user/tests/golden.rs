@@ -6,6 +6,7 @@ use std::{collections::HashMap, env, fs, path::PathBuf, sync::Arc};
 use bytes::Bytes;
 use tracer_common::{
     cookie::{Convention, ReturnKind, SelfKind},
+    handle::HandleKind,
     wire::{FrameRecord, TypeRef},
 };
 use tracer_user::{
@@ -58,6 +59,7 @@ fn site() -> SiteMeta {
         return_kind: ReturnKind::Object,
         named: true,
         no_return: None,
+        handle: HandleKind::None,
         target: &[],
     }
 }
@@ -107,6 +109,7 @@ fn print(call: &Call, names: &mut Numbered, sinks: &mut [(Box<dyn Sink>, Vec<u8>
                     line: None,
                 })
                 .collect(),
+            handle: None,
         };
         sink.call(&event, &mut TypeNames { names, target: 0 }, out);
     }

@@ -8,6 +8,7 @@
 
 mod container;
 mod frame;
+mod handle;
 mod kind;
 mod named;
 mod number;
@@ -16,7 +17,8 @@ mod slot;
 mod text;
 mod value;
 
-pub use roots::{Outcome, begin_entry, begin_return, innermost_frame, is_raise};
+pub use handle::begin_handle;
+pub use roots::{Outcome, begin_entry, begin_filled, begin_return, innermost_frame, is_raise, positional};
 pub use slot::{Cursor, RECORD_WORDS, STACK_MAX, Slot, WINDOW_WORDS, WORDS};
 
 use crate::{

@@ -53,6 +53,37 @@ pub fn fixed<M: Memory>(
     Some(())
 }
 
+/// The value of a small `int` that is not negative; `None` for anything else.
+#[inline(always)]
+pub fn small<M: Memory>(target: &Target, memory: &mut M, object: u64) -> Option<u32> {
+    let o = &target.offsets;
+    let ty = memory.field(object, o.ob_type)?;
+    if ty == 0 {
+        return None;
+    }
+    if ty == target.known.int_type {
+        return memory.u32(at(object, o.int_ival));
+    }
+    if ty != target.known.long_type {
+        return None;
+    }
+    let size = memory.field(object, o.long_size)?;
+    let (count, negative) = if target.features & FEATURE_LONG_TAG != 0 {
+        (size >> 3, size & 3 == 2)
+    } else {
+        (size, false)
+    };
+    // More digits than one are no descriptor, nor is a negative number (whose size is negative).
+    if count > 1 || negative {
+        return None;
+    }
+    if count == 0 {
+        Some(0)
+    } else {
+        memory.u32(at(object, o.long_digits))
+    }
+}
+
 /// An int of any size.
 #[inline(always)]
 pub fn long<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, object: Object) -> Option<()> {

@@ -357,7 +357,8 @@ impl Slot {
         }
         cursor.open = 0;
         self.push_word(open);
-        if open as u8 == Tag::Args as u8 || open as u8 == Tag::Kwargs as u8 {
+        if open as u8 == Tag::Args as u8 || open as u8 == Tag::Kwargs as u8 || open as u8 == Tag::Filled as u8
+        {
             self.push_word(total);
         }
     }
@@ -367,8 +368,9 @@ impl Slot {
         self.words[at as usize & (RECORD_WORDS - 1)] = word;
     }
 
+    /// Appends a word.
     #[inline(always)]
-    pub(super) fn push_word(&mut self, word: u64) {
+    pub fn push_word(&mut self, word: u64) {
         let len = self.len;
         self.put(len, word);
         self.len = len + 1;

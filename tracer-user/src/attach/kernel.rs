@@ -14,11 +14,13 @@ use thiserror::Error;
 use tracer_common::{
     counters::{Control, SiteCounters},
     filter::MAX_VERDICTS,
+    handle::KernelOffsets,
     target::Target,
 };
 
 use super::{
     OBJECT,
+    btf::Btf,
     loader::{LoadError, Programs},
 };
 
@@ -74,6 +76,12 @@ unsafe impl Pod for PodCounters {}
 struct PodControl(Control);
 // SAFETY: three u64.
 unsafe impl Pod for PodControl {}
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct PodOffsets(KernelOffsets);
+// SAFETY: u64 only.
+unsafe impl Pod for PodOffsets {}
 
 /// Scratch slots for each CPU: a program that sleeps or is preempted keeps its own.
 const SLOTS_PER_CPU: u32 = 4;
@@ -132,6 +140,11 @@ impl Kernel {
             }),
             0,
         )?;
+        // Without, descriptors stay numbers.
+        if let Some(offsets) = Btf::read().ok().and_then(|btf| btf.files()) {
+            let mut map: Array<_, PodOffsets> = Array::try_from(take("OFFSETS")?)?;
+            map.set(0, PodOffsets(offsets), 0)?;
+        }
         Ok(Self {
             entry,
             leave,

@@ -1,10 +1,10 @@
 //! Probes in and out: the BPF programs, `uprobe_multi` links and the ring buffer.
 
+mod btf;
 mod kernel;
 mod links;
 mod loader;
 mod readiness;
-mod task;
 mod verdicts;
 mod watch;
 

@@ -12,7 +12,7 @@ use aya::{
 };
 use tracer_common::watch::{Happening, TaskOffsets};
 
-use super::{Kernel, KernelError, Readiness, task};
+use super::{Kernel, KernelError, Readiness, btf::Btf};
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]
@@ -62,7 +62,9 @@ impl Watch {
     ///
     /// Also where the kernel does not say how its tasks look (no BTF).
     pub fn children(&mut self, kernel: &mut Kernel) -> Result<(), KernelError> {
-        let offsets = task::offsets().map_err(MapError::IoError)?;
+        let offsets = Btf::read()
+            .and_then(|btf| btf.task())
+            .map_err(MapError::IoError)?;
         self.task.set(0, PodTaskOffsets(offsets), 0)?;
         kernel.tracepoint("pytrace_fork", "task_newtask")
     }

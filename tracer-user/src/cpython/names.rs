@@ -11,7 +11,8 @@ use tracer_common::wire::{FrameRecord, TypeRef};
 
 use super::Interpreter;
 use super::objects::{MAX_NAME, ObjectError, Objects};
-use crate::decode::names::{Code, Names};
+use crate::decode::handle::FileId;
+use crate::decode::names::{Code, Names, Opened};
 use crate::process::{Process, ReadMemory};
 
 /// Bytes of one line table at most.
@@ -22,6 +23,8 @@ const MAX_BASES: u32 = 8;
 const MAX_ENTRIES: usize = 64 * 1024;
 /// Bytes that cached names and line tables hold at most.
 const MAX_BYTES: usize = 256 * 1024 * 1024;
+/// Paths of opened files remembered.
+const MAX_OPENED: usize = 4 * 1024;
 /// How long a failure is remembered: long enough that a busy call site with a dead type does not
 /// cost a read per event, short enough that a page which was away for a moment is asked again.
 const FAILURE_HOLDS: Duration = Duration::from_millis(200);
@@ -34,6 +37,10 @@ pub struct ProcessNames {
     /// By target, address of the module and of its dict.
     modules: Cache<(u16, u64, u64), str>,
     codes: Cache<(u16, u64, u64), Code>,
+    /// Paths of open files.
+    files: Cache<(u16, FileId), str>,
+    /// By which paths files were opened, and what that gave: the descriptor may be closed again before it is looked at.
+    opened: HashMap<(u16, Opened), Arc<str>>,
 }
 
 impl ProcessNames {
@@ -53,6 +60,8 @@ impl ProcessNames {
             self.types.retain(|(of, _)| *of != target);
             self.modules.retain(|(of, ..)| *of != target);
             self.codes.retain(|(of, ..)| *of != target);
+            self.files.retain(|(of, _)| *of != target);
+            self.opened.retain(|(of, _), _| *of != target);
         }
     }
 }
@@ -90,6 +99,29 @@ impl Names for ProcessNames {
     fn thread_name(&mut self, target: u16, tid: u32) -> Option<Arc<str>> {
         let (process, _) = self.targets.get(&target)?;
         process.thread_name(tid).map(Arc::from)
+    }
+
+    fn file(&mut self, target: u16, fd: u32, id: FileId, object: Option<u64>) -> Option<Arc<str>> {
+        let (process, _) = self.targets.get(&target)?;
+        let opened = &self.opened;
+        self.files.get((target, id), || {
+            let by = |result| opened.get(&(target, result));
+            let by_object = || object.and_then(|object| by(Opened::Object(object)));
+            let leads = |path: &Arc<str>| process.path_leads_to(path, id.inode, id.device);
+            let path = process
+                .path_of_fd(fd, id.inode, id.device)
+                .or_else(|| by_object().and_then(leads))
+                .or_else(|| by(Opened::Descriptor(fd)).and_then(leads))?;
+            let bytes = path.len();
+            Some((path.into(), bytes))
+        })
+    }
+
+    fn opened(&mut self, target: u16, result: Opened, path: &str) {
+        if self.opened.len() >= MAX_OPENED {
+            self.opened.clear();
+        }
+        self.opened.insert((target, result), path.into());
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::handle::FileId;
 use super::linetable::LineFormat;
 use tracer_common::wire::{FrameRecord, TypeRef};
 
@@ -19,6 +20,14 @@ pub struct Code {
     pub line_format: LineFormat,
 }
 
+/// What a call that opened a file returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Opened {
+    Descriptor(u32),
+    /// The address of a file object.
+    Object(u64),
+}
+
 /// Resolves addresses seen in records. An implementation reads the traced process (verified by
 /// fingerprint, then cached) or a recording. `None`: the object is gone, or it is another one now.
 pub trait Names {
@@ -31,5 +40,14 @@ pub trait Names {
     /// The name of a thread (`comm`).
     fn thread_name(&mut self, _target: u16, _tid: u32) -> Option<Arc<str>> {
         None
+    }
+    /// The path of an open file, for certain. `object`: the file object that a call was made on.
+    fn file(&mut self, target: u16, fd: u32, id: FileId, object: Option<u64>) -> Option<Arc<str>> {
+        let _ = (target, fd, id, object);
+        None
+    }
+    /// A call opened a file by that path, and returned that.
+    fn opened(&mut self, target: u16, result: Opened, path: &str) {
+        let _ = (target, result, path);
     }
 }

@@ -1,5 +1,6 @@
 use tracer_common::{
     cookie::{Convention, ReturnKind, SelfKind},
+    handle::HandleKind,
     wire::{KIND_RETURN, RecordHeader},
 };
 
@@ -18,6 +19,7 @@ fn site(effect: &'static str) -> SiteMeta {
         return_kind: ReturnKind::Object,
         named: false,
         no_return: None,
+        handle: HandleKind::None,
         target: &[],
     }
 }

@@ -1,5 +1,6 @@
 //! Which names a record's values will ask for, without decoding them.
 
+use tracer_common::handle::HANDLE_WORDS;
 use tracer_common::wire::{Tag, TypeRef, padded};
 
 use super::record::word;
@@ -38,14 +39,20 @@ pub fn refs(values: &[u8], mut give: impl FnMut(Ref)) {
 }
 
 fn type_ref(tag: Tag, payload: &impl Fn(usize) -> Option<u64>) -> Option<TypeRef> {
-    matches!(tag, Tag::Type | Tag::Exception | Tag::Object | Tag::Subclass)
-        .then(|| {
-            Some(TypeRef {
-                address: payload(0)?,
-                fingerprint: payload(1)?,
-            })
+    // A handle may have a type, 0 if not.
+    let has_type = tag != Tag::Handle || payload(0) != Some(0);
+    (has_type
+        && matches!(
+            tag,
+            Tag::Type | Tag::Exception | Tag::Object | Tag::Subclass | Tag::Handle
+        ))
+    .then(|| {
+        Some(TypeRef {
+            address: payload(0)?,
+            fingerprint: payload(1)?,
         })
-        .flatten()
+    })
+    .flatten()
 }
 
 /// Words between a value's first word and what follows: the next value, or the first one inside.
@@ -55,9 +62,10 @@ fn words_after(tag: Tag, n: u32) -> usize {
         Tag::End | Tag::Null | Tag::None | Tag::True | Tag::False => 0,
         Tag::Range | Tag::Slice | Tag::Self_ | Tag::Result | Tag::Raised => 0,
         Tag::Int64 | Tag::Float | Tag::Module | Tag::Function | Tag::Unreadable | Tag::Cut => 1,
-        Tag::Args | Tag::Kwargs => 1,
+        Tag::Args | Tag::Kwargs | Tag::Filled => 1,
         Tag::Complex | Tag::List | Tag::Tuple | Tag::Set | Tag::FrozenSet | Tag::Dict | Tag::Type => 2,
         Tag::Exception | Tag::Object | Tag::Subclass => 3,
+        Tag::Handle => HANDLE_WORDS,
         Tag::BigInt => 1 + data(n.saturating_mul(4)),
         Tag::Str | Tag::Bytes | Tag::ByteArray | Tag::MemoryView | Tag::CFunction => 1 + data(n),
     }
@@ -97,6 +105,7 @@ mod tests {
                 Tag::BigInt => (3, 1 + 2),
                 Tag::Str | Tag::Bytes | Tag::ByteArray | Tag::MemoryView | Tag::CFunction => (9, 1 + 2),
                 Tag::Exception | Tag::Object | Tag::Subclass => (0, 3),
+                Tag::Handle => (0, HANDLE_WORDS),
                 Tag::Complex | Tag::List | Tag::Tuple | Tag::Set | Tag::FrozenSet | Tag::Dict | Tag::Type => {
                     (0, 2)
                 }
@@ -107,7 +116,8 @@ mod tests {
                 | Tag::Unreadable
                 | Tag::Cut
                 | Tag::Args
-                | Tag::Kwargs => (0, 1),
+                | Tag::Kwargs
+                | Tag::Filled => (0, 1),
                 _ => (0, 0),
             };
             let mut words = words(tag, n, payload);

@@ -1,8 +1,10 @@
 //! Values out of a record's words.
 
 use num_bigint::BigUint;
+use tracer_common::handle::HANDLE_WORDS;
 use tracer_common::wire::{SUB_PYTHON2, Tag, TypeRef, padded};
 
+use super::handle::Handle;
 use super::record::word;
 
 /// Values nest at most this deep in what the kernel writes; more is not a record.
@@ -170,6 +172,10 @@ pub struct Arguments<'a> {
     pub kwargs: Vec<(Value<'a>, Value<'a>)>,
     /// Keyword arguments in all.
     pub kwargs_len: u64,
+    /// Which argument is a buffer that the call filled, and the bytes that it put there.
+    pub filled: Option<(usize, Value<'a>)>,
+    /// The file descriptor that the call is on.
+    pub handle: Option<Handle>,
     /// The record ended before its time: of the last arguments nothing may be known.
     pub cut: bool,
 }
@@ -201,6 +207,7 @@ pub fn arguments(values: &[u8]) -> Arguments<'_> {
                 arguments.kwargs_len = reader.word().unwrap_or(0);
                 arguments.kwargs = reader.pairs(0);
             }
+            Tag::Handle => arguments.handle = reader.handle(head.n),
             _ => break,
         }
     }
@@ -219,6 +226,37 @@ pub fn ending(values: &[u8]) -> Option<Ending<'_>> {
                 value: reader.value(0).unwrap_or(Value::Cut),
             })
         }
+        _ => None,
+    }
+}
+
+/// The buffer that a return record shows after its result: which argument it is, and as much of its contents as the
+/// call's result says were put there.
+pub fn filled(values: &[u8]) -> Option<(usize, Value<'_>)> {
+    let mut reader = Reader { bytes: values, at: 0 };
+    if reader.head()?.tag != Tag::Result {
+        return None;
+    }
+    let result = reader.value(0)?;
+    if reader.head()?.tag != Tag::Filled {
+        return None;
+    }
+    let position = usize::try_from(reader.word()?).ok()?;
+    let count = count_of(&result)?;
+    match reader.value(0)? {
+        Value::Bytes(kind, data, len) if count <= len => {
+            let captured = data.len().min(usize::try_from(count).unwrap_or(usize::MAX));
+            Some((position, Value::Bytes(kind, &data[..captured], count)))
+        }
+        _ => None,
+    }
+}
+
+/// How many bytes the result counts: a number, or the first of several results.
+fn count_of(result: &Value<'_>) -> Option<u64> {
+    match result {
+        Value::Int(count) | Value::Long(count) => u64::try_from(*count).ok(),
+        Value::Sequence { items, .. } => count_of(items.first()?),
         _ => None,
     }
 }
@@ -249,6 +287,14 @@ impl<'a> Reader<'a> {
             sub: (word >> 8) as u8,
             n: (word >> 32) as u32,
         })
+    }
+
+    fn handle(&mut self, fd: u32) -> Option<Handle> {
+        let mut words = [0; HANDLE_WORDS];
+        for word in &mut words {
+            *word = self.word()?;
+        }
+        Some(Handle::new(fd, words))
     }
 
     fn data(&mut self, len: u32) -> Option<&'a [u8]> {
@@ -300,7 +346,9 @@ impl<'a> Reader<'a> {
         let Head { tag, sub, n } = self.head()?;
         let python2 = sub & SUB_PYTHON2 != 0;
         Some(match tag {
-            Tag::End | Tag::Args | Tag::Kwargs | Tag::Self_ | Tag::Result | Tag::Raised => return None,
+            Tag::End | Tag::Args | Tag::Kwargs | Tag::Self_ | Tag::Result | Tag::Raised | Tag::Filled => {
+                return None;
+            }
             Tag::Null => Value::Null,
             Tag::None => Value::None,
             Tag::True => Value::Bool(true),

@@ -2,6 +2,7 @@
 
 use super::{
     call::CallEvent,
+    handle::Part,
     pattern::{BadGlob, Patterns},
 };
 use crate::decode::value::Value;
@@ -53,9 +54,16 @@ impl ActedOn {
     }
 }
 
+/// What the arguments say, and what is known of the file or socket that the call is on.
 fn parts<'a>(call: &'a CallEvent<'_>, keys: &'a [&str]) -> impl Iterator<Item = String> + 'a {
     let parts = call.meta.target.iter().filter(|part| keys.contains(&part.key));
-    parts.filter_map(|part| text(call.part(part.from)?))
+    let said = parts.filter_map(|part| text(call.part(part.from)?));
+    let handle = call.handle.iter().flat_map(|handle| handle.parts());
+    let known = handle.filter_map(|(key, part)| match part {
+        Part::Text(text) if keys.contains(&key) => Some(text.to_owned()),
+        _ => None,
+    });
+    said.chain(known)
 }
 
 /// `host:port`, of calls that have them apart.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracer_common::wire::TypeRef;
 
-use super::SiteMeta;
+use super::{SiteMeta, handle::NamedHandle};
 use crate::{
     catalogue::effects::From,
     decode::{
@@ -33,6 +33,8 @@ pub struct CallEvent<'a> {
     pub arguments: Arguments<'a>,
     pub outcome: Outcome<'a>,
     pub stack: Vec<Frame>,
+    /// The file or socket that it is on.
+    pub handle: Option<NamedHandle>,
 }
 
 /// How the call ended.

@@ -2,6 +2,7 @@
 
 pub mod acted;
 pub mod call;
+pub mod handle;
 pub mod judge;
 pub mod mask;
 pub mod naming;
@@ -10,7 +11,10 @@ mod secret_text;
 
 use std::sync::Arc;
 
-use tracer_common::cookie::{Convention, ReturnKind, SelfKind};
+use tracer_common::{
+    cookie::{Convention, ReturnKind, SelfKind},
+    handle::HandleKind,
+};
 
 use crate::catalogue::effects::TargetPart;
 
@@ -36,6 +40,8 @@ pub struct SiteMeta {
     pub named: bool,
     /// Why no return probe is there; such calls are `unobserved`.
     pub no_return: Option<&'static str>,
+    /// Where a file descriptor is that the call is on.
+    pub handle: HandleKind,
     /// Parts of the event's `target`.
     pub target: &'static [TargetPart],
 }

@@ -195,7 +195,7 @@ fn comparison(arguments: &mut Arguments<'_>) -> Option<&'static str> {
 mod tests {
     use std::sync::Arc;
 
-    use tracer_common::{cookie::ReturnKind, wire::FrameRecord};
+    use tracer_common::{cookie::ReturnKind, handle::HandleKind, wire::FrameRecord};
 
     use super::*;
     use crate::{
@@ -236,6 +236,7 @@ mod tests {
             return_kind: ReturnKind::Status,
             named: false,
             no_return: None,
+            handle: HandleKind::None,
             target: &[],
         }
     }

@@ -7,6 +7,7 @@ mod files;
 mod inherited;
 mod maps;
 mod memory;
+mod open_files;
 mod pidfd;
 mod snapshot;
 
@@ -141,6 +142,14 @@ impl Process {
     pub fn is_stopped(&self) -> bool {
         self.status_field("State:")
             .is_some_and(|state| state.starts_with('T'))
+    }
+
+    /// The process that traces it by ptrace, if one does.
+    pub fn tracer(&self) -> Option<u32> {
+        self.status_field("TracerPid:")?
+            .parse()
+            .ok()
+            .filter(|pid| *pid != 0)
     }
 
     /// The program's path as the process sees it.

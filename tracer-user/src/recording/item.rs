@@ -76,6 +76,8 @@ items! {
     10 End(Vec<SiteCount>),
     /// Something happened to a process.
     11 Process(ProcessItem),
+    /// The path of an open file.
+    13 File(FileItem),
     /// Sites that from now on have no return probe, and why.
     12 Spared(Spared),
     /// A thread, before its first record.
@@ -153,6 +155,9 @@ pub struct ModuleItem(pub u16, pub u64, pub u64, pub String);
 /// Target, thread id, and the name it had at its first record.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ThreadItem(pub u16, pub u32, pub String);
+/// Target, inode, generation, device (see [`crate::decode::handle::FileId`]) and path.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct FileItem(pub u16, pub u64, pub u32, pub u32, pub String);
 
 /// A code object, see [`Code`].
 #[derive(Debug, Serialize, Deserialize)]

@@ -4,8 +4,11 @@ use std::{collections::HashMap, sync::Arc};
 
 use tracer_common::wire::{FrameRecord, TypeRef};
 
-use super::item::{CodeItem, ModuleItem, ThreadItem, TypeItem};
-use crate::decode::names::{Code, Names};
+use super::item::{CodeItem, FileItem, ModuleItem, ThreadItem, TypeItem};
+use crate::decode::{
+    handle::FileId,
+    names::{Code, Names},
+};
 
 /// Names read so far.
 #[derive(Default)]
@@ -14,6 +17,7 @@ pub struct RecordedNames {
     modules: HashMap<(u16, u64, u64), Arc<str>>,
     codes: HashMap<(u16, u64, u64), Arc<Code>>,
     threads: HashMap<(u16, u32), Arc<str>>,
+    files: HashMap<(u16, FileId), Arc<str>>,
 }
 
 impl RecordedNames {
@@ -23,6 +27,7 @@ impl RecordedNames {
         self.modules.retain(|(of, ..), _| *of != target);
         self.codes.retain(|(of, ..), _| *of != target);
         self.threads.retain(|(of, _), _| *of != target);
+        self.files.retain(|(of, _), _| *of != target);
     }
 
     /// Takes in the name of a type.
@@ -39,6 +44,16 @@ impl RecordedNames {
     /// Takes in the name of a thread.
     pub fn add_thread(&mut self, ThreadItem(target, tid, name): ThreadItem) {
         self.threads.insert((target, tid), name.into());
+    }
+
+    /// Takes in the path of an open file.
+    pub fn add_file(&mut self, FileItem(target, inode, generation, device, path): FileItem) {
+        let id = FileId {
+            inode,
+            generation,
+            device,
+        };
+        self.files.insert((target, id), path.into());
     }
 
     /// Takes in a code object.
@@ -63,5 +78,9 @@ impl Names for RecordedNames {
 
     fn thread_name(&mut self, target: u16, tid: u32) -> Option<Arc<str>> {
         self.threads.get(&(target, tid)).cloned()
+    }
+
+    fn file(&mut self, target: u16, _: u32, id: FileId, _: Option<u64>) -> Option<Arc<str>> {
+        self.files.get(&(target, id)).cloned()
     }
 }

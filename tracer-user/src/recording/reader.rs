@@ -184,6 +184,7 @@ impl<R: Read> Reader<R> {
             Item::Module(item) => names.add_module(item),
             Item::Code(item) => names.add_code(item),
             Item::Thread(item) => names.add_thread(item),
+            Item::File(item) => names.add_file(item),
             Item::Record(bytes) => {
                 let record = Record::parse(bytes).map_err(|error| self.source.damaged(error.to_string()))?;
                 return Ok(Some(Happened::Record(record)));

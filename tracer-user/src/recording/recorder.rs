@@ -5,23 +5,25 @@ use std::hash::Hash;
 
 use tracer_common::{
     counters::SiteCounters,
-    wire::{FrameRecord, TypeRef},
+    wire::{FrameRecord, KIND_ENTRY, TypeRef},
 };
 
 use super::{
     item::{
-        CodeItem, Gone, Header, Item, Loss, ModuleItem, ProcessItem, SiteCount, Spared, TargetItem,
+        CodeItem, FileItem, Gone, Header, Item, Loss, ModuleItem, ProcessItem, SiteCount, Spared, TargetItem,
         ThreadItem, TypeItem, append_record,
     },
     site::SiteItem,
 };
 use crate::{
     decode::{
+        handle::FileId,
         names::Names,
         record::Record,
         refs::{Ref, refs},
+        value::arguments,
     },
-    event::SiteMeta,
+    event::{SiteMeta, handle::id},
     sink::{ProcessChange, TargetInfo},
 };
 
@@ -35,6 +37,7 @@ pub struct Recorder {
     modules: Written<(u16, u64, u64)>,
     codes: Written<(u16, u64, u64)>,
     threads: Written<(u16, u32)>,
+    files: Written<(u16, FileId)>,
 }
 
 impl Recorder {
@@ -84,7 +87,32 @@ impl Recorder {
                 Some(Item::Module(ModuleItem(target, id, dict, name.to_string())).append(out))
             }),
         });
+        self.file(record, names, out);
         append_record(record.bytes(), out);
+    }
+
+    /// The path of the file that a call is on.
+    fn file(&mut self, record: &Record, names: &mut dyn Names, out: &mut Vec<u8>) {
+        if record.header.kind != KIND_ENTRY {
+            return;
+        }
+        let found = arguments(record.values());
+        let Some((fd, file)) = found.handle.and_then(|handle| Some((handle.fd, handle.file?))) else {
+            return;
+        };
+        if file.is_socket() {
+            return;
+        }
+        let target = record.header.target;
+        self.files.once((target, file.id), || {
+            let path = names.file(target, fd, file.id, found.self_.as_ref().and_then(id))?;
+            let FileId {
+                inode,
+                generation,
+                device,
+            } = file.id;
+            Some(Item::File(FileItem(target, inode, generation, device, path.to_string())).append(out))
+        });
     }
 
     fn code(&mut self, target: u16, frame: &FrameRecord, names: &mut dyn Names, out: &mut Vec<u8>) {
@@ -100,6 +128,7 @@ impl Recorder {
         self.modules.0.retain(|(of, ..)| *of != gone.target);
         self.codes.0.retain(|(of, ..)| *of != gone.target);
         self.threads.0.retain(|(of, _)| *of != gone.target);
+        self.files.0.retain(|(of, _)| *of != gone.target);
         Item::Gone(gone).append(out);
     }
 

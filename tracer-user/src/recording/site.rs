@@ -6,7 +6,10 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use tracer_common::cookie::{Convention, ReturnKind, SelfKind};
+use tracer_common::{
+    cookie::{Convention, ReturnKind, SelfKind},
+    handle::HandleKind,
+};
 
 use crate::{
     catalogue::effects::{From, TargetPart},
@@ -29,6 +32,8 @@ pub struct SiteItem {
     return_kind: u8,
     named: bool,
     no_return: Option<String>,
+    #[serde(default)]
+    handle: u8,
     target: Vec<Part>,
 }
 
@@ -60,6 +65,7 @@ impl SiteItem {
             return_kind,
             named,
             no_return,
+            handle,
             target,
         } = meta;
         Self {
@@ -74,6 +80,7 @@ impl SiteItem {
             return_kind: *return_kind as u8,
             named: *named,
             no_return: no_return.map(str::to_owned),
+            handle: *handle as u8,
             target: target.iter().map(Part::new).collect(),
         }
     }
@@ -99,6 +106,7 @@ impl SiteItem {
             return_kind: *ReturnKind::ALL.get(usize::from(self.return_kind))?,
             named: self.named,
             no_return: self.no_return.map(|why| intern(&why)),
+            handle: *HandleKind::ALL.get(usize::from(self.handle))?,
             target: if target.is_empty() { &[] } else { target.leak() },
         })
     }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tracer_common::{
     cookie::{Convention, ReturnKind, SelfKind},
     counters::SiteCounters,
+    handle::HandleKind,
     wire::{FrameRecord, KIND_ENTRY, RecordHeader, Tag, TypeRef, value_word},
 };
 
@@ -68,6 +69,7 @@ fn site() -> SiteMeta {
         return_kind: ReturnKind::Size,
         named: true,
         no_return: Some("a reason"),
+        handle: HandleKind::Text,
         target: &[
             TargetPart {
                 key: "path",

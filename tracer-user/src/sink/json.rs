@@ -8,7 +8,10 @@ use super::{
     json_value::{exception_args, list, object, text_of, value},
 };
 use crate::decode::value::Value;
-use crate::event::call::{CallEvent, Frame, Outcome, TypeNames};
+use crate::event::{
+    call::{CallEvent, Frame, Outcome, TypeNames},
+    handle::{Part, peer_of},
+};
 
 /// The JSON format, version 1.
 #[derive(Debug, Default)]
@@ -139,6 +142,10 @@ pub(super) fn arguments(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &m
     if arguments.kwargs.len() as u64 != arguments.kwargs_len {
         push!(out, ",\"kwargs_len\":{}", arguments.kwargs_len);
     }
+    if let Some((_, filled)) = &arguments.filled {
+        out.extend_from_slice(b",\"filled\":");
+        value(filled, names, out);
+    }
     if arguments.cut {
         out.extend_from_slice(b",\"cut\":true");
     }
@@ -207,7 +214,28 @@ pub(super) fn target(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut 
         first = false;
         json_text(part.key, out);
         out.push(b':');
-        value(found, names, out);
+        match peer_of(part.key, found) {
+            Some(peer) => json_text(&peer, out),
+            None => value(found, names, out),
+        }
+    }
+    for (key, text) in call.handle.iter().flat_map(|handle| handle.parts()) {
+        if call
+            .meta
+            .target
+            .iter()
+            .any(|part| part.key == key && call.part(part.from).is_some())
+        {
+            continue;
+        }
+        out.extend_from_slice(if first { b",\"target\":{" } else { b"," });
+        first = false;
+        json_text(key, out);
+        out.push(b':');
+        match text {
+            Part::Number(number) => push!(out, "{number}"),
+            Part::Text(text) => json_text(text, out),
+        }
     }
     if !first {
         out.push(b'}');

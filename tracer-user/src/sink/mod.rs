@@ -12,6 +12,7 @@ pub mod chrome;
 pub mod escape;
 pub mod json;
 mod json_value;
+pub mod look;
 pub mod nothing;
 pub mod number;
 pub mod otlp;

@@ -1,11 +1,23 @@
 //! One line a call, as strace does.
 
-use std::io::Write as _;
+use std::{borrow::Cow, io::Write as _};
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::{ProcessChange, Sink, Summary, TargetInfo, escape::plain, json_value::text_of, repr};
-use crate::event::call::{CallEvent, Frame, Outcome, TypeNames};
+use super::{
+    ProcessChange, Sink, Summary, TargetInfo,
+    escape::{plain, repr_str},
+    json_value::text_of,
+    look::{Look, Role},
+    repr,
+};
+use crate::{
+    decode::value::{Arguments, Value},
+    event::{
+        call::{CallEvent, Frame, Outcome, TypeNames},
+        handle::{NamedHandle, Part, peer_of},
+    },
+};
 
 const NS_PER_S: u64 = 1_000_000_000;
 
@@ -15,6 +27,7 @@ pub struct Text {
     /// The second whose `HH:MM:SS` is in `clock`.
     second: u64,
     clock: String,
+    look: Look,
 }
 
 impl Default for Text {
@@ -23,11 +36,20 @@ impl Default for Text {
             zone: TimeZone::system(),
             second: u64::MAX,
             clock: String::new(),
+            look: Look::default(),
         }
     }
 }
 
 impl Text {
+    /// For a terminal.
+    pub fn with_look(look: Look) -> Self {
+        Self {
+            look,
+            ..Self::default()
+        }
+    }
+
     /// Times in UTC, wherever this runs.
     pub fn utc() -> Self {
         Self {
@@ -41,17 +63,16 @@ impl Sink for Text {
     fn header(&mut self, _: &[TargetInfo], _: &mut Vec<u8>) {}
 
     fn call(&mut self, call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
-        self.time(call.time_ns, out);
-        push!(out, " {}/{} ", call.pid, call.tid);
-        place(call.stack.first(), out);
-        out.extend_from_slice(b"  ");
-        act(call, names, out);
-        if let Some(ns) = call.duration_ns {
-            out.extend_from_slice(b" <");
-            duration(ns, out);
-            out.push(b'>');
+        if self.look.is_plain() {
+            self.when(call, out);
+            first_place(call, out);
+            act(call, names, out);
+            took(call, out);
+            out.push(b'\n');
+        } else {
+            let parts = self.parts(call, names);
+            self.look.line(&parts, out);
         }
-        out.push(b'\n');
         for frame in call.stack.iter().skip(1) {
             out.extend_from_slice(b"    from ");
             place(Some(frame), out);
@@ -100,6 +121,28 @@ impl Sink for Text {
 }
 
 impl Text {
+    /// The line of a call in parts.
+    fn parts(&mut self, call: &CallEvent<'_>, names: &mut TypeNames<'_>) -> Vec<(Role, String)> {
+        let role = match &call.outcome {
+            Outcome::Returned(_) => Role::Returned,
+            Outcome::Raised(_) => Role::Raised,
+            Outcome::Unobserved(_) => Role::Unobserved,
+        };
+        vec![
+            (Role::When, text(|out| self.when(call, out))),
+            (Role::Place, text(|out| first_place(call, out))),
+            (Role::Function, text(|out| function(call, out))),
+            (Role::Arguments, text(|out| arguments(call, names, out))),
+            (role, text(|out| outcome(call, names, out))),
+            (Role::Duration, text(|out| took(call, out))),
+        ]
+    }
+
+    fn when(&mut self, call: &CallEvent<'_>, out: &mut Vec<u8>) {
+        self.time(call.time_ns, out);
+        push!(out, " {}/{} ", call.pid, call.tid);
+    }
+
     fn time(&mut self, ns: u64, out: &mut Vec<u8>) {
         let second = ns / NS_PER_S;
         if second != self.second {
@@ -117,6 +160,32 @@ impl Text {
 pub(super) fn act(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
     function(call, out);
     arguments(call, names, out);
+    outcome(call, names, out);
+}
+
+/// What is written, as text.
+fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
+    let mut out = Vec::new();
+    write(&mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn first_place(call: &CallEvent<'_>, out: &mut Vec<u8>) {
+    place(call.stack.first(), out);
+    out.extend_from_slice(b"  ");
+}
+
+/// Appends ` <41us>`, if it is known how long the call took.
+fn took(call: &CallEvent<'_>, out: &mut Vec<u8>) {
+    if let Some(ns) = call.duration_ns {
+        out.extend_from_slice(b" <");
+        duration(ns, out);
+        out.push(b'>');
+    }
+}
+
+/// Appends ` = 3`, ` raised ValueError()`.
+fn outcome(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
     match &call.outcome {
         Outcome::Returned(result) => {
             out.extend_from_slice(b" = ");
@@ -159,8 +228,18 @@ pub fn target(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>
         if let Some(value) = call.part(part.from) {
             comma.next(out);
             push!(out, "{}=", part.key);
-            repr::value(value, names, out);
+            match peer_of(part.key, value) {
+                Some(peer) => plain(&peer, out),
+                None => repr::value(value, names, out),
+            }
         }
+    }
+    // Not the descriptor: what it is called differs from run to run.
+    for (key, text) in call.handle.iter().flat_map(NamedHandle::parts) {
+        let Part::Text(text) = text else { continue };
+        comma.next(out);
+        push!(out, "{key}=");
+        repr_str(text.chars().map(u32::from), out);
     }
 }
 
@@ -176,17 +255,32 @@ fn function(call: &CallEvent<'_>, out: &mut Vec<u8>) {
     plain(if bare { call.qualname() } else { call.function }, out);
 }
 
+/// The positional arguments; in place of a buffer that the call filled, what it put there.
+fn as_filled<'c, 'a>(arguments: &'c Arguments<'a>) -> Cow<'c, [Value<'a>]> {
+    let Some((position, filled)) = &arguments.filled else {
+        return Cow::Borrowed(&arguments.args);
+    };
+    let mut args = arguments.args.clone();
+    if let Some(buffer) = args.get_mut(*position) {
+        buffer.clone_from(filled);
+    }
+    Cow::Owned(args)
+}
+
 fn arguments(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
     let arguments = &call.arguments;
     let mut comma = Separator(false);
     out.push(b'(');
     if let Some(self_) = &arguments.self_ {
         comma.next(out);
-        repr::value(self_, names, out);
+        match &call.handle {
+            Some(handle) if handle.of_self => handle_repr(handle, out),
+            _ => repr::value(self_, names, out),
+        }
     }
     if arguments.args_len != 0 {
         comma.next(out);
-        repr::list(&arguments.args, arguments.args_len, names, out);
+        repr::list(&as_filled(arguments), arguments.args_len, names, out);
     }
     for (key, value) in &arguments.kwargs {
         comma.next(out);
@@ -199,6 +293,17 @@ fn arguments(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>)
         out.extend_from_slice(b"...");
     }
     out.push(b')');
+}
+
+/// `<socket fd=7 127.0.0.1:5432>`, `<file '/var/log/x.log'>`, `<file fd=5>`.
+fn handle_repr(handle: &NamedHandle, out: &mut Vec<u8>) {
+    out.extend_from_slice(if handle.is_socket { b"<socket " } else { b"<file " });
+    match (&handle.path, &handle.peer) {
+        (Some(path), _) => repr_str(path.chars().map(u32::from), out),
+        (None, Some(peer)) => push!(out, "fd={} {peer}", handle.fd),
+        (None, None) => push!(out, "fd={}", handle.fd),
+    }
+    out.push(b'>');
 }
 
 /// Writes `, ` from the second time on.

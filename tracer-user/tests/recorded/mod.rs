@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+use tracer_common::handle::HandleKind;
 use tracer_common::{
     cookie::{Convention, ReturnKind, SelfKind},
     encode::{Memory, Slot, begin_entry, begin_return, innermost_frame},
@@ -374,6 +375,7 @@ pub fn line(record: &Record, names: &mut dyn Names) -> String {
         },
         outcome,
         stack,
+        handle: None,
     };
     let mut line = Vec::new();
     JsonSink.call(&event, &mut TypeNames { names, target: 0 }, &mut line);
@@ -419,6 +421,7 @@ fn site() -> SiteMeta {
         return_kind: ReturnKind::Object,
         named: true,
         no_return: None,
+        handle: HandleKind::None,
         target: &[],
     }
 }

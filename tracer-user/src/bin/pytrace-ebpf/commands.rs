@@ -2,9 +2,8 @@
 
 use std::io::Write as _;
 
-use anyhow::bail;
+use clap::CommandFactory as _;
 use tracer_user::{
-    attach::{Kernel, KernelOptions},
     catalogue::{
         reference,
         select::{Functions, Selection},
@@ -12,7 +11,10 @@ use tracer_user::{
     sites::Price,
 };
 
-use crate::target::{Traced, Wanted};
+use crate::{
+    cli::Cli,
+    target::{Traced, Wanted},
+};
 
 /// Prints what can be traced in a process.
 pub fn functions(pid: u32, glob: Option<&str>) -> anyhow::Result<()> {
@@ -63,52 +65,26 @@ pub fn effects(markdown: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Says what works here.
-pub fn doctor(pid: Option<u32>) -> anyhow::Result<()> {
-    let release = nix::sys::utsname::uname()?;
-    println!(
-        "kernel         {} {}",
-        release.release().to_string_lossy(),
-        release.machine().to_string_lossy()
-    );
-    match Kernel::load(KernelOptions {
-        filters: 0,
-        ring_bytes: 1 << 20,
-        sites: 1,
-        log_level: 0,
-        empty: false,
-    }) {
-        Ok(_) => println!("BPF programs   load (uprobe_multi, sleepable, bpf_loop)"),
-        Err(error) => bail!("BPF programs do not load: {error}"),
+/// Prints what a shell completes the command line with.
+pub fn completions(shell: clap_complete::Shell) {
+    clap_complete::generate(shell, &mut Cli::command(), "pytrace-ebpf", &mut std::io::stdout());
+}
+
+/// Prints the manual page: the command's, then those of its commands.
+pub fn man() -> anyhow::Result<()> {
+    let mut page = Vec::new();
+    let mut command = Cli::command();
+    command.build();
+    clap_mangen::Man::new(command.clone()).render(&mut page)?;
+    for part in command
+        .get_subcommands()
+        .filter(|part| !part.is_hide_set() && part.get_name() != "help")
+    {
+        let part = clap_mangen::Man::new(part.clone());
+        part.render_name_section(&mut page)?;
+        part.render_synopsis_section(&mut page)?;
+        part.render_options_section(&mut page)?;
     }
-    if let Some(pid) = pid {
-        let wanted = Wanted {
-            effects: Selection::parse("world")?,
-            functions: Functions::parse::<String>(&[])?,
-        };
-        let traced = Traced::find(pid, &wanted)?;
-        let emulated = traced
-            .sites
-            .iter()
-            .filter(|site| site.plan.price == Price::Emulated)
-            .count();
-        let unobserved = traced
-            .sites
-            .iter()
-            .filter(|site| site.meta.no_return.is_some())
-            .count();
-        println!(
-            "process        {pid}, Python {}",
-            traced.interpreter.python_version_string()
-        );
-        println!("functions      {} found", traced.discovery.functions.len());
-        println!(
-            "world          {} sites, {emulated} of them on emulated instructions",
-            traced.sites.len()
-        );
-        if let Some(why) = traced.sites.iter().find_map(|site| site.meta.no_return) {
-            println!("return probes  refused for {unobserved} sites: {why}");
-        }
-    }
+    let _ = std::io::stdout().write_all(&page);
     Ok(())
 }

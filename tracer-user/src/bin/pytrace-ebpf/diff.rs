@@ -18,7 +18,7 @@ use tracer_user::{
 };
 
 use crate::{
-    cli::{DiffArgs, FilterArgs, Format, OutputArgs},
+    cli::{ColorWhen, DiffArgs, FilterArgs, Format, OutputArgs},
     replay::{Narrow, Play, open, print_torn},
 };
 
@@ -100,6 +100,8 @@ fn tally(path: &Path, filters: &FilterArgs) -> anyhow::Result<Tally> {
         filters: filters.clone(),
         summary: false,
         show_secrets: false,
+        color: ColorWhen::Never,
+        wide: true,
     };
     let sink = Box::new(Counter(Arc::clone(&tally)));
     let play = Play::new(open(path)?, Narrow::default(), &options, sink)?;

@@ -4,6 +4,7 @@ mod cli;
 mod command;
 mod commands;
 mod diff;
+mod doctor;
 mod filters;
 mod guard;
 mod harm;
@@ -82,7 +83,12 @@ fn main() -> ExitCode {
         Some(Command::Effects { markdown }) => commands::effects(*markdown),
         Some(Command::Replay(args)) => replay::run(args),
         Some(Command::Diff(args)) => diff::run(args),
-        Some(Command::Doctor { pid }) => commands::doctor(*pid),
+        Some(Command::Doctor { pid, format }) => doctor::run(*pid, *format),
+        Some(Command::Completions { shell }) => {
+            commands::completions(*shell);
+            Ok(())
+        }
+        Some(Command::Man) => commands::man(),
         None if !cli.trace.pids.is_empty() => trace::run(&cli.trace),
         None => Cli::command()
             .error(

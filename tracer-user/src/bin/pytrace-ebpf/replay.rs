@@ -13,7 +13,7 @@ use tracer_user::{
         judge::{Judge, NoCourt},
     },
     recording::{Happened, Reader, RecordedNames, Torn, item},
-    sink::{Sink, Summary},
+    sink::{Sink, Summary, look::Stream},
 };
 
 use crate::{
@@ -90,7 +90,11 @@ fn sink(args: &ReplayArgs, header: &item::Header) -> anyhow::Result<Box<dyn Sink
     if is_parquet(args.output.output.as_deref()) {
         return Err(Usage::parquet().into());
     }
-    Ok(sink_for(&args.output, header.epoch_ns))
+    Ok(sink_for(
+        &args.output,
+        header.epoch_ns,
+        args.output.look(Stream::Out),
+    ))
 }
 
 /// What of a recording is to be seen: `-e` and `-f`.
@@ -331,6 +335,8 @@ fn both(options: &OutputArgs, recorded: &item::Filter) -> OutputArgs {
         filters: options.filters.clone(),
         summary: options.summary,
         show_secrets: options.show_secrets,
+        color: options.color,
+        wide: options.wide,
     }
 }
 

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tracer_common::{
     cookie::{Convention, ReturnKind, SelfKind},
+    handle::HandleKind,
     wire::{FrameRecord, KIND_ENTRY, KIND_RETURN, Tag, TypeRef, value_word},
 };
 use tracer_user::{
@@ -16,7 +17,9 @@ use tracer_user::{
 };
 
 use super::*;
-use crate::cli::{FilterArgs, Format};
+use tracer_user::sink::look::Look;
+
+use crate::cli::{ColorWhen, FilterArgs, Format};
 
 /// Names by address.
 struct Process;
@@ -57,6 +60,7 @@ fn site(function: &str, effect: &'static str) -> SiteMeta {
         return_kind: ReturnKind::Object,
         named: false,
         no_return: None,
+        handle: HandleKind::None,
         target: &[],
     }
 }
@@ -164,6 +168,8 @@ fn options() -> OutputArgs {
         filters: FilterArgs::default(),
         summary: false,
         show_secrets: false,
+        color: ColorWhen::Auto,
+        wide: false,
     }
 }
 
@@ -174,7 +180,7 @@ fn live(options: &OutputArgs, sites: Vec<SiteMeta>, seen: &[u32]) -> String {
     let mut out = Vec::new();
     let sites: Arc<[SiteMeta]> = sites.into();
     let mut pairing = Pairing::new(options.nested);
-    let sink = sink_for(options, EPOCH);
+    let sink = sink_for(options, EPOCH, Look::default());
     let names = Process;
     let mut reporter = Reporter::new(names, options, sink, EPOCH).expect("globs");
     reporter.set_sites(Arc::clone(&sites));
@@ -240,7 +246,7 @@ fn recorded(options: &OutputArgs) -> Vec<u8> {
 
 fn replayed(file: &[u8], narrow: Narrow, options: &OutputArgs) -> String {
     let reader = Reader::open(file).expect("a recording");
-    let sink = sink_for(options, EPOCH);
+    let sink = sink_for(options, EPOCH, Look::default());
     let mut printed = Vec::new();
     let played = Play::new(reader, narrow, options, sink)
         .expect("globs")
@@ -333,7 +339,7 @@ fn a_cut_recording_says_that_it_is_cut() {
     cut.extend([1, 2, 3]);
     let mut printed = Vec::new();
     let options = options();
-    let sink = sink_for(&options, EPOCH);
+    let sink = sink_for(&options, EPOCH, Look::default());
     let played = Play::new(
         Reader::open(&cut[..]).expect("a recording"),
         Narrow::default(),

@@ -13,19 +13,20 @@ use tracer_common::{
 use tracer_user::{
     decode::{
         linetable::Lines,
-        names::{Code, Names},
+        names::{Code, Names, Opened},
         pair::{Call, End},
         record::Record,
-        value::{Ending, Value, arguments, ending},
+        value::{Ending, Value, arguments, ending, filled},
     },
     event::{
         SiteMeta,
         acted::ActedOn,
         call::{CallEvent, Frame, Outcome, Raised, TypeNames},
+        handle::{self, NamedHandle},
         judge::Tally,
         mask,
     },
-    sink::{self, ProcessChange, Sink, SiteSummary, Summary, TargetInfo},
+    sink::{self, ProcessChange, Sink, SiteSummary, Summary, TargetInfo, look::Look},
 };
 
 use crate::{
@@ -49,11 +50,11 @@ struct Filter {
     max_events: Option<u64>,
 }
 
-/// The sink that the options ask for.
-pub fn sink_for(options: &OutputArgs, epoch_ns: u64) -> Box<dyn Sink> {
+/// The sink that the options ask for. `look`: of text.
+pub fn sink_for(options: &OutputArgs, epoch_ns: u64, look: Look) -> Box<dyn Sink> {
     match options.format {
         format if options.summary => Box::new(sink::totals::Totals::new(format == Format::Json)),
-        Format::Text => Box::new(sink::text::Text::default()),
+        Format::Text => Box::new(sink::text::Text::with_look(look)),
         Format::Json => Box::new(sink::json::Json),
         Format::Chrome => Box::new(sink::chrome::Chrome::new(epoch_ns)),
         Format::Otlp => Box::new(sink::otlp::Otlp::default()),
@@ -175,6 +176,9 @@ impl<N: Names> Reporter<N> {
             names: &mut self.names,
             target: header.target,
         };
+        if let End::Seen(leave) = &call.end {
+            arguments.filled = filled(leave.values());
+        }
         let name = meta.name_call(&mut arguments, &mut names);
         if !name.wanted {
             return false;
@@ -183,6 +187,10 @@ impl<N: Names> Reporter<N> {
             Outcome::Raised(raised) => Outcome::Raised(raised.without_file_name(&mut names)),
             other => other,
         };
+        let handle = arguments
+            .handle
+            .take()
+            .and_then(|handle| NamedHandle::new(&handle, meta.handle, arguments.self_.as_ref(), &mut names));
         if !self.show_secrets {
             mask::call(&name.function, name.effect, &mut arguments, &mut outcome);
         }
@@ -201,7 +209,9 @@ impl<N: Names> Reporter<N> {
             arguments,
             outcome,
             stack,
+            handle,
         };
+        opened(&event, &mut names);
         // All are asked, so that each knows what it ever matched.
         let acted = self.acted.iter_mut();
         if !acted.fold(true, |all, acted| acted.matches(&event) & all) {
@@ -299,6 +309,32 @@ impl<N: Names> Reporter<N> {
         summary.lost_returns = summary.totals.return_dropped;
         self.sink.summary(&summary, out);
         summary
+    }
+}
+
+/// Remembers by which path a file was opened.
+fn opened(call: &CallEvent<'_>, names: &mut TypeNames<'_>) {
+    if call.effect != "file.open" {
+        return;
+    }
+    let Outcome::Returned(result) = &call.outcome else {
+        return;
+    };
+    let by = match result {
+        Value::Int(fd) => u32::try_from(*fd).ok().map(Opened::Descriptor),
+        // `FileIO.__init__` returns nothing.
+        Value::None => call
+            .arguments
+            .self_
+            .as_ref()
+            .and_then(handle::id)
+            .map(Opened::Object),
+        object => handle::id(object).map(Opened::Object),
+    };
+    let path = call.meta.target.iter().find(|part| part.key == "path");
+    let path = path.and_then(|part| handle::whole_text(call.part(part.from)?));
+    if let (Some(by), Some(path)) = (by, path) {
+        names.names.opened(call.target, by, &path);
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    io::IsTerminal as _,
     sync::Arc,
     thread,
 };
@@ -20,7 +21,7 @@ use tracer_user::{
     event::{SiteMeta, judge::Judge},
     process::Process,
     recording::{Recorder, item},
-    sink::{ProcessChange, TargetInfo, nothing::Nothing},
+    sink::{ProcessChange, TargetInfo, look::Stream, nothing::Nothing},
 };
 
 use crate::{
@@ -107,6 +108,7 @@ impl Session {
             stack: args.stack,
         };
         let epoch_ns = epoch_ns();
+        let stream = if to_stderr { Stream::Error } else { Stream::Out };
         let mut buffer = Vec::with_capacity(CHUNK);
         let recorder = is_recording(args.output.output.as_deref()).then(|| {
             let header = item::Header {
@@ -121,7 +123,7 @@ impl Session {
         let sink = match recorder {
             // The events are counted, and printed by `replay`.
             Some(_) => Box::new(Nothing),
-            None => sink_for(&args.output, epoch_ns),
+            None => sink_for(&args.output, epoch_ns, args.output.look(stream)),
         };
         let verdicts = Verdicts::new(&mut kernel)?;
         Ok(Self {
@@ -513,7 +515,8 @@ impl Session {
                 _ = again.recv() => std::process::exit(crate::INTERRUPTED),
             }
         }
-        let last = self.to_stderr;
+        // Where both are seen on one terminal, the summary comes after the events.
+        let last = self.to_stderr || std::io::stdout().is_terminal();
         if !last {
             print_summary(&summary);
         }

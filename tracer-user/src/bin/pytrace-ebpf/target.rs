@@ -91,6 +91,11 @@ impl Traced {
 
     fn choose(&mut self, wanted: &Wanted, known: &HashSet<Place>) -> anyhow::Result<()> {
         let harm = harm::Policy::of(&self.process)?;
+        let system = System {
+            is_python2: self.interpreter.layout().is_python2(),
+            is_glibc: self.process.has_mapping_named("libc.so.6")
+                || self.process.has_mapping_named("libc-2."),
+        };
         let files: Vec<Option<File>> = self
             .discovery
             .files
@@ -102,7 +107,7 @@ impl Traced {
             if known.contains(&(file.dev, file.inode, function.file_offset)) {
                 continue;
             }
-            let Some((meta, leaf)) = meta(function, wanted, harm) else {
+            let Some((meta, leaf)) = meta(function, wanted, harm, system) else {
                 continue;
             };
             if function.is_common() && !wanted.functions.names(&function.function, &function.aliases) {
@@ -183,6 +188,8 @@ impl Traced {
                     convention: site.meta.convention,
                     self_kind: site.meta.self_kind,
                     return_kind: site.meta.return_kind,
+                    fills: fills(&site.meta),
+                    handle: site.meta.handle,
                 }
                 .pack(),
             })
@@ -224,6 +231,14 @@ impl Traced {
     }
 }
 
+/// Which argument is a buffer that the function fills, under whichever of its names.
+fn fills(meta: &SiteMeta) -> Option<u8> {
+    let names = std::iter::once(&meta.function).chain(&*meta.aliases);
+    names
+        .filter_map(|name| effects::find(name))
+        .find_map(|effect| effect.fills)
+}
+
 /// The probes of one process, by when they may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
@@ -240,6 +255,13 @@ impl Part {
             Self::LeaveOther => !site.leaf && site.meta.no_return.is_none(),
         }
     }
+}
+
+/// What else decides where a file object has its descriptor.
+#[derive(Clone, Copy)]
+struct System {
+    is_python2: bool,
+    is_glibc: bool,
 }
 
 /// The probes of one process.
@@ -281,7 +303,12 @@ fn close(links: Vec<Vec<Link>>) {
 
 /// What the events of a function will say; `None`: nobody asked for it.
 /// Also: whether no Python code runs inside.
-fn meta(function: &CFunction, wanted: &Wanted, harm: harm::Policy) -> Option<(SiteMeta, bool)> {
+fn meta(
+    function: &CFunction,
+    wanted: &Wanted,
+    harm: harm::Policy,
+    system: System,
+) -> Option<(SiteMeta, bool)> {
     let named = wanted.functions.matches(&function.function, &function.aliases);
     let entry = |deletes: bool| {
         let mut names = function.names();
@@ -298,6 +325,7 @@ fn meta(function: &CFunction, wanted: &Wanted, harm: harm::Policy) -> Option<(Si
     let leaf = [sets, deletes].into_iter().flatten().all(|entry| entry.leaf);
     let leaf = leaf && (sets.is_some() || deletes.is_some());
     let aliases = function.aliases.iter();
+    let target = sets.or(deletes).map_or(&[][..], |entry| entry.target);
     let meta = SiteMeta {
         function: Arc::from(function.function.as_str()),
         module_len: function.module_len,
@@ -313,7 +341,14 @@ fn meta(function: &CFunction, wanted: &Wanted, harm: harm::Policy) -> Option<(Si
         return_kind: function.return_kind,
         named,
         no_return: harm.no_return(leaf),
-        target: sets.or(deletes).map_or(&[], |entry| entry.target),
+        handle: effects::handle_of(
+            function.names(),
+            function.self_kind,
+            target,
+            system.is_python2,
+            system.is_glibc,
+        ),
+        target,
     };
     Some((meta, leaf))
 }

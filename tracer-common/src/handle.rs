@@ -1,0 +1,104 @@
+//! What a file descriptor stands for, found out in the kernel at the moment of the call.
+//!
+//! Descriptors are numbers that are used again and again; only the kernel knows what one means just now. So a record
+//! of a call on a descriptor ends with a [`Tag::Handle`](crate::wire::Tag::Handle): the open file's inode, which tells
+//! it from every other one, and the addresses of a socket.
+
+/// Where a call's file descriptor is, by what the traced function is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum HandleKind {
+    /// It has none.
+    #[default]
+    None = 0,
+    /// The first field of `self`: `fd` of `_io.FileIO` (Modules/_io/fileio.c), `sock_fd` of `_socket.socket`
+    /// (Modules/socketmodule.h).
+    Own = 1,
+    /// That of the object which is the first field of `self`: `raw` of a buffer (Modules/_io/bufferedio.c); in Python 2
+    /// the `Socket` of an SSL object (Modules/_ssl.c).
+    Raw = 2,
+    /// That of the `raw` of `self`'s `buffer` (Modules/_io/textio.c).
+    Text = 3,
+    /// That of the socket to which the first field of `self`, an SSL object, has a weak reference (Modules/_ssl.c).
+    Weak = 4,
+    /// The first argument.
+    Argument = 5,
+    /// That of the C stream to which the first field of `self` points: Python 2's `file` (Include/fileobject.h), with
+    /// glibc.
+    Stream = 6,
+}
+
+impl HandleKind {
+    /// All kinds, in numeric order.
+    pub const ALL: [Self; 7] = [
+        Self::None,
+        Self::Own,
+        Self::Raw,
+        Self::Text,
+        Self::Weak,
+        Self::Argument,
+        Self::Stream,
+    ];
+}
+
+macro_rules! kernel_offsets {
+    ($($(#[$doc:meta])* $field:ident = $structure:literal . $member:literal,)+) => {
+        /// Offsets in bytes in the running kernel's own structs, from its type information.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[repr(C)]
+        pub struct KernelOffsets {
+            $($(#[$doc])* #[doc = concat!("\n\n`struct ", $structure, "`, `", $member, "`.")] pub $field: u64,)+
+            /// 1: they are known.
+            pub known: u64,
+        }
+
+        impl KernelOffsets {
+            /// Asks for each offset by struct and member; `None` where one is not known.
+            pub fn from_lookup(mut get: impl FnMut(&str, &str) -> Option<u64>) -> Option<Self> {
+                Some(Self { $($field: get($structure, $member)?,)+ known: 1 })
+            }
+        }
+    };
+}
+
+kernel_offsets! {
+    /// Of the running task.
+    files = "task_struct"."files",
+    fdt = "files_struct"."fdt",
+    max_fds = "fdtable"."max_fds",
+    fd = "fdtable"."fd",
+    inode = "file"."f_inode",
+    private_data = "file"."private_data",
+    mode = "inode"."i_mode",
+    number = "inode"."i_ino",
+    generation = "inode"."i_generation",
+    superblock = "inode"."i_sb",
+    device = "super_block"."s_dev",
+    sock = "socket"."sk",
+    family = "sock_common"."skc_family",
+    remote_port = "sock_common"."skc_dport",
+    /// In the order of this machine, unlike the other port.
+    local_port = "sock_common"."skc_num",
+    remote = "sock_common"."skc_daddr",
+    local = "sock_common"."skc_rcv_saddr",
+    remote6 = "sock_common"."skc_v6_daddr",
+    local6 = "sock_common"."skc_v6_rcv_saddr",
+}
+
+/// Words after the first of a handle: the type of the object that has the descriptor, if it is not `self`
+/// (`TypeRef`); inode number; generation and device; mode, address family and ports; local and remote address.
+pub const HANDLE_WORDS: usize = 9;
+
+/// Where what is in the words of a handle.
+pub mod word {
+    /// Address and fingerprint of a type.
+    pub const TYPE: usize = 0;
+    pub const INODE: usize = 2;
+    /// Generation (bits 32..64) and `s_dev` (bits 0..32).
+    pub const DEVICE: usize = 3;
+    /// `i_mode` (bits 0..16), `skc_family` (16..32), local port (32..48), remote port, big endian (48..64).
+    pub const KIND: usize = 4;
+    /// Two words, bytes as in a packet.
+    pub const LOCAL: usize = 5;
+    pub const REMOTE: usize = 7;
+}

@@ -1,0 +1,99 @@
+//! What the kernel knows of a file descriptor.
+
+use aya_ebpf::helpers::{bpf_get_current_task, generated::bpf_probe_read_kernel};
+use tracer_common::{
+    encode::Slot,
+    handle::{HANDLE_WORDS, KernelOffsets, word},
+};
+
+use crate::maps::OFFSETS;
+
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+/// `S_IFMT` and `S_IFSOCK` of include/uapi/linux/stat.h.
+const KIND: u16 = 0o170_000;
+const SOCKET: u16 = 0o140_000;
+
+/// Words that [`tracer_common::encode::begin_handle`] has not written.
+const WORDS: usize = HANDLE_WORDS - word::INODE;
+
+#[inline(always)]
+fn read<T: Copy + Default>(address: u64, offset: u64) -> Option<T> {
+    let mut value = T::default();
+    let from = address.wrapping_add(offset) as *const _;
+    // SAFETY: the buffer has the size of the value; the helper checks the address.
+    let done = unsafe { bpf_probe_read_kernel((&raw mut value).cast(), size_of::<T>() as u32, from) };
+    (done == 0).then_some(value)
+}
+
+/// Writes the rest of a handle: zeros where the descriptor is not open.
+#[inline(always)]
+pub fn finish(slot: &mut Slot, fd: u32) {
+    let words = OFFSETS
+        .get(0)
+        .filter(|offsets| offsets.known != 0)
+        .and_then(|offsets| of_file(offsets, open_file(offsets, fd)?))
+        .unwrap_or_default();
+    for word in words {
+        slot.push_word(word);
+    }
+}
+
+/// The `struct file` of a descriptor of the running task (`files_lookup_fd_raw`, include/linux/fdtable.h).
+#[inline(always)]
+fn open_file(o: &KernelOffsets, fd: u32) -> Option<u64> {
+    // SAFETY: the helper has no preconditions.
+    let task = unsafe { bpf_get_current_task() };
+    let files: u64 = read(task, o.files)?;
+    let table: u64 = read(files, o.fdt)?;
+    if fd >= read::<u32>(table, o.max_fds)? {
+        return None;
+    }
+    let array: u64 = read(table, o.fd)?;
+    let file: u64 = read(array, fd as u64 * 8)?;
+    (file != 0).then_some(file)
+}
+
+#[inline(always)]
+fn of_file(o: &KernelOffsets, file: u64) -> Option<[u64; WORDS]> {
+    let mut words = [0u64; WORDS];
+    let inode: u64 = read(file, o.inode)?;
+    let mode: u16 = read(inode, o.mode)?;
+    let superblock: u64 = read(inode, o.superblock)?;
+    let device: u32 = read(superblock, o.device)?;
+    let generation: u32 = read(inode, o.generation)?;
+    words[0] = read(inode, o.number)?;
+    words[word::DEVICE - word::INODE] = (generation as u64) << 32 | device as u64;
+    words[word::KIND - word::INODE] = mode as u64;
+    if mode & KIND == SOCKET {
+        // What of it cannot be read stays 0.
+        let _ = of_socket(o, file, &mut words);
+    }
+    Some(words)
+}
+
+#[inline(always)]
+fn of_socket(o: &KernelOffsets, file: u64, words: &mut [u64; WORDS]) -> Option<()> {
+    let socket: u64 = read(file, o.private_data)?;
+    let sock: u64 = read(socket, o.sock)?;
+    let family: u16 = read(sock, o.family)?;
+    words[word::KIND - word::INODE] |= (family as u64) << 16;
+    if family != AF_INET && family != AF_INET6 {
+        return None;
+    }
+    let local_port: u16 = read(sock, o.local_port)?;
+    let remote_port: u16 = read(sock, o.remote_port)?;
+    words[word::KIND - word::INODE] |= (local_port as u64) << 32 | (remote_port as u64) << 48;
+    let (local, remote): ([u64; 2], [u64; 2]) = if family == AF_INET {
+        let local: u32 = read(sock, o.local)?;
+        let remote: u32 = read(sock, o.remote)?;
+        ([local as u64, 0], [remote as u64, 0])
+    } else {
+        (read(sock, o.local6)?, read(sock, o.remote6)?)
+    };
+    words[word::LOCAL - word::INODE] = local[0];
+    words[word::LOCAL - word::INODE + 1] = local[1];
+    words[word::REMOTE - word::INODE] = remote[0];
+    words[word::REMOTE - word::INODE + 1] = remote[1];
+    Some(())
+}

@@ -1,0 +1,113 @@
+//! File descriptors with names.
+
+use std::sync::Arc;
+
+use tracer_common::handle::HandleKind;
+
+use super::call::TypeNames;
+use crate::decode::{handle::Handle, value::Value};
+
+/// The file or socket that a call is on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedHandle {
+    pub fd: u32,
+    /// It is `self`'s, not an argument.
+    pub of_self: bool,
+    pub is_socket: bool,
+    /// The path of a file, as far as it is known for certain.
+    pub path: Option<Arc<str>>,
+    /// `address:port` of an internet socket's other end.
+    pub peer: Option<String>,
+}
+
+/// Types whose objects have a descriptor, where another object refers to them.
+const OWNERS: [&str; 2] = ["_io.FileIO", "_socket.socket"];
+/// What a weak reference to nothing refers to.
+const NOTHING: [&str; 2] = ["builtins.NoneType", "__builtin__.NoneType"];
+
+impl NamedHandle {
+    /// Names a handle; `None` where it turns out to be none. `object` is the call's `self`.
+    pub fn new(
+        handle: &Handle,
+        kind: HandleKind,
+        object: Option<&Value<'_>>,
+        names: &mut TypeNames<'_>,
+    ) -> Option<Self> {
+        if let Some(owner) = handle.owner {
+            let owner = names.names.type_name(names.target, owner)?;
+            let fits = match kind {
+                HandleKind::Weak => !NOTHING.contains(&&*owner),
+                _ => OWNERS.contains(&&*owner),
+            };
+            if !fits {
+                return None;
+            }
+        }
+        let file = handle.file?;
+        let path = match file.is_socket() {
+            true => None,
+            false => names
+                .names
+                .file(names.target, handle.fd, file.id, object.and_then(id)),
+        };
+        Some(Self {
+            fd: handle.fd,
+            of_self: kind != HandleKind::Argument,
+            is_socket: file.is_socket(),
+            path,
+            peer: file.peer().map(|peer| peer.to_string()),
+        })
+    }
+}
+
+/// A part of an event's target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part<'a> {
+    Number(u32),
+    Text(&'a str),
+}
+
+impl NamedHandle {
+    /// What an event's target gets of it, by key.
+    pub fn parts(&self) -> impl Iterator<Item = (&'static str, Part<'_>)> {
+        let path = self.path.as_deref().map(|path| ("path", Part::Text(path)));
+        let peer = self.peer.as_deref().map(|peer| ("peer", Part::Text(peer)));
+        [Some(("fd", Part::Number(self.fd))), path, peer]
+            .into_iter()
+            .flatten()
+    }
+}
+
+/// An address as programs give it, `('127.0.0.1', 5432)`, in the form of a handle's peer.
+pub fn peer_of(key: &str, value: &Value<'_>) -> Option<String> {
+    let Value::Sequence { items, .. } = value else {
+        return None;
+    };
+    let ([host, Value::Int(port), ..], "peer" | "address") = (items.as_slice(), key) else {
+        return None;
+    };
+    let host = whole_text(host)?;
+    Some(match host.contains(':') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
+    })
+}
+
+/// A text, or the bytes of one (Python 2's `str`), if all of it was captured.
+pub fn whole_text(value: &Value<'_>) -> Option<String> {
+    match value {
+        Value::Str(text) => (text.captured() == text.len).then(|| text.to_string_lossy()),
+        Value::Bytes(_, data, len) => {
+            (data.len() as u64 == *len).then(|| String::from_utf8_lossy(data).into_owned())
+        }
+        _ => None,
+    }
+}
+
+/// The address of an object, where its value has it.
+pub fn id(value: &Value<'_>) -> Option<u64> {
+    match value {
+        Value::Object { id, .. } | Value::Subclass { id, .. } => Some(*id),
+        _ => None,
+    }
+}
