@@ -24,6 +24,8 @@ pub const FLAG_CUT: u32 = 1;
 pub const FLAG_NO_TSTATE: u32 = 2;
 /// A frame could not be read; the frames before it are good.
 pub const FLAG_FRAME_FAULT: u32 = 8;
+/// Entry: the thread, under the name it has now, was not judged yet (only with [`crate::filter::FILTER_THREAD`]).
+pub const FLAG_NEW_THREAD: u32 = 16;
 
 /// In a value's `sub`: a type of Python 2 (`str` as [`Tag::Bytes`], `unicode` as [`Tag::Str`], `long` as
 /// [`Tag::Int64`] or [`Tag::BigInt`], `xrange` as [`Tag::Range`]) that is written differently than Python 3's type of that kind.

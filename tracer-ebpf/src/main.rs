@@ -10,6 +10,7 @@
 
 mod atomic;
 mod count;
+mod filter;
 mod handle;
 mod maps;
 mod memory;

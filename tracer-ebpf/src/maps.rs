@@ -7,6 +7,7 @@ use aya_ebpf::{
 use tracer_common::{
     counters::{Control, SiteCounters},
     encode::Slot,
+    filter::{CallKey, CodeKey, ThreadVerdict},
     handle::KernelOffsets,
     limits::MAX_TARGETS,
     target::Target,
@@ -65,3 +66,15 @@ pub static OFFSETS: Array<KernelOffsets> = Array::with_max_entries(1, 0);
 /// One [`TaskOffsets`].
 #[map]
 pub static TASK: Array<TaskOffsets> = Array::with_max_entries(1, 0);
+
+/// Code objects whose calls are left out. With the next two sized by the daemon, which may need none.
+#[map]
+pub static HIDDEN_CODE: LruHashMap<CodeKey, u64> = LruHashMap::with_max_entries(1, 0);
+
+/// What was said of threads, by [`tracer_common::filter::thread_key`].
+#[map]
+pub static JUDGED_THREADS: LruHashMap<u64, ThreadVerdict> = LruHashMap::with_max_entries(1, 0);
+
+/// Calls in progress that were left out at their entry.
+#[map]
+pub static HIDDEN_CALLS: LruHashMap<CallKey, u64> = LruHashMap::with_max_entries(1, 0);

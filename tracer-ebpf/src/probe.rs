@@ -19,18 +19,22 @@ use tracer_common::{
         Progress, Slot, begin_entry, begin_filled, begin_handle, begin_return, innermost_frame, is_raise,
         positional, step,
     },
+    filter::{FILTER_CODE, FILTER_THREAD, THREAD_HIDDEN, THREAD_NEW},
     handle::HandleKind,
     limits::{MAX_STEPS, RECORD_MAX},
     target::Target,
-    wire::{FLAG_CUT, FLAG_NO_TSTATE, KIND_ENTRY, KIND_RETURN, RecordHeader},
+    wire::{FLAG_CUT, FLAG_NEW_THREAD, FLAG_NO_TSTATE, KIND_ENTRY, KIND_RETURN, RecordHeader},
 };
 
 use crate::{
-    atomic, count, handle,
+    atomic, count, filter, handle,
     maps::{CONTROL, EVENTS, FILLING, TARGETS, WAKE},
     memory::User,
     scratch, thread,
 };
+
+/// Bytes by which a function's stack pointer is higher at its return than at its entry.
+const RETURN_ADDRESS: u64 = 8;
 
 /// What both programs find out first.
 struct Hit {
@@ -85,25 +89,52 @@ pub fn entry(ctx: &ProbeContext) {
         return;
     };
     count::one(&mut hit.counters.hits);
+    let filters = hit.control.filters;
+    let call = filter::call(sp, hit.cookie.site());
+    let tid = thread::id(hit.target);
+    let mut flags = 0;
+    if filters & FILTER_THREAD != 0 {
+        match filter::thread(hit.cookie.target(), tid) {
+            THREAD_HIDDEN if filter::hide(call) => {
+                count::one(&mut hit.counters.filtered);
+                return;
+            }
+            THREAD_NEW => flags |= FLAG_NEW_THREAD,
+            _ => {}
+        }
+    }
     let Some(slot) = scratch::take(hit.control) else {
         count::one(&mut hit.counters.dropped);
         count::one(&mut hit.control.dropped);
         return;
     };
     slot.reset();
+    slot.flags = flags;
     save_registers(regs, &mut slot.registers);
     let mut arguments = [0; COOKIE_REGISTERS];
     for (i, argument) in arguments.iter_mut().enumerate() {
         *argument = slot.registers[hit.cookie.register(i as u32) as usize & 15];
     }
-    let tid = thread::id(hit.target);
-    note_buffer(&hit, tid, arguments);
     let tstate = thread::state(hit.target, hit.cookie.target(), tid);
     if tstate == 0 {
         slot.flags |= FLAG_NO_TSTATE;
         warn!(ctx, "no thread state found for thread {}", tid);
     }
-    let frame = innermost_frame(slot, hit.target, &mut User, tstate);
+    let mut frame = innermost_frame(slot, hit.target, &mut User, tstate);
+    if filters & FILTER_CODE != 0 {
+        if !filter::frames(slot, hit.target, hit.cookie.target(), frame) && filter::hide(call) {
+            scratch::give_back(slot);
+            count::one(&mut hit.counters.filtered);
+            return;
+        }
+        // They are written already.
+        frame = 0;
+    }
+    if filters != 0 {
+        // One whose return never came may have been there.
+        filter::take_hidden(call);
+    }
+    note_buffer(&hit, tid, arguments);
     begin_entry(
         slot,
         hit.target,
@@ -131,6 +162,13 @@ pub fn leave(ctx: &RetProbeContext) {
         return;
     };
     count::one(&mut hit.counters.return_hits);
+    if hit.control.filters != 0 {
+        let entered = hit.sp.wrapping_sub(RETURN_ADDRESS);
+        if filter::take_hidden(filter::call(entered, hit.cookie.site())) {
+            count::one(&mut hit.counters.return_filtered);
+            return;
+        }
+    }
     let Some(slot) = scratch::take(hit.control) else {
         count::one(&mut hit.counters.return_dropped);
         count::one(&mut hit.control.dropped);

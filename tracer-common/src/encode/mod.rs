@@ -105,6 +105,22 @@ pub fn step<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M) -> Prog
     Progress::More
 }
 
+/// Encodes one frame, where the top cursor is one of [`Cursor::frames`]; Done: there are no more.
+#[inline(always)]
+pub fn frame_step<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M) -> Progress {
+    if slot.depth == 0 {
+        return Progress::Done;
+    }
+    if slot.is_finished() {
+        slot.pop();
+        return Progress::Done;
+    }
+    let top = slot.depth - 1;
+    let cursor = *slot.cursor(top);
+    frame::encode(slot, target, memory, &cursor, top);
+    Progress::More
+}
+
 /// Advances the top cursor; the object to encode and its depth, if there is one this time.
 #[inline(always)]
 fn next_item<M: Memory>(

@@ -200,6 +200,8 @@ pub struct DiffArgs {
     pub a: PathBuf,
     /// The recording to compare it with
     pub b: PathBuf,
+    #[command(flatten)]
+    pub filters: FilterArgs,
 }
 
 /// Options of printing, for live events and recordings alike.
@@ -220,6 +222,8 @@ pub struct OutputArgs {
     /// Only calls at least that long: `5ms`, `100us`, `1s`
     #[arg(long, value_name = "TIME", value_parser = seconds, help_heading = WHICH)]
     pub min_duration: Option<Duration>,
+    #[command(flatten)]
+    pub filters: FilterArgs,
     /// Passwords, tokens and keys as they are; they are masked otherwise
     #[arg(long, help_heading = VALUES)]
     pub show_secrets: bool,
@@ -235,6 +239,27 @@ pub struct OutputArgs {
     /// Whole lines on a terminal too, where they are cut at its width otherwise
     #[arg(long, help_heading = OUTPUT)]
     pub wide: bool,
+}
+
+/// Which calls, by who makes them and by what they act on. Several of one option: one has to match. Several
+/// options: each has to.
+#[derive(Clone, Debug, Default, Args)]
+pub struct FilterArgs {
+    /// Only calls made from this Python code: a file (`app/*.py`, `/srv/**`: whole, or its end from a `/` on) or a
+    /// function (`Shop.save*`; up to Python 3.10 without its class); repeatable.
+    /// With --stack N: any of the N frames. Calls from elsewhere cost the program no copy
+    #[arg(help_heading = WHICH, long = "in", value_name = "GLOB")]
+    pub code: Vec<String>,
+    /// Only calls on this path (`*.log`, `/etc/**`); repeatable. Spares output, not the program
+    #[arg(help_heading = WHICH, long = "path", value_name = "GLOB")]
+    pub paths: Vec<String>,
+    /// Only calls to this peer (`10.0.0.*`, `*:5432`); repeatable. Spares output, not the program
+    #[arg(help_heading = WHICH, long = "peer", value_name = "GLOB")]
+    pub peers: Vec<String>,
+    /// Only calls of this thread: its id, or a glob of its name (`comm`; that of `threading` from Python 3.14 on);
+    /// repeatable. Calls of others cost the program no copy
+    #[arg(help_heading = WHICH, long = "thread", value_name = "TID|GLOB")]
+    pub threads: Vec<String>,
 }
 
 /// `--format`.

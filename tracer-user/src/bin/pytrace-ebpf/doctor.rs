@@ -127,6 +127,7 @@ fn privileges() -> Check {
 /// By trying: versions do not tell what a distribution has built in or back-ported.
 fn programs() -> Check {
     let options = KernelOptions {
+        filters: 0,
         ring_bytes: 1 << 20,
         sites: 1,
         log_level: 0,

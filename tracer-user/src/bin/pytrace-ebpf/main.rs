@@ -6,6 +6,7 @@ mod command;
 mod commands;
 mod diff;
 mod doctor;
+mod filters;
 mod guard;
 mod harm;
 mod logging;
@@ -23,7 +24,7 @@ mod watching;
 use std::{fmt, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
-use tracer_user::catalogue::select::SelectError;
+use tracer_user::{catalogue::select::SelectError, event::pattern::BadGlob};
 
 use cli::{Cli, Command};
 
@@ -33,6 +34,12 @@ struct Usage(String);
 
 impl From<SelectError> for Usage {
     fn from(error: SelectError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<BadGlob> for Usage {
+    fn from(error: BadGlob) -> Self {
         Self(error.to_string())
     }
 }

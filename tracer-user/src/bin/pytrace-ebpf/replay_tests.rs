@@ -17,7 +17,7 @@ use tracer_user::{
 };
 
 use super::*;
-use crate::cli::{Colour, Format};
+use crate::cli::{Colour, FilterArgs, Format};
 
 /// Names by address.
 struct Process;
@@ -163,6 +163,7 @@ fn options() -> OutputArgs {
         errors: false,
         min_duration: None,
         nested: false,
+        filters: FilterArgs::default(),
         summary: false,
         show_secrets: false,
         color: Colour::Auto,
@@ -179,7 +180,7 @@ fn live(options: &OutputArgs, sites: Vec<SiteMeta>, seen: &[u32]) -> String {
     let mut pairing = Pairing::new(options.nested);
     let sink = sink_for(options, EPOCH, false);
     let names = Process;
-    let mut reporter = Reporter::new(names, options, sink, EPOCH);
+    let mut reporter = Reporter::new(names, options, sink, EPOCH).expect("globs");
     reporter.set_sites(Arc::clone(&sites));
     reporter.set_pid(0, targets()[0].pid);
     reporter.header(&targets(), &mut out);
@@ -246,6 +247,7 @@ fn replayed(file: &[u8], narrow: Narrow, options: &OutputArgs) -> String {
     let sink = sink_for(options, EPOCH, false);
     let mut printed = Vec::new();
     let played = Play::new(reader, narrow, options, sink)
+        .expect("globs")
         .run(&mut |chunk| {
             printed.extend(chunk);
             true
@@ -342,6 +344,7 @@ fn a_cut_recording_says_that_it_is_cut() {
         &options,
         sink,
     )
+    .expect("globs")
     .run(&mut |chunk| {
         printed.extend(chunk);
         true
