@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde_json::Value;
-use tests::{Folder, binary, interpreters, program};
+use tests::{Folder, Program, binary, interpreters, program};
 
 fn tool(args: &[&str]) -> Output {
     Command::new(binary())
@@ -257,5 +257,31 @@ fn what_is_forbidden_is_named() {
         let works = by[0] == "unshare";
         let output = run(&["doctor", "--format", "json"]);
         assert_eq!(output.status.success(), works, "{by:?} {}", text(&output.stdout));
+    }
+}
+
+#[test]
+fn ctrl_c_on_a_terminal_ends_with_the_summary() {
+    let Some(python) = interpreters().into_iter().next() else {
+        return;
+    };
+    let mut traced = Program::start(&python, "wide_calls.py");
+    traced.tell("go");
+    let tool = binary().display().to_string();
+    let pid = traced.pid().to_string();
+    for _ in 0..5 {
+        let output = Command::new("/usr/bin/python3")
+            .arg(program("terminal.py"))
+            .args(["100", "posix.stat", &tool, "--pid", &pid, "-e", "file"])
+            .output()
+            .expect("a terminal");
+        let answer: Value = serde_json::from_slice(&output.stdout).expect("an answer");
+        assert_eq!(answer["code"], 0, "{answer}");
+        let written = answer["written"].as_str().unwrap_or_default();
+        let last = written.lines().last().unwrap_or_default();
+        assert!(
+            last.starts_with("pytrace-ebpf: ") && last.contains(" events, 0 lost"),
+            "{last}"
+        );
     }
 }

@@ -24,7 +24,7 @@ pub struct Happening {
     pub parent: u32,
     /// 1: the process is stopped until the daemon lets it go on.
     pub held: u32,
-    /// `CLOCK_MONOTONIC`, nanoseconds.
+    /// `CLOCK_MONOTONIC`, nanoseconds. Also tells which stop of the process it was.
     pub time_ns: u64,
 }
 

@@ -55,9 +55,9 @@ pub static WATCHED: RingBuf = RingBuf::with_byte_size(64 << 10, 0);
 #[map]
 pub static FOLLOWED: HashMap<u32, u32> = HashMap::with_max_entries(16 * 1024, 0);
 
-/// Processes that were stopped by a probe at some time -> why. Whoever finds the tracer gone lets them go on.
+/// Processes that were stopped by a probe at some time -> when last. Whoever finds the tracer gone lets them go on.
 #[map]
-pub static HELD: HashMap<u32, u32> = HashMap::with_max_entries(4 * 1024, 0);
+pub static HELD: HashMap<u32, u64> = HashMap::with_max_entries(4 * 1024, 0);
 
 /// One [`KernelOffsets`]; zeros: file descriptors stay numbers.
 #[map]

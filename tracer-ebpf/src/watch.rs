@@ -84,8 +84,10 @@ fn tell(what: u32, pid: u32, parent: u32, stop: bool) {
     let Some(mut record) = WATCHED.reserve::<Happening>(0) else {
         return;
     };
+    // SAFETY: the helper has no preconditions.
+    let time_ns = unsafe { bpf_ktime_get_ns() };
     // Before the stop: whoever looks after the tracer's end must find it.
-    let held = stop && HELD.insert(pid, what, 0).is_ok() && {
+    let held = stop && HELD.insert(pid, time_ns, 0).is_ok() && {
         // SAFETY: the helper has no preconditions.
         unsafe { bpf_send_signal(SIGSTOP) == 0 }
     };
@@ -94,8 +96,7 @@ fn tell(what: u32, pid: u32, parent: u32, stop: bool) {
         pid,
         parent,
         held: held as u32,
-        // SAFETY: the helper has no preconditions.
-        time_ns: unsafe { bpf_ktime_get_ns() },
+        time_ns,
     });
     record.submit(BPF_RB_FORCE_WAKEUP as u64);
 }

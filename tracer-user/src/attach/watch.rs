@@ -25,7 +25,7 @@ pub struct Watch {
     ring: RingBuf<MapData>,
     readiness: Readiness,
     followed: HashMap<MapData, u32, u32>,
-    held: HashMap<MapData, u32, u32>,
+    held: HashMap<MapData, u32, u64>,
     held_fd: OwnedFd,
     task: Array<MapData, PodTaskOffsets>,
 }
@@ -67,6 +67,14 @@ impl Watch {
             .map_err(MapError::IoError)?;
         self.task.set(0, PodTaskOffsets(offsets), 0)?;
         kernel.tracepoint("pytrace_fork", "task_newtask")
+    }
+
+    /// Whether the process was not stopped again since. A SIGCONT for what was before would let it run on before
+    /// it may.
+    pub fn is_last_stop(&self, what: &Happening) -> bool {
+        self.held
+            .get(&what.pid, 0)
+            .map_or(true, |last| last == what.time_ns)
     }
 
     /// Follows a process.
@@ -115,7 +123,7 @@ impl Watch {
 }
 
 /// The map of processes that may be waiting, in the hands of the guard.
-pub struct Held(HashMap<MapData, u32, u32>);
+pub struct Held(HashMap<MapData, u32, u64>);
 
 impl Held {
     /// The map behind a descriptor made by [`Watch::held_fd`].

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    io::IsTerminal as _,
     sync::Arc,
     thread,
 };
@@ -513,7 +514,8 @@ impl Session {
                 _ = again.recv() => std::process::exit(crate::INTERRUPTED),
             }
         }
-        let last = self.to_stderr;
+        // Where both are seen on one terminal, the summary comes after the events.
+        let last = self.to_stderr || std::io::stdout().is_terminal();
         if !last {
             print_summary(&summary);
         }

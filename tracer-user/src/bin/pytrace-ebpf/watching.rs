@@ -125,7 +125,7 @@ impl Watching {
             watch::FORKED => self.forked(session, what),
             _ => Ok(false),
         };
-        if what.held != 0 {
+        if what.held != 0 && self.watch.is_last_stop(&what) {
             let _ = kill(Pid::from_raw(what.pid as i32), Signal::SIGCONT);
         }
         done.unwrap_or_else(|error| {
