@@ -1,4 +1,5 @@
 """Uses descriptors again and again, in two threads, and says what each was when it was used."""
+import io
 import json
 import os
 import shutil
@@ -62,10 +63,88 @@ def write_socket(n, label):
     server.close()
 
 
+def write_unix(n, label):
+    """Unix sockets: a path, an abstract name, a pair; streams and datagrams."""
+    names = [os.path.join(folder, "%s%d.sock" % (label, n)), "\0pytrace-%d-%s%d" % (os.getpid(), label, n)]
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        for name_of_server in names:
+            data = ("%s unix %d %d %d" % (label, n, kind, len(name_of_server))).encode()
+            server = socket.socket(socket.AF_UNIX, kind)
+            server.bind(name_of_server)
+            client = socket.socket(socket.AF_UNIX, kind)
+            if kind == socket.SOCK_STREAM:
+                server.listen(1)
+            client.connect(name_of_server)
+            used(data, client.fileno(), peer=name_of_server)
+            client.send(data)
+            if kind == socket.SOCK_STREAM:
+                # The client is bound to nothing.
+                accepted, _ = server.accept()
+                used(data + b"!", accepted.fileno())
+                accepted.sendall(data + b"!")
+                accepted.close()
+            client.close()
+            server.close()
+            if name_of_server[0] == "/":
+                os.unlink(name_of_server)
+    one, other = socket.socketpair()
+    data = ("%s pair %d" % (label, n)).encode()
+    used(data, one.fileno())
+    one.send(data)
+    one.close()
+    other.close()
+
+
+def write_datagram(n, label):
+    """To whom it goes is said with each one; the socket has no peer."""
+    data = ("%s datagram %d" % (label, n)).encode()
+    one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    one.bind(("127.0.0.1", 0))
+    other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    used(data, other.fileno(), peer=name(one.getsockname()))
+    other.sendto(data, one.getsockname())
+    data += b" flags"
+    used(data, other.fileno(), peer=name(one.getsockname()))
+    other.sendto(data, 0, one.getsockname())
+    other.close()
+    one.close()
+
+
+def write_wrapped(n, label):
+    """Through a buffer and a text file above it."""
+    path = os.path.join(folder, "%swrapped%d" % (label, n))
+    data = ("%s binary %d" % (label, n)).encode()
+    with io.open(path, "wb") as file:
+        used(data, file.fileno(), path=path)
+        file.write(data)
+    text = u"%s text %d" % (label, n)
+    with io.open(path + "t", "w") as file:
+        used(text, file.fileno(), path=path + "t")
+        file.write(text)
+
+
+def write_detached(n, label):
+    """A socket gives its descriptor away, another object takes it."""
+    data = ("%s detached %d" % (label, n)).encode()
+    client = socket.create_connection(listener.getsockname())
+    server, _ = listener.accept()
+    # Python 2 has no `detach`: there it is a copy that goes on.
+    fd = client.detach() if hasattr(client, "detach") else os.dup(client.fileno())
+    used(data, fd, peer=name(server.getsockname()))
+    os.write(fd, data)
+    os.close(fd)
+    server.close()
+    client.close()
+
+
 def work(label):
     for n in range(20):
         write_file(n, label)
         with_lock(write_socket, n, label)
+        with_lock(write_detached, n, label)
+        write_unix(n, label)
+        write_datagram(n, label)
+        write_wrapped(n, label)
 
 
 lock = threading.Lock()

@@ -118,16 +118,19 @@ pub enum ReturnKind {
     Truth = 3,
     /// `Py_ssize_t` or `Py_hash_t`; -1 means an exception is set, the Python-level result is an `int`.
     Size = 4,
+    /// Nothing (`destructor`): it cannot fail, the Python-level result is `None`.
+    Nothing = 5,
 }
 
 impl ReturnKind {
     /// All kinds, in numeric order.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Object,
         Self::Status,
         Self::Iterator,
         Self::Truth,
         Self::Size,
+        Self::Nothing,
     ];
 }
 

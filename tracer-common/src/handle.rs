@@ -42,12 +42,16 @@ impl HandleKind {
 }
 
 macro_rules! kernel_offsets {
-    ($($(#[$doc:meta])* $field:ident = $structure:literal . $member:literal,)+) => {
+    (
+        $($(#[$doc:meta])* $field:ident = $structure:literal . $member:literal,)+
+        ; $($(#[$also:meta])* $more:ident = $of:literal . $name:literal,)+
+    ) => {
         /// Offsets in bytes in the running kernel's own structs, from its type information.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[repr(C)]
         pub struct KernelOffsets {
             $($(#[$doc])* #[doc = concat!("\n\n`struct ", $structure, "`, `", $member, "`.")] pub $field: u64,)+
+            $($(#[$also])* #[doc = concat!("\n\n`struct ", $of, "`, `", $name, "`; 0: not known.")] pub $more: u64,)+
             /// 1: they are known.
             pub known: u64,
         }
@@ -55,7 +59,11 @@ macro_rules! kernel_offsets {
         impl KernelOffsets {
             /// Asks for each offset by struct and member; `None` where one is not known.
             pub fn from_lookup(mut get: impl FnMut(&str, &str) -> Option<u64>) -> Option<Self> {
-                Some(Self { $($field: get($structure, $member)?,)+ known: 1 })
+                Some(Self {
+                    $($field: get($structure, $member)?,)+
+                    $($more: get($of, $name).unwrap_or(0),)+
+                    known: 1,
+                })
             }
         }
     };
@@ -83,11 +91,21 @@ kernel_offsets! {
     local = "sock_common"."skc_rcv_saddr",
     remote6 = "sock_common"."skc_v6_daddr",
     local6 = "sock_common"."skc_v6_rcv_saddr",
+    ;
+    /// None of these is the first field of its struct.
+    unix_address = "unix_sock"."addr",
+    unix_peer = "unix_sock"."peer",
+    unix_len = "unix_address"."len",
+    unix_name = "unix_address"."name",
 }
 
 /// Words after the first of a handle: the type of the object that has the descriptor, if it is not `self`
 /// (`TypeRef`); inode number; generation and device; mode, address family and ports; local and remote address.
 pub const HANDLE_WORDS: usize = 9;
+
+/// Words of the longest name of a Unix socket: `sun_path` of `struct sockaddr_un` (include/uapi/linux/un.h) has 108
+/// bytes.
+pub const UNIX_NAME_WORDS: usize = 14;
 
 /// Where what is in the words of a handle.
 pub mod word {

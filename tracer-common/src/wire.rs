@@ -155,15 +155,18 @@ pub enum Tag {
     Result = 32,
     /// Type value, then value.
     Raised = 33,
-    /// `n` is a file descriptor; [`crate::handle::HANDLE_WORDS`] words, see [`crate::handle::word`]. Last in an entry record.
+    /// `n` is a file descriptor; [`crate::handle::HANDLE_WORDS`] words, see [`crate::handle::word`]. Last in an entry record,
+    /// but for `PeerName`.
     Handle = 34,
     /// u64 position of an argument; one value follows: the buffer that was given there, as the call left it.
     Filled = 35,
+    /// What a Unix socket's other end is bound to, `n` bytes of [`crate::handle::UNIX_NAME_WORDS`] words. After `Handle`.
+    PeerName = 36,
 }
 
 impl Tag {
     /// Number of tags; tags are `0..COUNT`.
-    pub const COUNT: u8 = 36;
+    pub const COUNT: u8 = 37;
 
     /// The tag with that number.
     pub const fn from_u8(n: u8) -> Option<Self> {
@@ -204,6 +207,7 @@ impl Tag {
             Tag::Raised,
             Tag::Handle,
             Tag::Filled,
+            Tag::PeerName,
         ];
         if n < Self::COUNT {
             Some(ALL[n as usize])

@@ -3,11 +3,13 @@
 use aya_ebpf::helpers::{bpf_get_current_task, generated::bpf_probe_read_kernel};
 use tracer_common::{
     encode::Slot,
-    handle::{HANDLE_WORDS, KernelOffsets, word},
+    handle::{HANDLE_WORDS, KernelOffsets, UNIX_NAME_WORDS, word},
+    wire::{Tag, value_word},
 };
 
 use crate::maps::OFFSETS;
 
+const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 /// `S_IFMT` and `S_IFSOCK` of include/uapi/linux/stat.h.
@@ -29,14 +31,64 @@ fn read<T: Copy + Default>(address: u64, offset: u64) -> Option<T> {
 /// Writes the rest of a handle: zeros where the descriptor is not open.
 #[inline(always)]
 pub fn finish(slot: &mut Slot, fd: u32) {
-    let words = OFFSETS
-        .get(0)
-        .filter(|offsets| offsets.known != 0)
-        .and_then(|offsets| of_file(offsets, open_file(offsets, fd)?))
+    let offsets = OFFSETS.get(0).filter(|offsets| offsets.known != 0);
+    let file = offsets.and_then(|offsets| Some((offsets, open_file(offsets, fd)?)));
+    let words = file
+        .and_then(|(offsets, file)| of_file(offsets, file))
         .unwrap_or_default();
     for word in words {
         slot.push_word(word);
     }
+    if (words[word::KIND - word::INODE] >> 16) as u16 == AF_UNIX
+        && let Some((offsets, file)) = file
+    {
+        let _ = peer_name(slot, offsets, file);
+    }
+}
+
+/// Writes what the other end of a connected Unix socket is bound to, if it is (`unix_getname`, net/unix/af_unix.c).
+#[inline(always)]
+fn peer_name(slot: &mut Slot, o: &KernelOffsets, file: u64) -> Option<()> {
+    if o.unix_peer == 0 || o.unix_address == 0 {
+        return None;
+    }
+    let socket: u64 = read(file, o.private_data)?;
+    let sock: u64 = read(socket, o.sock)?;
+    let peer: u64 = read(sock, o.unix_peer)?;
+    if peer == 0 {
+        return None;
+    }
+    let address: u64 = read(peer, o.unix_address)?;
+    if address == 0 {
+        return None;
+    }
+    let len = read::<u32>(address, o.unix_len)?.checked_sub(2)?;
+    if len == 0 || len as usize > UNIX_NAME_WORDS * 8 {
+        return None;
+    }
+    let start = slot.len;
+    slot.push_word(value_word(Tag::PeerName, 0, len));
+    let mut left = len;
+    for n in 0..UNIX_NAME_WORDS as u64 {
+        // After the family, `sa_family_t`.
+        let word: u64 = if left == 0 {
+            0
+        } else {
+            read(address, o.unix_name + 2 + n * 8).unwrap_or(0)
+        };
+        let (word, rest) = if left < 8 {
+            (word & ((1u64 << (8 * left)) - 1), 0)
+        } else {
+            (word, left - 8)
+        };
+        left = rest;
+        slot.push_word(word);
+    }
+    // A peer that was let go meanwhile may have been another one's memory.
+    if read(sock, o.unix_peer) != Some(peer) || read(peer, o.unix_address) != Some(address) {
+        slot.len = start;
+    }
+    Some(())
 }
 
 /// The `struct file` of a descriptor of the running task (`files_lookup_fd_raw`, include/linux/fdtable.h).

@@ -172,6 +172,7 @@ fn arguments_are_read_with_their_totals() {
         kwargs_len: 1,
         filled: None,
         handle: None,
+        peer_name: None,
         cut: false,
     };
     assert_eq!(arguments(&record), expected);
@@ -182,6 +183,30 @@ fn arguments_are_read_with_their_totals() {
             ..Arguments::default()
         }
     );
+}
+
+/// The name of a Unix socket's other end, as the kernel has it.
+#[test]
+fn the_other_end_of_a_unix_socket_has_a_name() {
+    let named = |name: &[u8]| {
+        let mut data = [0; 112];
+        data[..name.len()].copy_from_slice(name);
+        let mut words = vec![value_word(Tag::PeerName, 0, name.len() as u32)];
+        words.extend(
+            data.chunks_exact(8)
+                .map(|word| u64::from_le_bytes(word.try_into().expect("8 bytes"))),
+        );
+        let record = bytes(&words);
+        arguments(&record).peer_name.map(<[u8]>::to_vec)
+    };
+    assert_eq!(named(b"/run/x.sock\0").as_deref(), Some(&b"/run/x.sock"[..]));
+    assert_eq!(named(b"\0x\0").as_deref(), Some(&b"\0x\0"[..]));
+    let longest = [b'/'; 108];
+    assert_eq!(named(&longest).as_deref(), Some(&longest[..]));
+    let cut = bytes(&[value_word(Tag::PeerName, 0, 3), 0]);
+    assert_eq!(arguments(&cut).peer_name, None);
+    let too_long = bytes(&[[value_word(Tag::PeerName, 0, 113)].as_slice(), &[1; 14]].concat());
+    assert_eq!(arguments(&too_long).peer_name, None);
 }
 
 #[test]

@@ -33,7 +33,7 @@ M_ML = HEAD
 D_METHOD = HEAD + (16 if PYTHON2 else 24)
 D_WRAPPED = D_METHOD + 8
 # Of PyTypeObject.
-TP_INIT, TP_NEW, TP_VECTORCALL = HEAD + 280, HEAD + 296, HEAD + 384
+TP_DEALLOC, TP_INIT, TP_NEW, TP_VECTORCALL = HEAD + 32, HEAD + 280, HEAD + 296, HEAD + 384
 METHOD_DESCRIPTOR = type(list.append)
 WRAPPER_DESCRIPTOR = type(object.__init__)
 CLASSMETHOD_DESCRIPTOR = type(dict.__dict__["fromkeys"])
@@ -77,6 +77,9 @@ def slots(functions, wrappers, classes):
             initialised = word(id(t) + TP_INIT) != word(id(object) + TP_INIT)
             if word(id(t) + TP_NEW):
                 yield type_name(t) + (".__new__" if initialised else ""), word(id(t) + TP_NEW)
+    if PYTHON2:
+        # Closes the file, without calling a method.
+        yield "__builtin__.file.__del__", word(id(file) + TP_DEALLOC)
     # Before, nothing calls it.
     if sys.version_info >= (3, 8):
         for t in classes:

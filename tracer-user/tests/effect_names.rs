@@ -109,6 +109,8 @@ fn every_name_is_the_functions_own_somewhere() {
         .filter(pythons_own)
         .flat_map(|effect| effect.names)
         .copied()
+        // Python has no name for the destructor of a type made in C.
+        .filter(|name| !name.ends_with(".__del__"))
         .collect();
     let mut missing = names.clone();
     let mut other_names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

@@ -231,6 +231,8 @@ pub fn is_raise(return_kind: u8, value: u64) -> bool {
         (value as i32) < 0
     } else if return_kind == ReturnKind::Size as u8 {
         value == u64::MAX
+    } else if return_kind == ReturnKind::Nothing as u8 {
+        false
     } else {
         value == 0
     }
@@ -298,7 +300,7 @@ fn result(slot: &mut Slot, target: &Target, return_kind: u8, value: u64) {
         return slot.push_tag(truth);
     } else if return_kind == ReturnKind::Size as u8 {
         Cursor::numbers(value, 0, 1)
-    } else if return_kind == ReturnKind::Status as u8 {
+    } else if return_kind == ReturnKind::Status as u8 || return_kind == ReturnKind::Nothing as u8 {
         Cursor::pointers(target.known.none, 0, 1, 0)
     } else {
         Cursor::pointers(value, 0, 1, 0)

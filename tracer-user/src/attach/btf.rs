@@ -166,6 +166,9 @@ mod tests {
         assert_eq!((files.remote, files.local, files.remote_port), (0, 4, 12));
         assert_eq!((files.local_port, files.family), (14, 16));
         assert!(files.local6 > files.remote6 && files.files > 0);
+        // net/af_unix.h: after `struct sock`, and after a counter.
+        assert!(files.unix_peer > files.unix_address && files.unix_address > files.local6);
+        assert_eq!((files.unix_len, files.unix_name), (4, 8));
     }
 
     #[test]

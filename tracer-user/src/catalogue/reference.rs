@@ -144,6 +144,8 @@ fn target_part(part: &TargetPart) -> String {
 fn place(from: From) -> String {
     match from {
         From::Result => "result".into(),
+        From::ResultItem(n) => format!("item {} of the result", n + 1),
+        From::Last => "the last argument".into(),
         From::Argument {
             position: usize::MAX,
             name,

@@ -68,6 +68,7 @@ user_offsets! {
     tp_subclasses = "PyTypeObject.tp_subclasses",
     ht_qualname = "PyHeapTypeObject.ht_qualname",
     tp_init = "PyTypeObject.tp_init",
+    tp_dealloc = "PyTypeObject.tp_dealloc",
     tp_new = "PyTypeObject.tp_new",
     /// The constructor's fast form (3.8+).
     tp_vectorcall = "PyTypeObject.tp_vectorcall",

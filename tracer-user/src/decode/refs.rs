@@ -1,6 +1,6 @@
 //! Which names a record's values will ask for, without decoding them.
 
-use tracer_common::handle::HANDLE_WORDS;
+use tracer_common::handle::{HANDLE_WORDS, UNIX_NAME_WORDS};
 use tracer_common::wire::{Tag, TypeRef, padded};
 
 use super::record::word;
@@ -66,6 +66,7 @@ fn words_after(tag: Tag, n: u32) -> usize {
         Tag::Complex | Tag::List | Tag::Tuple | Tag::Set | Tag::FrozenSet | Tag::Dict | Tag::Type => 2,
         Tag::Exception | Tag::Object | Tag::Subclass => 3,
         Tag::Handle => HANDLE_WORDS,
+        Tag::PeerName => UNIX_NAME_WORDS,
         Tag::BigInt => 1 + data(n.saturating_mul(4)),
         Tag::Str | Tag::Bytes | Tag::ByteArray | Tag::MemoryView | Tag::CFunction => 1 + data(n),
     }
@@ -106,6 +107,7 @@ mod tests {
                 Tag::Str | Tag::Bytes | Tag::ByteArray | Tag::MemoryView | Tag::CFunction => (9, 1 + 2),
                 Tag::Exception | Tag::Object | Tag::Subclass => (0, 3),
                 Tag::Handle => (0, HANDLE_WORDS),
+                Tag::PeerName => (9, UNIX_NAME_WORDS),
                 Tag::Complex | Tag::List | Tag::Tuple | Tag::Set | Tag::FrozenSet | Tag::Dict | Tag::Type => {
                     (0, 2)
                 }

@@ -1,7 +1,7 @@
 //! Values out of a record's words.
 
 use num_bigint::BigUint;
-use tracer_common::handle::HANDLE_WORDS;
+use tracer_common::handle::{HANDLE_WORDS, UNIX_NAME_WORDS};
 use tracer_common::wire::{SUB_PYTHON2, Tag, TypeRef, padded};
 
 use super::handle::Handle;
@@ -176,6 +176,8 @@ pub struct Arguments<'a> {
     pub filled: Option<(usize, Value<'a>)>,
     /// The file descriptor that the call is on.
     pub handle: Option<Handle>,
+    /// What the other end of that Unix socket is bound to: a path, or an abstract name after a zero byte.
+    pub peer_name: Option<&'a [u8]>,
     /// The record ended before its time: of the last arguments nothing may be known.
     pub cut: bool,
 }
@@ -208,6 +210,7 @@ pub fn arguments(values: &[u8]) -> Arguments<'_> {
                 arguments.kwargs = reader.pairs(0);
             }
             Tag::Handle => arguments.handle = reader.handle(head.n),
+            Tag::PeerName => arguments.peer_name = reader.peer_name(head.n),
             _ => break,
         }
     }
@@ -295,6 +298,15 @@ impl<'a> Reader<'a> {
             *word = self.word()?;
         }
         Some(Handle::new(fd, words))
+    }
+
+    fn peer_name(&mut self, len: u32) -> Option<&'a [u8]> {
+        let name = self.data((UNIX_NAME_WORDS * 8) as u32)?.get(..len as usize)?;
+        // A path ends with a zero byte, an abstract name begins with one.
+        Some(match name {
+            [first, .., 0] if *first != 0 => name.split(|byte| *byte == 0).next().unwrap_or(name),
+            _ => name,
+        })
     }
 
     fn data(&mut self, len: u32) -> Option<&'a [u8]> {

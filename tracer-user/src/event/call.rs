@@ -166,8 +166,18 @@ impl<'a> CallEvent<'a> {
                     .find(|(key, _)| named(key))
                     .map(|(_, value)| value)
             }),
+            From::Last => match self.arguments.args.as_slice() {
+                [_, .., last] if self.arguments.args.len() as u64 == self.arguments.args_len => Some(last),
+                _ => None,
+            },
             From::Result => match &self.outcome {
                 Outcome::Returned(value) => Some(value),
+                _ => None,
+            },
+            From::ResultItem(n) => match &self.outcome {
+                Outcome::Returned(Value::Sequence { items, .. }) => {
+                    items.get(n).filter(|item| !matches!(item, Value::None))
+                }
                 _ => None,
             },
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tracer_common::handle::HandleKind;
 
 use super::call::TypeNames;
-use crate::decode::{handle::Handle, value::Value};
+use crate::decode::value::{Arguments, Value};
 
 /// The file or socket that a call is on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +16,26 @@ pub struct NamedHandle {
     pub is_socket: bool,
     /// The path of a file, as far as it is known for certain.
     pub path: Option<Arc<str>>,
-    /// `address:port` of an internet socket's other end.
-    pub peer: Option<String>,
+    /// The other end of a socket.
+    pub peer: Option<Peer>,
+}
+
+/// The other end of a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// `address:port`
+    Internet(String),
+    /// The path that a Unix socket is bound to; an abstract name begins with a zero byte, as Python has it.
+    Unix(String),
+}
+
+impl Peer {
+    /// As programs know it.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Internet(text) | Self::Unix(text) => text,
+        }
+    }
 }
 
 /// Types whose objects have a descriptor, where another object refers to them.
@@ -26,13 +44,9 @@ const OWNERS: [&str; 2] = ["_io.FileIO", "_socket.socket"];
 const NOTHING: [&str; 2] = ["builtins.NoneType", "__builtin__.NoneType"];
 
 impl NamedHandle {
-    /// Names a handle; `None` where it turns out to be none. `object` is the call's `self`.
-    pub fn new(
-        handle: &Handle,
-        kind: HandleKind,
-        object: Option<&Value<'_>>,
-        names: &mut TypeNames<'_>,
-    ) -> Option<Self> {
+    /// Names the handle of a call; `None` where it has none, or it turns out to be none.
+    pub fn new(arguments: &Arguments<'_>, kind: HandleKind, names: &mut TypeNames<'_>) -> Option<Self> {
+        let (handle, object) = (arguments.handle?, arguments.self_.as_ref());
         if let Some(owner) = handle.owner {
             let owner = names.names.type_name(names.target, owner)?;
             let fits = match kind {
@@ -55,7 +69,13 @@ impl NamedHandle {
             of_self: kind != HandleKind::Argument,
             is_socket: file.is_socket(),
             path,
-            peer: file.peer().map(|peer| peer.to_string()),
+            peer: file
+                .peer()
+                .map(|peer| Peer::Internet(peer.to_string()))
+                .or_else(|| {
+                    let name = String::from_utf8_lossy(arguments.peer_name?);
+                    Some(Peer::Unix(name.into_owned()))
+                }),
         })
     }
 }
@@ -71,7 +91,7 @@ impl NamedHandle {
     /// What an event's target gets of it, by key.
     pub fn parts(&self) -> impl Iterator<Item = (&'static str, Part<'_>)> {
         let path = self.path.as_deref().map(|path| ("path", Part::Text(path)));
-        let peer = self.peer.as_deref().map(|peer| ("peer", Part::Text(peer)));
+        let peer = self.peer.as_ref().map(|peer| ("peer", Part::Text(peer.text())));
         [Some(("fd", Part::Number(self.fd))), path, peer]
             .into_iter()
             .flatten()

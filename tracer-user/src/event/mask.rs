@@ -55,6 +55,8 @@ fn marked(secret: From, arguments: &mut Arguments<'_>, outcome: &mut Outcome<'_>
                 }
             }
         }
+        // No secret is there.
+        From::Last | From::ResultItem(_) => {}
         From::Result => {
             if let Outcome::Returned(value) = outcome {
                 hide(value);

@@ -16,7 +16,7 @@ use tracer_common::{
     handle::HandleKind,
 };
 
-use crate::catalogue::effects::TargetPart;
+use crate::{catalogue::effects::TargetPart, decode::value::Arguments};
 
 /// What the decoder has to know of a site, by site index.
 #[derive(Clone, Debug)]
@@ -63,5 +63,10 @@ impl SiteMeta {
     pub fn is_one_act(&self) -> bool {
         let group = self.effect.split('.').next().unwrap_or_default();
         !ENCLOSING.contains(&group)
+    }
+
+    /// Whether this call does anything: the end of an object that has no descriptor any more does not.
+    pub fn is_act(&self, arguments: &Arguments<'_>) -> bool {
+        self.return_kind != ReturnKind::Nothing || arguments.handle.is_some()
     }
 }

@@ -47,6 +47,8 @@ struct Part {
 enum Source {
     Argument(usize, String),
     Result,
+    Last,
+    ResultItem(usize),
 }
 
 impl SiteItem {
@@ -119,7 +121,9 @@ impl Part {
             key: key.to_owned(),
             from: match from {
                 From::Argument { position, name } => Source::Argument(position, name.to_owned()),
+                From::Last => Source::Last,
                 From::Result => Source::Result,
+                From::ResultItem(n) => Source::ResultItem(n),
             },
         }
     }
@@ -132,7 +136,9 @@ impl Part {
                     position,
                     name: intern(&name),
                 },
+                Source::Last => From::Last,
                 Source::Result => From::Result,
+                Source::ResultItem(n) => From::ResultItem(n),
             },
         }
     }

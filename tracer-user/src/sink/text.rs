@@ -14,7 +14,7 @@ use crate::{
     decode::value::{Arguments, Value},
     event::{
         call::{CallEvent, Frame, Outcome, TypeNames},
-        handle::{NamedHandle, Part, peer_of},
+        handle::{NamedHandle, Part, Peer, peer_of},
     },
 };
 
@@ -258,7 +258,11 @@ fn handle_repr(handle: &NamedHandle, out: &mut Vec<u8>) {
     out.extend_from_slice(if handle.is_socket { b"<socket " } else { b"<file " });
     match (&handle.path, &handle.peer) {
         (Some(path), _) => repr_str(path.chars().map(u32::from), out),
-        (None, Some(peer)) => push!(out, "fd={} {peer}", handle.fd),
+        (None, Some(Peer::Internet(peer))) => push!(out, "fd={} {peer}", handle.fd),
+        (None, Some(Peer::Unix(name))) => {
+            push!(out, "fd={} ", handle.fd);
+            repr_str(name.chars().map(u32::from), out);
+        }
         (None, None) => push!(out, "fd={}", handle.fd),
     }
     out.push(b'>');

@@ -163,7 +163,8 @@ impl Words<'_> {
             | Tag::Result
             | Tag::Raised
             | Tag::Handle
-            | Tag::Filled => Err(wrong(format!("{tag:?} where a value should be"))),
+            | Tag::Filled
+            | Tag::PeerName => Err(wrong(format!("{tag:?} where a value should be"))),
         }
     }
 

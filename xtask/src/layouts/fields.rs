@@ -245,6 +245,7 @@ pub(super) const FIELDS: &[(&str, &[&str])] = &[
     ("PyTypeObject.tp_subclasses", &[]),
     ("PyTypeObject.tp_new", &[]),
     ("PyTypeObject.tp_init", &[]),
+    ("PyTypeObject.tp_dealloc", &[]),
     ("PyTypeObject.tp_vectorcall", &[]),
     ("PyTypeObject.tp_as_mapping", &[]),
     ("PyMappingMethods.mp_ass_subscript", &[]),

@@ -181,17 +181,14 @@ impl<N: Names> Reporter<N> {
             arguments.filled = filled(leave.values());
         }
         let name = meta.name_call(&mut arguments, &mut names);
-        if !name.wanted {
+        if !name.wanted || !meta.is_act(&arguments) {
             return false;
         }
         let mut outcome = match outcome {
             Outcome::Raised(raised) => Outcome::Raised(raised.without_file_name(&mut names)),
             other => other,
         };
-        let handle = arguments
-            .handle
-            .take()
-            .and_then(|handle| NamedHandle::new(&handle, meta.handle, arguments.self_.as_ref(), &mut names));
+        let handle = NamedHandle::new(&arguments, meta.handle, &mut names);
         if !self.show_secrets {
             mask::call(&name.function, name.effect, &mut arguments, &mut outcome);
         }

@@ -128,6 +128,22 @@ impl<M: ReadMemory> Walk<'_, M> {
         self.of_type(found, ty, Rank::Definition)
     }
 
+    /// What ends a Python 2 `file`, and writes what is still in its buffer: C code that calls no method, unlike the
+    /// destructors of `_io`, which call `close`.
+    pub(super) fn destructor(&mut self, ty: u64) -> Result<Found, ObjectError> {
+        let name = self.type_name(ty)?;
+        if (name.module.as_str(), name.qualname.as_str()) != ("__builtin__", "file") {
+            return Err(ObjectError::Absent("destructor that does anything there"));
+        }
+        let user = &self.interpreter.layout().user;
+        let found = Found {
+            ml_meth: self.objects.user_field(ty, user.tp_dealloc)?,
+            called: Called::Slot(Some(slots::TP_DEALLOC)),
+            ..nameless("__del__".to_owned())
+        };
+        self.of_type(found, ty, Rank::Definition)
+    }
+
     /// Whoever names a type means its constructor: a `tp_init` goes by the type's name too.
     pub(super) fn of_constructor(&mut self, function: &Found) {
         if let (Called::Slot(_), Some(ty)) = (function.called, function.qualname.strip_suffix(".__init__")) {

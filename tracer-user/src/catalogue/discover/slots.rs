@@ -24,6 +24,12 @@ pub const TP_VECTORCALL: Signature = Signature {
     returns: ReturnKind::Object,
 };
 
+/// `f(self)`, when nothing refers to it any more.
+pub const TP_DEALLOC: Signature = Signature {
+    convention: Convention::NoArgs,
+    returns: ReturnKind::Nothing,
+};
+
 /// Wrappers by name: `slotdefs` in Objects/typeobject.c, v2.7.18 and v3.6.15 to v3.15.0rc1, and the
 /// prototypes in Include/object.h. A binary operator and its reflection share the function, which then
 /// has the right operand as its second argument in both. Not here: `__get__`, `__del__`, the

@@ -203,7 +203,8 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
                 walk.type_name(ty).ok().map(|name| name.to_string())
             });
         }
-        if let Ok(function) = self.fast_constructor(ty) {
+        for function in [self.fast_constructor(ty), self.destructor(ty)] {
+            let Ok(function) = function else { continue };
             let reached = format!("{}.{}", function.module, function.qualname);
             self.push(function, reached);
         }

@@ -19,8 +19,12 @@ pub use tables::{DRIVERS, EFFECTS, GROUPS};
 pub enum From {
     /// A positional argument, or the keyword of that name (empty: positional only).
     Argument { position: usize, name: &'static str },
+    /// The last of two positional arguments or more.
+    Last,
     /// The result of the call.
     Result,
+    /// An item of the tuple that is the result.
+    ResultItem(usize),
 }
 
 /// One part of an event's `target`: `fd`, `path`, `peer`, `pid`, `sql` …

@@ -5,7 +5,7 @@
 use super::super::Effect;
 use super::parts::{
     ADDRESS, COMMAND, CONNINFO, DATA, DSN, FILE, GIVEN, NONE, PATH_POSITIONAL, QUERY, RPC, RPC_FIRST, SOURCE,
-    SQL, SQL_SECOND, call,
+    SQL, SQL_SECOND, STATEMENT, call,
 };
 
 #[rustfmt::skip]
@@ -91,8 +91,8 @@ pub static TABLE: &[Effect] = &[
     call(&["psycopg_binary.pq.PGconn.exec_params"], "db.execute", SQL),
     call(&["psycopg_binary.pq.PGconn.send_query"], "db.execute", SQL),
     call(&["psycopg_binary.pq.PGconn.send_query_params"], "db.execute", SQL),
-    call(&["psycopg_binary.pq.PGconn.exec_prepared"], "db.execute", SQL),
-    call(&["psycopg_binary.pq.PGconn.send_query_prepared"], "db.execute", SQL),
+    call(&["psycopg_binary.pq.PGconn.exec_prepared"], "db.execute", STATEMENT),
+    call(&["psycopg_binary.pq.PGconn.send_query_prepared"], "db.execute", STATEMENT),
     call(&["psycopg_binary.pq.PGconn.prepare"], "db.prepare", SQL_SECOND),
     call(&["psycopg_binary.pq.PGconn.send_prepare"], "db.prepare", SQL_SECOND),
     call(&["psycopg_binary.pq.PGconn.get_result"], "db.fetch", NONE),

@@ -2,8 +2,8 @@
 
 use super::super::Effect;
 use super::parts::{
-    CAFILE, CERTIFICATE, COPIED, DATA, DATA_SECOND, FD, FD_POSITIONAL, FD_RESULT, FD_TO_RESULT, FILE, GIVEN,
-    MAPPED, MEMFD, MOVED, NAME, NONE, OPENED, PATH, PATH_POSITIONAL, SENDFILE, call, leaf,
+    CAFILE, CERTIFICATE, COPIED, DATA, DATA_SECOND, DUP2, FD, FD_POSITIONAL, FD_RESULT, FD_TO_RESULT, FILE,
+    GIVEN, MAPPED, MEMFD, MOVED, NAME, NONE, OPENED, PATH, PATH_POSITIONAL, SENDFILE, call, leaf,
 };
 
 #[rustfmt::skip]
@@ -67,6 +67,8 @@ pub static TABLE: &[Effect] = &[
     call(&["_io.BufferedRandom.truncate"], "file.truncate", NONE),
     call(&["_io.TextIOWrapper.close"], "file.close", NONE),
     call(&["_io.TextIOWrapper.seek"], "file.seek", NONE),
+    // Writes what is pending.
+    call(&["_io.TextIOWrapper.tell"], "file.seek", NONE),
     call(&["_io.TextIOWrapper.truncate"], "file.truncate", NONE),
     call(&["posix.close"], "file.close", FD),
     call(&["posix.closerange"], "file.close", NONE),
@@ -129,7 +131,7 @@ pub static TABLE: &[Effect] = &[
     call(&["posix.pipe2"], "file.pipe", NONE),
     call(&["posix.openpty"], "file.pipe", NONE),
     call(&["posix.dup"], "file.dup", FD_TO_RESULT),
-    call(&["posix.dup2"], "file.dup", FD),
+    call(&["posix.dup2"], "file.dup", DUP2),
     call(&["posix.memfd_create"], "file.open", MEMFD),
     call(&["posix.eventfd"], "file.open", FD_RESULT),
     call(&["posix.eventfd_read"], "file.read", FD),
@@ -155,6 +157,7 @@ pub static TABLE: &[Effect] = &[
     call(&["__builtin__.file.flush"], "file.write", NONE),
     call(&["__builtin__.file.close"], "file.close", NONE),
     call(&["__builtin__.file.__exit__"], "file.close", NONE),
+    call(&["__builtin__.file.__del__"], "file.close", NONE),
     call(&["__builtin__.file.seek"], "file.seek", NONE),
     call(&["__builtin__.file.truncate"], "file.truncate", NONE),
     call(&["_io.BufferedReader.next"], "file.read", NONE).with_data(GIVEN),

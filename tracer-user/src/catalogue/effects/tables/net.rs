@@ -1,7 +1,10 @@
 //! Sockets, TLS and name resolution.
 
 use super::super::Effect;
-use super::parts::{ADDRESS, DATA, FD_POSITIONAL, GIVEN, HOST, HOST_POSITIONAL, NONE, PEER, SENDMSG, call};
+use super::parts::{
+    ACCEPTED, ACCEPTED_OBJECT, ADDRESS, DATA, FD_POSITIONAL, FD_TO_RESULT, GIVEN, HOST, HOST_POSITIONAL,
+    NONE, PEER, PEER_LAST, PEER_RESULT, PEER_RESULT_OF_MESSAGE, SENDMSG, call,
+};
 
 #[rustfmt::skip]
 pub static TABLE: &[Effect] = &[
@@ -11,23 +14,23 @@ pub static TABLE: &[Effect] = &[
     call(&["_socket.socket.connect_ex"], "net.connect", PEER),
     call(&["_socket.socket.bind"], "net.bind", ADDRESS),
     call(&["_socket.socket.listen"], "net.listen", NONE),
-    call(&["_socket.socket._accept"], "net.accept", NONE),
+    call(&["_socket.socket._accept"], "net.accept", ACCEPTED),
     call(&["_socket.socket.send"], "net.send", NONE).with_data(DATA),
     call(&["_socket.socket.sendall"], "net.send", NONE).with_data(DATA),
     call(&["_socket.socket.sendmsg_afalg"], "net.send", NONE).with_data(DATA),
-    call(&["_socket.socket.sendto"], "net.send", NONE).with_data(DATA),
+    call(&["_socket.socket.sendto"], "net.send", PEER_LAST).with_data(DATA),
     call(&["_socket.socket.sendmsg"], "net.send", SENDMSG).with_data(DATA),
     call(&["_socket.socket.recv"], "net.recv", NONE).with_data(GIVEN),
     call(&["_socket.socket.recv_into"], "net.recv", NONE).with_data(DATA).filling(0),
-    call(&["_socket.socket.recvfrom"], "net.recv", NONE).with_data(GIVEN),
-    call(&["_socket.socket.recvfrom_into"], "net.recv", NONE).with_data(DATA).filling(0),
-    call(&["_socket.socket.recvmsg"], "net.recv", NONE).with_data(GIVEN),
-    call(&["_socket.socket.recvmsg_into"], "net.recv", NONE),
+    call(&["_socket.socket.recvfrom"], "net.recv", PEER_RESULT).with_data(GIVEN),
+    call(&["_socket.socket.recvfrom_into"], "net.recv", PEER_RESULT).with_data(DATA).filling(0),
+    call(&["_socket.socket.recvmsg"], "net.recv", PEER_RESULT_OF_MESSAGE).with_data(GIVEN),
+    call(&["_socket.socket.recvmsg_into"], "net.recv", PEER_RESULT_OF_MESSAGE),
     call(&["_socket.socket.shutdown"], "net.shutdown", NONE),
     call(&["_socket.socket.close"], "net.close", NONE),
     call(&["_socket.close"], "net.close", FD_POSITIONAL),
     call(&["_socket.socket.setsockopt"], "net.setsockopt", NONE),
-    call(&["_socket.dup"], "net.socket", FD_POSITIONAL),
+    call(&["_socket.dup"], "net.socket", FD_TO_RESULT),
     call(&["_socket.getaddrinfo"], "net.resolve", HOST),
     call(&["_socket.gethostbyname"], "net.resolve", HOST_POSITIONAL),
     call(&["_socket.gethostbyname_ex"], "net.resolve", HOST_POSITIONAL),
@@ -38,7 +41,7 @@ pub static TABLE: &[Effect] = &[
     call(&["_ssl._SSLSocket.read"], "net.recv", NONE).with_data(GIVEN).filling(1),
     call(&["_ssl._SSLSocket.write"], "net.send", NONE).with_data(DATA),
     call(&["_ssl._SSLSocket.shutdown"], "net.shutdown", NONE),
-    call(&["_socket.socket.accept"], "net.accept", NONE),
+    call(&["_socket.socket.accept"], "net.accept", ACCEPTED_OBJECT),
     call(&["_multiprocessing.Connection.send"], "net.send", NONE).with_data(DATA),
     call(&["_multiprocessing.Connection.send_bytes"], "net.send", NONE).with_data(DATA),
     call(&["_multiprocessing.Connection.recv"], "net.recv", NONE).with_data(GIVEN),

@@ -17,6 +17,20 @@ const fn result(key: &'static str) -> TargetPart {
     }
 }
 
+const fn item(key: &'static str, n: usize) -> TargetPart {
+    TargetPart {
+        key,
+        from: From::ResultItem(n),
+    }
+}
+
+const fn last(key: &'static str) -> TargetPart {
+    TargetPart {
+        key,
+        from: From::Last,
+    }
+}
+
 pub const fn call(
     names: &'static [&'static str],
     effect: &'static str,
@@ -49,6 +63,10 @@ pub const fn leaf(names: &'static [&'static str], effect: &'static str) -> Effec
 pub type Target = &'static [TargetPart];
 
 pub const NONE: Target = &[];
+/// The new socket's descriptor, and who connected.
+pub const ACCEPTED: Target = &[item("fd", 0), item("peer", 1)];
+/// Who connected, of a new socket object.
+pub const ACCEPTED_OBJECT: Target = &[item("peer", 1)];
 pub const ADDRESS: Target = &[arg("address", 0, "")];
 pub const CAFILE: Target = &[arg("path", 0, "cafile")];
 pub const CERTIFICATE: Target = &[arg("path", 0, "certfile")];
@@ -56,7 +74,9 @@ pub const COMMAND: Target = &[arg("command", 0, "command")];
 pub const COPIED: Target = &[arg("fd", 0, "src"), arg("to_fd", 1, "dst")];
 pub const DATABASE: Target = &[arg("path", 0, "database")];
 pub const DATABASE_POSITIONAL: Target = &[arg("path", 0, "")];
+pub const DUP2: Target = &[arg("fd", 0, "fd"), arg("to_fd", 1, "fd2")];
 pub const ENV: Target = &[arg("name", 0, "")];
+pub const EXECUTED: Target = &[arg("path", 0, "path"), arg("argv", 1, "argv")];
 pub const FD: Target = &[arg("fd", 0, "fd")];
 pub const FD_POSITIONAL: Target = &[arg("fd", 0, "")];
 pub const FD_RESULT: Target = &[result("fd")];
@@ -68,18 +88,28 @@ pub const HOST_POSITIONAL: Target = &[arg("host", 0, "")];
 pub const MAPPED: Target = &[arg("fd", 0, "fileno")];
 pub const MEMFD: Target = &[arg("path", 0, "name"), result("fd")];
 pub const MODULE: Target = &[arg("module", 0, "name")];
+/// `imp.load_dynamic(name, path)`
+pub const MODULE_AND_FILE: Target = &[arg("module", 0, "name"), arg("path", 1, "pathname")];
+/// `imp.load_module(name, file, pathname, description)`
+pub const MODULE_AND_FILE_THIRD: Target = &[arg("module", 0, "name"), arg("path", 2, "")];
 pub const MOVED: Target = &[arg("path", 0, "src"), arg("to_path", 1, "dst")];
 pub const NAME: Target = &[arg("path", 0, "name")];
 pub const OPENED: Target = &[arg("path", 0, "path"), result("fd")];
 pub const PATH: Target = &[arg("path", 0, "path")];
 pub const PATH_POSITIONAL: Target = &[arg("path", 0, "")];
 pub const PEER: Target = &[arg("peer", 0, "")];
+pub const PEER_LAST: Target = &[last("peer")];
+/// Who sent what was received.
+pub const PEER_RESULT: Target = &[item("peer", 1)];
+pub const PEER_RESULT_OF_MESSAGE: Target = &[item("peer", 3)];
 pub const PGID: Target = &[arg("pgid", 0, "")];
 pub const PID: Target = &[arg("pid", 0, "pid")];
+pub const PID_ITEM: Target = &[item("pid", 0)];
 pub const PID_RESULT: Target = &[result("pid")];
 pub const SENDFILE: Target = &[arg("to_fd", 0, "out_fd"), arg("fd", 1, "in_fd")];
 pub const SENDMSG: Target = &[arg("peer", 3, "")];
 pub const SOURCE_FILE: Target = &[arg("path", 1, "filename")];
+pub const STATEMENT: Target = &[arg("statement", 0, "")];
 pub const SPAWNED: Target = &[arg("path", 0, ""), arg("argv", 1, ""), result("pid")];
 pub const SQL: Target = &[arg("sql", 0, "")];
 pub const DSN: Target = &[arg("dsn", 0, "dsn")];

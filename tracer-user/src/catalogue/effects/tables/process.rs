@@ -1,14 +1,16 @@
 //! Processes, signals, identity and limits.
 
 use super::super::Effect;
-use super::parts::{COMMAND, FORK_EXEC, NONE, PATH, PATH_POSITIONAL, PGID, PID, PID_RESULT, SPAWNED, call};
+use super::parts::{
+    COMMAND, EXECUTED, FORK_EXEC, NONE, PATH_POSITIONAL, PGID, PID, PID_ITEM, PID_RESULT, SPAWNED, call,
+};
 
 #[rustfmt::skip]
 pub static TABLE: &[Effect] = &[
     call(&["posix.fork"], "process.fork", PID_RESULT),
-    call(&["posix.forkpty"], "process.fork", NONE),
-    call(&["posix.execv"], "process.exec", PATH),
-    call(&["posix.execve"], "process.exec", PATH),
+    call(&["posix.forkpty"], "process.fork", PID_ITEM),
+    call(&["posix.execv"], "process.exec", EXECUTED),
+    call(&["posix.execve"], "process.exec", EXECUTED),
     call(&["posix.posix_spawn"], "process.spawn", SPAWNED),
     call(&["posix.posix_spawnp"], "process.spawn", SPAWNED),
     call(&["_posixsubprocess.fork_exec"], "process.spawn", FORK_EXEC),
@@ -21,8 +23,8 @@ pub static TABLE: &[Effect] = &[
     call(&["posix.pidfd_open"], "process.open", PID),
     call(&["posix.waitpid"], "process.wait", PID),
     call(&["posix.wait4"], "process.wait", PID),
-    call(&["posix.wait"], "process.wait", NONE),
-    call(&["posix.wait3"], "process.wait", NONE),
+    call(&["posix.wait"], "process.wait", PID_ITEM),
+    call(&["posix.wait3"], "process.wait", PID_ITEM),
     call(&["posix.waitid"], "process.wait", NONE),
     call(&["posix._exit"], "process.exit", NONE),
     call(&["posix.abort"], "process.exit", NONE),
