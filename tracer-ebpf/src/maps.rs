@@ -42,6 +42,10 @@ pub static WAKE: Array<u64> = Array::with_max_entries(1, 0);
 #[map]
 pub static THREADS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(16 * 1024, 0);
 
+/// Code objects whose names were sent, by [`tracer_common::encode::code_key`].
+#[map]
+pub static CODES: LruHashMap<u64, u8> = LruHashMap::with_max_entries(16 * 1024, 0);
+
 /// What happens to processes, apart from the calls.
 #[map]
 pub static WATCHED: RingBuf = RingBuf::with_byte_size(64 << 10, 0);

@@ -23,7 +23,9 @@ use tracer_common::{
 };
 
 use crate::{
-    atomic, count, handle,
+    atomic,
+    codes::{self, Codes},
+    count, handle,
     maps::{CONTROL, EVENTS, TARGETS, WAKE},
     memory::User,
     scratch, thread,
@@ -110,6 +112,15 @@ pub fn entry(ctx: &ProbeContext) {
         frame,
     );
     let delivered = record(slot, &mut hit, KIND_ENTRY, tid, Some(arguments));
+    if delivered {
+        codes::send_new(&mut Codes {
+            slot,
+            target: hit.target,
+            control: hit.control,
+            index: hit.cookie.target(),
+            tid,
+        });
+    }
     scratch::give_back(slot);
     count::one(if delivered {
         &mut hit.counters.delivered
@@ -163,18 +174,7 @@ fn record(
 ) -> bool {
     // SAFETY: the helper has no preconditions.
     let time_ns = unsafe { bpf_ktime_get_ns() };
-    let mut work = Work {
-        slot,
-        target: hit.target,
-    };
-    // SAFETY: `turn` has the signature bpf_loop calls, and the context outlives the loop.
-    unsafe {
-        bpf_loop(MAX_STEPS, turn as *mut c_void, (&raw mut work).cast(), 0);
-    }
-    let slot = work.slot;
-    if slot.depth != 0 {
-        slot.flags |= FLAG_CUT;
-    }
+    let slot = encode(slot, hit.target);
     if let Some(arguments) = arguments
         && hit.cookie.handle() != HandleKind::None as u8
     {
@@ -183,7 +183,7 @@ fn record(
             handle::finish(slot, fd);
         }
     }
-    let len = slot.finish(RecordHeader {
+    let header = RecordHeader {
         kind,
         convention: hit.cookie.convention(),
         target: hit.cookie.target() as u16,
@@ -192,27 +192,48 @@ fn record(
         time_ns,
         sp: hit.sp,
         ..RecordHeader::default()
-    });
+    };
     if slot.flags & FLAG_CUT != 0 {
         count::one(&mut hit.counters.truncated);
     }
     if slot.faults != 0 {
         count::many(&mut hit.counters.faults, slot.faults as u64);
     }
-    let len = (len as u64).min(RECORD_MAX as u64);
+    let delivered = send(slot, header);
+    if !delivered {
+        count::one(&mut hit.control.dropped);
+    }
+    delivered
+}
+
+/// Runs the encoder.
+#[inline(always)]
+pub fn encode<'a>(slot: &'a mut Slot, target: &'static Target) -> &'a mut Slot {
+    let mut work = Work { slot, target };
+    // SAFETY: `turn` has the signature bpf_loop calls, and the context outlives the loop.
+    unsafe {
+        bpf_loop(MAX_STEPS, turn as *mut c_void, (&raw mut work).cast(), 0);
+    }
+    let slot = work.slot;
+    if slot.depth != 0 {
+        slot.flags |= FLAG_CUT;
+    }
+    slot
+}
+
+/// Hands a record over; false if the ring buffer is full.
+#[inline(always)]
+pub fn send(slot: &mut Slot, header: RecordHeader) -> bool {
+    let len = (slot.finish(header) as u64).min(RECORD_MAX as u64);
     // SAFETY: `len` is at most RECORD_MAX, half of the buffer.
-    let delivered = unsafe {
+    unsafe {
         bpf_ringbuf_output(
             (&raw const EVENTS).cast_mut().cast(),
             slot.words.as_mut_ptr().cast(),
             len,
             wakeup(),
         ) == 0
-    };
-    if !delivered {
-        count::one(&mut hit.control.dropped);
     }
-    delivered
 }
 
 /// Wakes the daemon only if it asked for it: waking costs the target an interrupt.
