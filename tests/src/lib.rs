@@ -16,7 +16,7 @@ mod run;
 mod tracer;
 mod truth;
 
-pub use breakpoints::{assert_no_breakpoints, differences};
+pub use breakpoints::{assert_no_breakpoints, breakpoints_go, differences};
 pub use compare::{Tally, assert_same, calls, compare, known, without};
 pub use cut::assert_beginning;
 pub use folder::Folder;

@@ -23,9 +23,7 @@ use tracer_common::{
 };
 
 use crate::{
-    atomic,
-    codes::{self, Codes},
-    count, handle,
+    atomic, codes, count, handle,
     maps::{CONTROL, EVENTS, TARGETS, WAKE},
     memory::User,
     scratch, thread,
@@ -113,13 +111,7 @@ pub fn entry(ctx: &ProbeContext) {
     );
     let delivered = record(slot, &mut hit, KIND_ENTRY, tid, Some(arguments));
     if delivered {
-        codes::send_new(&mut Codes {
-            slot,
-            target: hit.target,
-            control: hit.control,
-            index: hit.cookie.target(),
-            tid,
-        });
+        codes::send_new(slot, hit.target, hit.control, hit.cookie.target(), tid);
     }
     scratch::give_back(slot);
     count::one(if delivered {
@@ -174,7 +166,18 @@ fn record(
 ) -> bool {
     // SAFETY: the helper has no preconditions.
     let time_ns = unsafe { bpf_ktime_get_ns() };
-    let slot = encode(slot, hit.target);
+    let mut work = Work {
+        slot,
+        target: hit.target,
+    };
+    // SAFETY: `turn` has the signature bpf_loop calls, and the context outlives the loop.
+    unsafe {
+        bpf_loop(MAX_STEPS, turn as *mut c_void, (&raw mut work).cast(), 0);
+    }
+    let slot = work.slot;
+    if slot.depth != 0 {
+        slot.flags |= FLAG_CUT;
+    }
     if let Some(arguments) = arguments
         && hit.cookie.handle() != HandleKind::None as u8
     {
@@ -204,21 +207,6 @@ fn record(
         count::one(&mut hit.control.dropped);
     }
     delivered
-}
-
-/// Runs the encoder.
-#[inline(always)]
-pub fn encode<'a>(slot: &'a mut Slot, target: &'static Target) -> &'a mut Slot {
-    let mut work = Work { slot, target };
-    // SAFETY: `turn` has the signature bpf_loop calls, and the context outlives the loop.
-    unsafe {
-        bpf_loop(MAX_STEPS, turn as *mut c_void, (&raw mut work).cast(), 0);
-    }
-    let slot = work.slot;
-    if slot.depth != 0 {
-        slot.flags |= FLAG_CUT;
-    }
-    slot
 }
 
 /// Hands a record over; false if the ring buffer is full.

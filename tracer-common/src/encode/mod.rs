@@ -18,7 +18,7 @@ mod slot;
 mod text;
 mod value;
 
-pub use code::{begin_code, code_key};
+pub use code::{CODE_STRINGS, begin_code, code_key, code_string};
 pub use handle::begin_handle;
 pub use roots::{Outcome, begin_entry, begin_return, innermost_frame, is_raise};
 pub use slot::{Cursor, RECORD_WORDS, STACK_MAX, Slot, WINDOW_WORDS, WORDS};

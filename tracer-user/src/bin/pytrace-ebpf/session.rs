@@ -402,7 +402,9 @@ impl Session {
         ring.drain(|bytes| match Record::parse_any(bytes) {
             Ok(record) if record.header.kind == KIND_CODE => {
                 let target = record.header.target;
-                let Some(frame) = reporter.learn(&record) else { return };
+                let Some(frame) = reporter.learn(&record) else {
+                    return;
+                };
                 if let Some(recorder) = recorder {
                     recorder.code(target, &frame, reporter.names(), buffer);
                 }
