@@ -7,7 +7,9 @@ mod breakpoints;
 mod compare;
 mod cut;
 mod folder;
+mod journal;
 mod json;
+mod postgres;
 mod program;
 #[path = "../../tracer-user/tests/pythons/mod.rs"]
 pub mod pythons;
@@ -15,17 +17,21 @@ mod recording;
 mod run;
 mod tracer;
 mod truth;
+mod written;
 
 pub use breakpoints::{assert_no_breakpoints, breakpoints_go, differences};
 pub use compare::{Tally, assert_same, calls, compare, known, without};
 pub use cut::assert_beginning;
 pub use folder::Folder;
+pub use journal::{assert_acts, data, from_file};
 pub use json::parse;
-pub use program::Program;
+pub use postgres::{Log, Postgres};
+pub use program::{Program, programs};
 pub use recording::{Printed, Recording, replay, tool};
 pub use run::{Ran, Run, program};
 pub use tracer::{Trace, Tracer, binary, functions};
 pub use truth::{own_calls, truth_functions};
+pub use written::{Level, Tree, assert_same_files, on_disk, rebuilt};
 
 use std::{
     path::{Path, PathBuf},
@@ -42,6 +48,33 @@ pub fn interpreters() -> Vec<PathBuf> {
     let found = pythons::all();
     for path in &found {
         println!("INTERPRETER: {} {}", path.display(), version(path));
+    }
+    found
+}
+
+/// The interpreters that have the packages of `tests/packages`; `cargo xtask e2e` makes them. Empty, and said so,
+/// where there are none.
+pub fn packaged() -> Vec<PathBuf> {
+    if !nix::unistd::geteuid().is_root() {
+        println!("SKIPPED: tracing needs root");
+        return Vec::new();
+    }
+    let found: Vec<PathBuf> = match std::env::var_os("PYTRACE_REAL") {
+        Some(list) => std::env::split_paths(&list).collect(),
+        None => ["3.8", "3.12", "3.13"]
+            .into_iter()
+            .map(|version| {
+                format!(
+                    "{}/../target/packages/{version}/bin/python",
+                    env!("CARGO_MANIFEST_DIR")
+                )
+                .into()
+            })
+            .filter(|python: &PathBuf| python.exists())
+            .collect(),
+    };
+    if found.is_empty() {
+        println!("SKIPPED: no interpreter here has the packages of tests/packages");
     }
     found
 }

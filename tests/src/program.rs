@@ -8,6 +8,11 @@ use std::{
 
 use serde_json::Value;
 
+/// The folder `tests/programs`.
+pub fn programs() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("programs")
+}
+
 /// A running program. Ended, by pid, when dropped.
 pub struct Program {
     child: Child,
@@ -23,11 +28,24 @@ impl Program {
 
     /// As [`Self::start`], with more in the environment.
     pub fn start_with(python: &Path, name: &str, environment: &[(&str, &str)]) -> Self {
-        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-            .join("programs")
-            .join(name);
+        Self::start_as(python, name, &[], environment)
+    }
+
+    /// Starts `real/NAME`, which finds the modules of `tests/programs` too, with arguments.
+    pub fn real(python: &Path, name: &str, args: &[&str]) -> Self {
+        let programs = programs().display().to_string();
+        Self::start_as(
+            python,
+            &format!("real/{name}"),
+            args,
+            &[("PYTHONPATH", &programs)],
+        )
+    }
+
+    fn start_as(python: &Path, name: &str, args: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(python)
-            .arg(script)
+            .arg(programs().join(name))
+            .args(args)
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .envs(environment.iter().copied())
             .stdin(Stdio::piped())

@@ -6,6 +6,7 @@
 //! bits 20..24  calling convention    bits 52..54  how `self` is shown
 //! bits 24..44  5 registers x 4 bits  bits 54..57  what the return value is
 //!                                    bits 57..60  where a file descriptor is
+//!                                    bits 60..62  which argument it fills
 //! ```
 
 use crate::handle::HandleKind;
@@ -195,6 +196,8 @@ pub struct SiteCookie {
     pub convention: Convention,
     pub self_kind: SelfKind,
     pub return_kind: ReturnKind,
+    /// Position of the argument that is a buffer for what is read, below 3.
+    pub fills: Option<u8>,
     pub handle: HandleKind,
 }
 
@@ -207,12 +210,17 @@ impl SiteCookie {
             registers |= (self.registers[i] as u64) << (4 * i);
             i += 1;
         }
+        let fills = match self.fills {
+            Some(position) => (position as u64 + 1) & 3,
+            None => 0,
+        };
         (self.site as u64 & 0xf_ffff)
             | (self.convention as u64) << 20
             | registers << 24
             | (self.target as u64) << 44
             | (self.self_kind as u64) << 52
             | (self.return_kind as u64) << 54
+            | fills << 60
             | (self.handle as u64) << 57
     }
 }
@@ -246,6 +254,11 @@ impl Packed {
     #[inline(always)]
     pub const fn return_kind(self) -> u8 {
         (self.0 >> 54 & 7) as u8
+    }
+    /// 1 + the position of the argument that is filled, 0: none.
+    #[inline(always)]
+    pub const fn fills(self) -> u64 {
+        self.0 >> 60 & 3
     }
     #[inline(always)]
     pub const fn handle(self) -> u8 {
@@ -294,6 +307,7 @@ mod tests {
                 convention,
                 self_kind: SelfKind::Type,
                 return_kind: ReturnKind::Size,
+                fills: Some(1),
                 handle: HandleKind::Argument,
             };
             let packed = Packed(cookie.pack());
@@ -302,6 +316,18 @@ mod tests {
             assert_eq!(packed.convention(), convention as u8);
             assert_eq!(packed.self_kind(), SelfKind::Type as u8);
             assert_eq!(packed.return_kind(), ReturnKind::Size as u8);
+            assert_eq!(packed.fills(), 2);
+            assert_eq!(
+                Packed(
+                    SiteCookie {
+                        fills: None,
+                        ..cookie
+                    }
+                    .pack()
+                )
+                .fills(),
+                0
+            );
             assert_eq!(packed.handle(), HandleKind::Argument as u8);
             for (i, register) in cookie.registers.iter().enumerate() {
                 assert_eq!(packed.register(i as u32), *register as u8);

@@ -34,6 +34,8 @@ pub struct Control {
     pub dropped: u64,
     /// Number of scratch slots, a power of two, minus one.
     pub slot_mask: u64,
+    /// `FILTER_*` of [`crate::filter`].
+    pub filters: u64,
 }
 
-const _: () = assert!(size_of::<Control>() == 16);
+const _: () = assert!(size_of::<Control>() == 24);

@@ -11,12 +11,14 @@
 //! - [`handle`]: what a file descriptor stands for.
 //! - [`watch`]: what happens to processes: exec, fork, modules loaded.
 //! - [`limits`]: the bounds both sides keep.
+//! - [`filter`]: calls that are left out in the kernel.
 //! - [`fingerprint`]: how a lazily resolved object is recognised as the one that was seen.
 #![no_std]
 
 pub mod cookie;
 pub mod counters;
 pub mod encode;
+pub mod filter;
 pub mod fingerprint;
 pub mod handle;
 pub mod limits;

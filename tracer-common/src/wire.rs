@@ -10,7 +10,7 @@
 //!
 //! Entry record: `Self_ value` (bound methods, and constructors: the type), `Args … End`, `Kwargs … End` (only where the
 //! convention has keywords and some were given), `Handle` (calls on a file descriptor).
-//! Return record: `Result value`, or `Raised type value` where *type* is [`Tag::Type`] or, from
+//! Return record: `Result value` (then perhaps `Filled value`), or `Raised type value` where *type* is [`Tag::Type`] or, from
 //! 3.12 on where the value says it all, [`Tag::Null`].
 
 /// The entry probe of a site ran.
@@ -28,6 +28,8 @@ pub const FLAG_CUT: u32 = 1;
 pub const FLAG_NO_TSTATE: u32 = 2;
 /// A frame could not be read; the frames before it are good.
 pub const FLAG_FRAME_FAULT: u32 = 8;
+/// Entry: the thread, under the name it has now, was not judged yet (only with [`crate::filter::FILTER_THREAD`]).
+pub const FLAG_NEW_THREAD: u32 = 16;
 
 /// In a value's `sub`: a type of Python 2 (`str` as [`Tag::Bytes`], `unicode` as [`Tag::Str`], `long` as
 /// [`Tag::Int64`] or [`Tag::BigInt`], `xrange` as [`Tag::Range`]) that is written differently than Python 3's type of that kind.
@@ -159,11 +161,13 @@ pub enum Tag {
     Raised = 33,
     /// `n` is a file descriptor; [`crate::handle::HANDLE_WORDS`] words, see [`crate::handle::word`]. Last in an entry record.
     Handle = 34,
+    /// u64 position of an argument; one value follows: the buffer that was given there, as the call left it.
+    Filled = 35,
 }
 
 impl Tag {
     /// Number of tags; tags are `0..COUNT`.
-    pub const COUNT: u8 = 35;
+    pub const COUNT: u8 = 36;
 
     /// The tag with that number.
     pub const fn from_u8(n: u8) -> Option<Self> {
@@ -203,6 +207,7 @@ impl Tag {
             Tag::Result,
             Tag::Raised,
             Tag::Handle,
+            Tag::Filled,
         ];
         if n < Self::COUNT {
             Some(ALL[n as usize])

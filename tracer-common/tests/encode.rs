@@ -6,7 +6,10 @@ mod image;
 use image::{DICT, Image, LIST, LONG, NONE, SET, UNICODE, new_slot, target};
 use tracer_common::{
     cookie::Convention,
-    encode::{Cursor, Progress, STACK_MAX, Slot, begin_entry, begin_handle, begin_return, step},
+    encode::{
+        Cursor, Progress, STACK_MAX, Slot, begin_entry, begin_filled, begin_handle, begin_return, positional,
+        step,
+    },
     handle::HandleKind,
     limits::{MAX_STR, RECORD_MAX},
     wire::{FLAG_CUT, RecordHeader, Tag, value_word},
@@ -223,6 +226,52 @@ fn none_and_an_exception_are_never_confused() {
         run(&image, &mut slot).0,
         [word(Tag::Raised), word(Tag::Null), word(Tag::Null)]
     );
+}
+
+#[test]
+fn a_buffer_comes_after_the_result() {
+    let mut image = Image::default();
+    let (count, buffer) = (int(&mut image, 5), int(&mut image, 6));
+    let mut slot = new_slot();
+    begin_filled(&mut slot, 1, buffer);
+    begin_return(&mut slot, &target(), &mut image.memory(), 0, count, 0);
+    let result = [word(Tag::Result), word(Tag::Int64), 5];
+    let filled = [word(Tag::Filled), 1, word(Tag::Int64), 6];
+    assert_eq!(run(&image, &mut slot).0, [result.as_slice(), &filled].concat());
+}
+
+#[test]
+fn a_positional_argument_is_found_by_every_convention() {
+    let mut image = Image::default();
+    let vector = image.place(&[11, 22]);
+    let tuple = image.place(&[1, 0, 2, 11, 22]);
+    let find = |convention: Convention, arguments, position| {
+        positional(
+            &target(),
+            &mut image.memory(),
+            convention as u8,
+            arguments,
+            position,
+        )
+    };
+    assert_eq!(find(Convention::O, [0, 11, 0, 0, 0], 0), 11);
+    assert_eq!(find(Convention::O, [0, 11, 0, 0, 0], 1), 0);
+    assert_eq!(find(Convention::NoArgs, [0, 11, 0, 0, 0], 0), 0);
+    for (position, expected) in [(0, 11), (1, 22), (2, 0)] {
+        for convention in [Convention::VarArgs, Convention::VarArgsKeywords] {
+            assert_eq!(find(convention, [0, tuple, 0, 0, 0], position), expected);
+            assert_eq!(find(convention, [0, 8, 0, 0, 0], position), 0, "unreadable");
+        }
+        // `PY_VECTORCALL_ARGUMENTS_OFFSET` is set.
+        let count = 2 | 1 << 63;
+        for convention in [Convention::FastCall, Convention::FastCallKeywords] {
+            assert_eq!(find(convention, [0, vector, count, 0, 0], position), expected);
+        }
+        assert_eq!(
+            find(Convention::Method, [0, 0, vector, count, 0], position),
+            expected
+        );
+    }
 }
 
 /// What is recorded of the arguments of a slot's function, between [`Tag::Args`] and the last [`Tag::End`].

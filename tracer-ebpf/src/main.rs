@@ -11,6 +11,7 @@
 mod atomic;
 mod codes;
 mod count;
+mod filter;
 mod handle;
 mod maps;
 mod memory;

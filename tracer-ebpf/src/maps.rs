@@ -7,6 +7,7 @@ use aya_ebpf::{
 use tracer_common::{
     counters::{Control, SiteCounters},
     encode::Slot,
+    filter::{CallKey, CodeKey, ThreadVerdict},
     handle::KernelOffsets,
     limits::MAX_TARGETS,
     target::Target,
@@ -46,6 +47,10 @@ pub static THREADS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(16 * 102
 #[map]
 pub static CODES: LruHashMap<u64, u8> = LruHashMap::with_max_entries(16 * 1024, 0);
 
+/// Target << 32 | thread id, and stack pointer of a call in progress -> address of the buffer it was given.
+#[map]
+pub static FILLING: LruHashMap<[u64; 2], u64> = LruHashMap::with_max_entries(16 * 1024, 0);
+
 /// What happens to processes, apart from the calls.
 #[map]
 pub static WATCHED: RingBuf = RingBuf::with_byte_size(64 << 10, 0);
@@ -65,3 +70,15 @@ pub static OFFSETS: Array<KernelOffsets> = Array::with_max_entries(1, 0);
 /// One [`TaskOffsets`].
 #[map]
 pub static TASK: Array<TaskOffsets> = Array::with_max_entries(1, 0);
+
+/// Code objects whose calls are left out. With the next two sized by the daemon, which may need none.
+#[map]
+pub static HIDDEN_CODE: LruHashMap<CodeKey, u64> = LruHashMap::with_max_entries(1, 0);
+
+/// What was said of threads, by [`tracer_common::filter::thread_key`].
+#[map]
+pub static JUDGED_THREADS: LruHashMap<u64, ThreadVerdict> = LruHashMap::with_max_entries(1, 0);
+
+/// Calls in progress that were left out at their entry.
+#[map]
+pub static HIDDEN_CALLS: LruHashMap<CallKey, u64> = LruHashMap::with_max_entries(1, 0);

@@ -15,19 +15,26 @@ use aya_log_ebpf::warn;
 use tracer_common::{
     cookie::{COOKIE_REGISTERS, Packed},
     counters::{Control, SiteCounters},
-    encode::{Progress, Slot, begin_entry, begin_handle, begin_return, innermost_frame, is_raise, step},
+    encode::{
+        Progress, Slot, begin_entry, begin_filled, begin_handle, begin_return, innermost_frame, is_raise,
+        positional, step,
+    },
+    filter::{FILTER_CODE, FILTER_THREAD, THREAD_HIDDEN, THREAD_NEW},
     handle::HandleKind,
     limits::{MAX_STEPS, RECORD_MAX},
     target::Target,
-    wire::{FLAG_CUT, FLAG_NO_TSTATE, KIND_ENTRY, KIND_RETURN, RecordHeader},
+    wire::{FLAG_CUT, FLAG_NEW_THREAD, FLAG_NO_TSTATE, KIND_ENTRY, KIND_RETURN, RecordHeader},
 };
 
 use crate::{
-    atomic, codes, count, handle,
-    maps::{CONTROL, EVENTS, TARGETS, WAKE},
+    atomic, codes, count, filter, handle,
+    maps::{CONTROL, EVENTS, FILLING, TARGETS, WAKE},
     memory::User,
     scratch, thread,
 };
+
+/// Bytes by which a function's stack pointer is higher at its return than at its entry.
+const RETURN_ADDRESS: u64 = 8;
 
 /// What both programs find out first.
 struct Hit {
@@ -82,24 +89,52 @@ pub fn entry(ctx: &ProbeContext) {
         return;
     };
     count::one(&mut hit.counters.hits);
+    let filters = hit.control.filters;
+    let call = filter::call(sp, hit.cookie.site());
+    let tid = thread::id(hit.target);
+    let mut flags = 0;
+    if filters & FILTER_THREAD != 0 {
+        match filter::thread(hit.cookie.target(), tid) {
+            THREAD_HIDDEN if filter::hide(call) => {
+                count::one(&mut hit.counters.filtered);
+                return;
+            }
+            THREAD_NEW => flags |= FLAG_NEW_THREAD,
+            _ => {}
+        }
+    }
     let Some(slot) = scratch::take(hit.control) else {
         count::one(&mut hit.counters.dropped);
         count::one(&mut hit.control.dropped);
         return;
     };
     slot.reset();
+    slot.flags = flags;
     save_registers(regs, &mut slot.registers);
     let mut arguments = [0; COOKIE_REGISTERS];
     for (i, argument) in arguments.iter_mut().enumerate() {
         *argument = slot.registers[hit.cookie.register(i as u32) as usize & 15];
     }
-    let tid = thread::id(hit.target);
     let tstate = thread::state(hit.target, hit.cookie.target(), tid);
     if tstate == 0 {
         slot.flags |= FLAG_NO_TSTATE;
         warn!(ctx, "no thread state found for thread {}", tid);
     }
-    let frame = innermost_frame(slot, hit.target, &mut User, tstate);
+    let mut frame = innermost_frame(slot, hit.target, &mut User, tstate);
+    if filters & FILTER_CODE != 0 {
+        if !filter::frames(slot, hit.target, hit.cookie.target(), frame) && filter::hide(call) {
+            scratch::give_back(slot);
+            count::one(&mut hit.counters.filtered);
+            return;
+        }
+        // They are written already.
+        frame = 0;
+    }
+    if filters != 0 {
+        // One whose return never came may have been there.
+        filter::take_hidden(call);
+    }
+    note_buffer(&hit, tid, arguments);
     begin_entry(
         slot,
         hit.target,
@@ -130,6 +165,13 @@ pub fn leave(ctx: &RetProbeContext) {
         return;
     };
     count::one(&mut hit.counters.return_hits);
+    if hit.control.filters != 0 {
+        let entered = hit.sp.wrapping_sub(RETURN_ADDRESS);
+        if filter::take_hidden(filter::call(entered, hit.cookie.site())) {
+            count::one(&mut hit.counters.return_filtered);
+            return;
+        }
+    }
     let Some(slot) = scratch::take(hit.control) else {
         count::one(&mut hit.counters.return_dropped);
         count::one(&mut hit.control.dropped);
@@ -145,6 +187,10 @@ pub fn leave(ctx: &RetProbeContext) {
     } else {
         0
     };
+    let buffer = noted_buffer(&hit, tid);
+    if buffer != 0 && !is_raise(kind, value) {
+        begin_filled(slot, hit.cookie.fills() - 1, buffer);
+    }
     begin_return(slot, hit.target, &mut User, kind, value, tstate);
     let delivered = record(slot, &mut hit, KIND_RETURN, tid, None);
     scratch::give_back(slot);
@@ -153,6 +199,36 @@ pub fn leave(ctx: &RetProbeContext) {
     } else {
         &mut hit.counters.return_dropped
     });
+}
+
+/// Keeps the address of the buffer that the call is to fill until it returns.
+#[inline(always)]
+fn note_buffer(hit: &Hit, tid: u32, arguments: [u64; COOKIE_REGISTERS]) {
+    if hit.cookie.fills() == 0 {
+        return;
+    }
+    let (convention, position) = (hit.cookie.convention(), hit.cookie.fills() - 1);
+    let buffer = positional(hit.target, &mut User, convention, arguments, position);
+    let _ = FILLING.insert([thread_key(hit, tid), hit.sp], buffer, 0);
+}
+
+/// The buffer that the returning call was given, 0: none.
+#[inline(always)]
+fn noted_buffer(hit: &Hit, tid: u32) -> u64 {
+    if hit.cookie.fills() == 0 {
+        return 0;
+    }
+    // The stack pointer is now above the return address.
+    let key = [thread_key(hit, tid), hit.sp - 8];
+    // SAFETY: map values are plain words; a torn read cannot happen on x86-64.
+    let buffer = unsafe { FILLING.get(key) }.copied().unwrap_or(0);
+    let _ = FILLING.remove(key);
+    buffer
+}
+
+#[inline(always)]
+fn thread_key(hit: &Hit, tid: u32) -> u64 {
+    (hit.cookie.target() as u64) << 32 | tid as u64
 }
 
 /// Runs the encoder and hands the record over; false if the ring buffer is full. `arguments` are those of an entry.

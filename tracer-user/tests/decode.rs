@@ -5,7 +5,7 @@ use tracer_common::wire::{KIND_ENTRY, RecordHeader, Tag, TypeRef, value_word};
 use tracer_user::decode::{
     linetable::{LineFormat, Lines},
     record::{Record, RecordError},
-    value::{Arguments, BytesKind, Ending, SequenceKind, Text, Value, arguments, ending},
+    value::{Arguments, BytesKind, Ending, SequenceKind, Text, Value, arguments, ending, filled},
 };
 
 fn bytes(words: &[u64]) -> Vec<u8> {
@@ -86,6 +86,52 @@ fn a_record_that_is_cut_gives_what_is_there() {
     assert_eq!(ending(&raised), Some(cut));
 }
 
+/// A buffer of 16 bytes, of which 8 were captured, behind a result.
+fn with_buffer(of_result: &[u64], tag: Tag) -> Vec<u8> {
+    let buffer = [
+        word(Tag::Filled),
+        1,
+        value_word(tag, 0, 8),
+        16,
+        u64::from_le_bytes(*b"abcdefgh"),
+    ];
+    result(&[of_result, &buffer].concat())
+}
+
+#[test]
+fn of_a_buffer_there_is_what_the_result_says() {
+    let int = |count: i64| with_buffer(&[word(Tag::Int64), count as u64], Tag::ByteArray);
+    let bytes = |data, len| Some((1, Value::Bytes(BytesKind::ByteArray, data, len)));
+    assert_eq!(filled(&int(3)), bytes(b"abc", 3));
+    assert_eq!(filled(&int(0)), bytes(b"", 0));
+    assert_eq!(filled(&int(12)), bytes(b"abcdefgh", 12));
+    // No such count can be: nothing is said.
+    assert_eq!(filled(&int(17)), None);
+    assert_eq!(filled(&int(-1)), None);
+    assert_eq!(filled(&with_buffer(&[word(Tag::None)], Tag::ByteArray)), None);
+    let pair = [
+        word(Tag::Tuple),
+        2,
+        0,
+        word(Tag::Int64),
+        2,
+        word(Tag::None),
+        word(Tag::End),
+    ];
+    let view = Some((1, Value::Bytes(BytesKind::MemoryView, &b"ab"[..], 2)));
+    assert_eq!(filled(&with_buffer(&pair, Tag::MemoryView)), view);
+    // Cut, or no buffer at all.
+    assert_eq!(filled(&int(3)[..16]), None);
+    assert_eq!(filled(&int(3)[..32]), None);
+    assert_eq!(filled(&result(&[word(Tag::None), word(Tag::None)])), None);
+    assert_eq!(filled(&result(&[])), None);
+    assert_eq!(filled(&[]), None);
+    let none = [word(Tag::Int64), 1, word(Tag::Filled), 0, word(Tag::None)];
+    assert_eq!(filled(&result(&none)), None);
+    let raised = self::bytes(&[word(Tag::Raised), word(Tag::Null), word(Tag::Null)]);
+    assert_eq!(filled(&raised), None);
+}
+
 #[test]
 fn what_is_no_record_has_no_outcome_and_no_arguments() {
     assert_eq!(ending(&[]), None);
@@ -124,6 +170,7 @@ fn arguments_are_read_with_their_totals() {
         args_len: 5,
         kwargs: vec![(Value::Unreadable(0x10), Value::Unreadable(0x18))],
         kwargs_len: 1,
+        filled: None,
         handle: None,
         cut: false,
     };

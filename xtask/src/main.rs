@@ -10,10 +10,12 @@ mod effects;
 mod layouts;
 #[path = "../../tracer-user/tests/pythons/mod.rs"]
 mod pythons;
+mod real;
 mod record;
 mod setup;
 mod shell;
 mod test;
+mod venv;
 
 use clap::{Parser, Subcommand};
 

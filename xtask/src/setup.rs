@@ -29,7 +29,7 @@ const ELSEWHERE: &str = "this distribution is not known to `cargo xtask setup`; 
 /// Installs what is missing.
 pub fn run() -> anyhow::Result<()> {
     if debian() {
-        packages()?;
+        packages(&DEBIAN_PACKAGES)?;
     }
     if bpf_toolchain::compiler().is_none() {
         bail!(ELSEWHERE);
@@ -41,13 +41,16 @@ pub fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn debian() -> bool {
+/// Is this Debian?
+pub fn debian() -> bool {
     fs::read_to_string("/etc/os-release").is_ok_and(|text| text.lines().any(|line| line == "ID=debian"))
 }
 
-fn packages() -> anyhow::Result<()> {
-    let missing: Vec<&str> = DEBIAN_PACKAGES
-        .into_iter()
+/// Installs those Debian packages that are missing.
+pub fn packages(wanted: &[&'static str]) -> anyhow::Result<()> {
+    let missing: Vec<&str> = wanted
+        .iter()
+        .copied()
         .filter(|package| !installed(package))
         .collect();
     if missing.is_empty() {
@@ -60,11 +63,15 @@ fn packages() -> anyhow::Result<()> {
         command
     };
     shell::run(&mut apt(&["-q", "update"]))?;
+    // A file of settings that was there first stays as it is.
+    let keep = ["-o", "Dpkg::Options::=--force-confold"];
     let mut install = apt(&["-q", "install", "-y", "--no-install-recommends"]);
+    install.args(keep);
     shell::run(install.args(&missing)).context("installing Debian packages")
 }
 
-fn installed(package: &str) -> bool {
+/// Is that Debian package installed?
+pub fn installed(package: &str) -> bool {
     Command::new("dpkg-query")
         .args(["--show", "--showformat", "${db:Status-Status}", package])
         .output()

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use crate::{bpf_toolchain, build, coverage, drivers, layouts, pythons, shell};
+use crate::{bpf_toolchain, build, coverage, drivers, layouts, pythons, real, shell};
 
 /// What the test runners said.
 #[derive(Default)]
@@ -52,7 +52,7 @@ pub fn run() -> anyhow::Result<()> {
         println!("SKIPPED: coverage: its tools are not here");
         tally.skipped += 1;
     }
-    tally.tests("end-to-end tests", e2e_command(None))?;
+    tally.tests("end-to-end tests", e2e_command(None)?)?;
     tally.finish()
 }
 
@@ -60,11 +60,11 @@ pub fn run() -> anyhow::Result<()> {
 pub fn e2e(filter: Option<&str>) -> anyhow::Result<()> {
     build::release()?;
     let mut tally = Tally::default();
-    tally.tests("end-to-end tests", e2e_command(filter))?;
+    tally.tests("end-to-end tests", e2e_command(filter)?)?;
     tally.finish()
 }
 
-fn e2e_command(filter: Option<&str>) -> Command {
+fn e2e_command(filter: Option<&str>) -> anyhow::Result<Command> {
     let mut command = if shell::is_root() {
         shell::cargo(&[])
     } else {
@@ -81,7 +81,9 @@ fn e2e_command(filter: Option<&str>) -> Command {
     if let Some(python) = drivers::python() {
         command.env("PYTRACE_DRIVERS", python);
     }
-    command
+    real::servers()?;
+    command.env("PYTRACE_REAL", real::pythons()?);
+    Ok(command)
 }
 
 impl Tally {

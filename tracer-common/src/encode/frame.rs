@@ -16,6 +16,8 @@ const CODE_WORDS: usize = 12;
 const OWNED_BY_C: u8 = 3;
 /// `_PyStackRef` tag bits (3.14+); objects are aligned to 8 bytes at least.
 const TAG_BITS: u64 = 7;
+/// Words of a string: its head and a usual path.
+const TEXT_WORDS: usize = 16;
 /// Words of a `bytes` object from `ob_size` to its 16th byte.
 const TABLE_WORDS: usize = 4;
 
@@ -81,13 +83,26 @@ fn describe<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, frame: 
     let filename = window.word(slot, memory, o.co_filename - start)?;
     let qualname = window.word(slot, memory, o.co_qualname - start)?;
     let linetable = window.word(slot, memory, o.co_linetable - start)?;
+    let names = [text(slot, o, memory, filename)?, text(slot, o, memory, qualname)?];
     let window = Window::read::<TABLE_WORDS, _>(slot, memory, at(linetable, o.ob_size));
     let size = window.word(slot, memory, 0)?;
     let first = window.word(slot, memory, o.ob_sval - o.ob_size)?;
     let second = window.word(slot, memory, o.ob_sval - o.ob_size + 8)?;
-    let fingerprint =
-        fingerprint::code_object([filename, qualname, linetable], first_line, size, [first, second]);
+    let fingerprint = fingerprint::code_object(
+        [filename, qualname, linetable],
+        names,
+        first_line,
+        size,
+        [first, second],
+    );
     Some([code, fingerprint, instruction as u64 | (first_line as u64) << 32])
+}
+
+/// [`fingerprint::text`] of a string.
+#[inline(always)]
+fn text<M: Memory>(slot: &mut Slot, o: &Offsets, memory: &mut M, text: u64) -> Option<u64> {
+    let window = Window::read::<TEXT_WORDS, _>(slot, memory, text);
+    fingerprint::text(o, |offset| window.word(slot, memory, offset))
 }
 
 /// The word of a code object where the fields that are read begin.

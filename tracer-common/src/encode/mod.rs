@@ -20,7 +20,7 @@ mod value;
 
 pub use code::{CODE_STRINGS, begin_code, code_key, code_string};
 pub use handle::begin_handle;
-pub use roots::{Outcome, begin_entry, begin_return, innermost_frame, is_raise};
+pub use roots::{Outcome, begin_entry, begin_filled, begin_return, innermost_frame, is_raise, positional};
 pub use slot::{Cursor, RECORD_WORDS, STACK_MAX, Slot, WINDOW_WORDS, WORDS};
 
 use crate::{
@@ -104,6 +104,22 @@ pub fn step<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M) -> Prog
         return Progress::More;
     };
     value::encode(slot, target, memory, address, depth);
+    Progress::More
+}
+
+/// Encodes one frame, where the top cursor is one of [`Cursor::frames`]; Done: there are no more.
+#[inline(always)]
+pub fn frame_step<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M) -> Progress {
+    if slot.depth == 0 {
+        return Progress::Done;
+    }
+    if slot.is_finished() {
+        slot.pop();
+        return Progress::Done;
+    }
+    let top = slot.depth - 1;
+    let cursor = *slot.cursor(top);
+    frame::encode(slot, target, memory, &cursor, top);
     Progress::More
 }
 

@@ -63,6 +63,41 @@ pub fn begin_entry<M: Memory>(
     slot.push(Cursor::frames(frame, target.limits.stack as u64));
 }
 
+/// Address of the positional argument `position`, 0 if there is none or it cannot be read.
+#[inline(always)]
+pub fn positional<M: Memory>(
+    target: &Target,
+    memory: &mut M,
+    convention: u8,
+    arguments: [u64; COOKIE_REGISTERS],
+    position: u64,
+) -> u64 {
+    let [_, first, second, third, _] = arguments;
+    let (items, count) = if convention == Convention::O as u8 {
+        return if position == 0 { first } else { 0 };
+    } else if convention == Convention::VarArgs as u8 || convention == Convention::VarArgsKeywords as u8 {
+        let count = memory.field(first, target.offsets.ob_size).unwrap_or(0);
+        (at(first, target.offsets.tuple_ob_item), count)
+    } else if convention == Convention::FastCall as u8 || convention == Convention::FastCallKeywords as u8 {
+        (first, second & (u64::MAX >> 1))
+    } else if convention == Convention::Method as u8 {
+        (second, third & (u64::MAX >> 1))
+    } else {
+        return 0;
+    };
+    if position >= count {
+        return 0;
+    }
+    memory.pointer(items.wrapping_add(position * 8)).unwrap_or(0)
+}
+
+/// Prepares the last part of a return record, hence before [`begin_return`]: the buffer that the call was given
+/// as argument `position`.
+#[inline(always)]
+pub fn begin_filled(slot: &mut Slot, position: u64, buffer: u64) {
+    slot.push(Cursor::pointers(buffer, 0, 1, 0).opened(Tag::Filled, position));
+}
+
 /// The arguments of a type slot's function. Numbers and objects are two cursors of one list: the
 /// lower one, which is taken last, closes it.
 #[inline(always)]

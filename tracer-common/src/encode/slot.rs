@@ -366,7 +366,8 @@ impl Slot {
         }
         cursor.open = 0;
         self.push_word(open);
-        if open as u8 == Tag::Args as u8 || open as u8 == Tag::Kwargs as u8 {
+        if open as u8 == Tag::Args as u8 || open as u8 == Tag::Kwargs as u8 || open as u8 == Tag::Filled as u8
+        {
             self.push_word(total);
         }
     }

@@ -13,6 +13,7 @@ use aya::{
 use thiserror::Error;
 use tracer_common::{
     counters::{Control, SiteCounters},
+    filter::MAX_VERDICTS,
     handle::KernelOffsets,
     target::Target,
 };
@@ -32,6 +33,8 @@ pub struct KernelOptions {
     pub sites: u32,
     /// What the kernel half logs: [`log::Level`] as a number, 0 for nothing.
     pub log_level: u8,
+    /// `FILTER_*` of [`tracer_common::filter`].
+    pub filters: u64,
     /// Load programs that do nothing, to measure what a bare probe costs.
     pub empty: bool,
 }
@@ -39,7 +42,7 @@ pub struct KernelOptions {
 /// Why the kernel half could not be loaded or asked.
 #[derive(Debug, Error)]
 pub enum KernelError {
-    #[error("cannot create the BPF maps: {0}; run as root (or with CAP_BPF and CAP_PERFMON)")]
+    #[error("cannot create the BPF maps: {0}")]
     Maps(#[from] EbpfError),
     #[error("{0}")]
     Load(#[from] LoadError),
@@ -71,7 +74,7 @@ unsafe impl Pod for PodCounters {}
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 struct PodControl(Control);
-// SAFETY: two u64.
+// SAFETY: three u64.
 unsafe impl Pod for PodControl {}
 
 #[derive(Clone, Copy)]
@@ -104,11 +107,15 @@ impl Kernel {
         let slots = (cpus * SLOTS_PER_CPU)
             .next_power_of_two()
             .clamp(SLOT_RANGE.0, SLOT_RANGE.1);
+        let verdicts = if options.filters == 0 { 1 } else { MAX_VERDICTS };
         let mut ebpf = EbpfLoader::new()
             .override_global("AYA_LOG_LEVEL", &options.log_level, false)
             .map_max_entries("SLOTS", slots)
             .map_max_entries("EVENTS", options.ring_bytes)
             .map_max_entries("COUNTERS", options.sites.max(1))
+            .map_max_entries("HIDDEN_CODE", verdicts)
+            .map_max_entries("JUDGED_THREADS", verdicts)
+            .map_max_entries("HIDDEN_CALLS", verdicts)
             .load(OBJECT)?;
         let programs = Programs::link(OBJECT, &map_fds(&ebpf))?;
         let (entry, leave) = if options.empty {
@@ -129,6 +136,7 @@ impl Kernel {
             PodControl(Control {
                 dropped: 0,
                 slot_mask: u64::from(slots) - 1,
+                filters: options.filters,
             }),
             0,
         )?;

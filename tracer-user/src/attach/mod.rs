@@ -5,11 +5,13 @@ mod kernel;
 mod links;
 mod loader;
 mod readiness;
+mod verdicts;
 mod watch;
 
 pub use kernel::{Kernel, KernelError, KernelOptions};
 pub use links::{Link, LinkError, Point, Probe};
 pub use readiness::Readiness;
+pub use verdicts::Verdicts;
 pub use watch::{Held, Watch};
 
 /// The compiled `tracer-ebpf`, put here by the build script.

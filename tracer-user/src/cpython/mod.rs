@@ -26,7 +26,9 @@ pub use version::Version;
 /// Why there is no interpreter to work with.
 #[derive(Debug, thiserror::Error)]
 pub enum InterpreterError {
-    #[error("process {0} runs no CPython: no mapped file has its symbols")]
+    #[error(
+        "process {0} runs no CPython: no mapped file has its symbols; `pgrep -a python` lists those that do"
+    )]
     NotPython(u32),
     #[error(
         "process {0} may run CPython, but no mapped file has its symbols (a static build without -rdynamic, \

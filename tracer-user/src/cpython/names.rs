@@ -118,6 +118,12 @@ impl Names for ProcessNames {
         })
     }
 
+    /// The name it has now. In another pid namespace its id would be another thread's.
+    fn thread_name(&mut self, target: u16, tid: u32) -> Option<Arc<str>> {
+        let (process, _) = self.targets.get(&target)?;
+        process.thread_name(tid).map(Arc::from)
+    }
+
     fn file(&mut self, target: u16, fd: u32, id: FileId, object: Option<u64>) -> Option<Arc<str>> {
         let (process, _) = self.targets.get(&target)?;
         let opened = &self.opened;
@@ -314,12 +320,19 @@ pub fn code_fingerprint<M: ReadMemory>(objects: &Objects<'_, M>, code: u64) -> R
     let first = objects
         .memory
         .read_bytes(linetable.wrapping_add(offsets.ob_sval.into()), 16)?;
+    let (file, name) = (
+        objects.field(code, offsets.co_filename)?,
+        objects.field(code, offsets.co_qualname)?,
+    );
+    let text = |text: u64| {
+        fingerprint::text(offsets, |offset| {
+            objects.memory.read_u64(text.wrapping_add(offset.into())).ok()
+        })
+        .ok_or(ObjectError::Absent(CHANGED))
+    };
     Ok(fingerprint::code_object(
-        [
-            objects.field(code, offsets.co_filename)?,
-            objects.field(code, offsets.co_qualname)?,
-            linetable,
-        ],
+        [file, name, linetable],
+        [text(file)?, text(name)?],
         objects
             .memory
             .read_u32(code.wrapping_add(offsets.co_firstlineno.into()))?,

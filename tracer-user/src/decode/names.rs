@@ -37,6 +37,10 @@ pub trait Names {
     fn module_name(&mut self, target: u16, module: u64, dict: u64) -> Option<Arc<str>>;
     /// The code object of a frame.
     fn code(&mut self, target: u16, frame: &FrameRecord) -> Option<Arc<Code>>;
+    /// The name of a thread (`comm`).
+    fn thread_name(&mut self, _target: u16, _tid: u32) -> Option<Arc<str>> {
+        None
+    }
     /// The path of an open file, for certain. `object`: the file object that a call was made on.
     fn file(&mut self, target: u16, fd: u32, id: FileId, object: Option<u64>) -> Option<Arc<str>> {
         let _ = (target, fd, id, object);

@@ -62,7 +62,7 @@ fn words_after(tag: Tag, n: u32) -> usize {
         Tag::End | Tag::Null | Tag::None | Tag::True | Tag::False => 0,
         Tag::Range | Tag::Slice | Tag::Self_ | Tag::Result | Tag::Raised => 0,
         Tag::Int64 | Tag::Float | Tag::Module | Tag::Function | Tag::Unreadable | Tag::Cut => 1,
-        Tag::Args | Tag::Kwargs => 1,
+        Tag::Args | Tag::Kwargs | Tag::Filled => 1,
         Tag::Complex | Tag::List | Tag::Tuple | Tag::Set | Tag::FrozenSet | Tag::Dict | Tag::Type => 2,
         Tag::Exception | Tag::Object | Tag::Subclass => 3,
         Tag::Handle => HANDLE_WORDS,
@@ -116,7 +116,8 @@ mod tests {
                 | Tag::Unreadable
                 | Tag::Cut
                 | Tag::Args
-                | Tag::Kwargs => (0, 1),
+                | Tag::Kwargs
+                | Tag::Filled => (0, 1),
                 _ => (0, 0),
             };
             let mut words = words(tag, n, payload);

@@ -172,6 +172,8 @@ pub struct Arguments<'a> {
     pub kwargs: Vec<(Value<'a>, Value<'a>)>,
     /// Keyword arguments in all.
     pub kwargs_len: u64,
+    /// Which argument is a buffer that the call filled, and the bytes that it put there.
+    pub filled: Option<(usize, Value<'a>)>,
     /// The file descriptor that the call is on.
     pub handle: Option<Handle>,
     /// The record ended before its time: of the last arguments nothing may be known.
@@ -230,6 +232,37 @@ pub fn ending(values: &[u8]) -> Option<Ending<'_>> {
                 value: reader.value(0).unwrap_or(Value::Cut),
             })
         }
+        _ => None,
+    }
+}
+
+/// The buffer that a return record shows after its result: which argument it is, and as much of its contents as the
+/// call's result says were put there.
+pub fn filled(values: &[u8]) -> Option<(usize, Value<'_>)> {
+    let mut reader = Reader { bytes: values, at: 0 };
+    if reader.head()?.tag != Tag::Result {
+        return None;
+    }
+    let result = reader.value(0)?;
+    if reader.head()?.tag != Tag::Filled {
+        return None;
+    }
+    let position = usize::try_from(reader.word()?).ok()?;
+    let count = count_of(&result)?;
+    match reader.value(0)? {
+        Value::Bytes(kind, data, len) if count <= len => {
+            let captured = data.len().min(usize::try_from(count).unwrap_or(usize::MAX));
+            Some((position, Value::Bytes(kind, &data[..captured], count)))
+        }
+        _ => None,
+    }
+}
+
+/// How many bytes the result counts: a number, or the first of several results.
+fn count_of(result: &Value<'_>) -> Option<u64> {
+    match result {
+        Value::Int(count) | Value::Long(count) => u64::try_from(*count).ok(),
+        Value::Sequence { items, .. } => count_of(items.first()?),
         _ => None,
     }
 }
@@ -319,7 +352,9 @@ impl<'a> Reader<'a> {
         let Head { tag, sub, n } = self.head()?;
         let python2 = sub & SUB_PYTHON2 != 0;
         Some(match tag {
-            Tag::End | Tag::Args | Tag::Kwargs | Tag::Self_ | Tag::Result | Tag::Raised => return None,
+            Tag::End | Tag::Args | Tag::Kwargs | Tag::Self_ | Tag::Result | Tag::Raised | Tag::Filled => {
+                return None;
+            }
             Tag::Null => Value::Null,
             Tag::None => Value::None,
             Tag::True => Value::Bool(true),

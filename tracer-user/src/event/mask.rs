@@ -30,6 +30,7 @@ pub fn call(function: &str, effect: &str, arguments: &mut Arguments<'_>, outcome
     arguments.self_.iter_mut().for_each(inside);
     arguments.args.iter_mut().for_each(inside);
     arguments.kwargs.iter_mut().for_each(|(_, value)| inside(value));
+    arguments.filled.iter_mut().for_each(|(_, value)| inside(value));
     match outcome {
         Outcome::Returned(value) => inside(value),
         Outcome::Raised(raised) => {
@@ -201,6 +202,22 @@ mod tests {
         };
         let call = masked_call("f", "other.call", vec![dict(text("p"))], vec![]);
         assert_eq!(call.args, [dict(Value::Masked(None))]);
+    }
+
+    #[test]
+    fn what_was_read_into_a_buffer_is_masked_too() {
+        let mut arguments = Arguments {
+            filled: Some((0, text("password=p"))),
+            ..Arguments::default()
+        };
+        call(
+            "f",
+            "net.recv",
+            &mut arguments,
+            &mut Outcome::Unobserved("a test"),
+        );
+        let masked = Value::Masked(Some(MaskedText::Str("password=***".into(), false)));
+        assert_eq!(arguments.filled, Some((0, masked)));
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! Calls with names: what the sinks print.
 
+pub mod acted;
 pub mod call;
 pub mod handle;
+pub mod judge;
 pub mod mask;
 pub mod naming;
+pub mod pattern;
 mod secret_text;
 
 use std::sync::Arc;

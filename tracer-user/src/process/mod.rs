@@ -114,6 +114,30 @@ impl Process {
         self.status_field("Seccomp:")?.parse().ok()
     }
 
+    /// The name of one of its threads (`comm`). `None`: there is no such thread, or the process is in another pid
+    /// namespace, where thread ids are others.
+    pub fn thread_name(&self, tid: u32) -> Option<String> {
+        let own = nix::sys::stat::stat("/proc/self/ns/pid").ok()?;
+        if self.pid_namespace().ok()? != (own.st_dev, own.st_ino) {
+            return None;
+        }
+        let name = fs::read(self.proc_path(&format!("task/{tid}/comm"))).ok()?;
+        Some(String::from_utf8_lossy(&name).trim_end_matches('\n').to_owned())
+    }
+
+    /// Ids of its threads as it sees them itself: the last of `NSpid:` of each thread.
+    pub fn threads(&self) -> Vec<u32> {
+        let Ok(tasks) = fs::read_dir(self.proc_path("task")) else {
+            return Vec::new();
+        };
+        let id = |task: fs::DirEntry| {
+            let status = fs::read_to_string(task.path().join("status")).ok()?;
+            let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+            ids.split_whitespace().last()?.parse().ok()
+        };
+        tasks.flatten().filter_map(id).collect()
+    }
+
     /// Whether the process is stopped by a signal.
     pub fn is_stopped(&self) -> bool {
         self.status_field("State:")

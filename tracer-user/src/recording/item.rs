@@ -80,6 +80,8 @@ items! {
     13 File(FileItem),
     /// Sites that from now on have no return probe, and why.
     12 Spared(Spared),
+    /// A thread, before its first record.
+    14 Thread(ThreadItem),
 }
 
 /// What holds for the whole recording.
@@ -120,12 +122,17 @@ impl From<CaptureLimits> for Limits {
 }
 
 /// What was to be shown of what was recorded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filter {
     pub errors: bool,
     pub min_duration: Option<Duration>,
     pub max_events: Option<u64>,
     pub nested: bool,
+    /// Globs of what calls act on.
+    #[serde(default)]
+    pub paths: Vec<String>,
+    #[serde(default)]
+    pub peers: Vec<String>,
 }
 
 /// A traced process.
@@ -145,6 +152,9 @@ pub struct TypeItem(pub u16, pub u64, pub u64, pub String);
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ModuleItem(pub u16, pub u64, pub u64, pub String);
 
+/// Target, thread id, and the name it had at its first record.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ThreadItem(pub u16, pub u32, pub String);
 /// Target, inode, generation, device (see [`crate::decode::handle::FileId`]) and path.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct FileItem(pub u16, pub u64, pub u32, pub u32, pub String);

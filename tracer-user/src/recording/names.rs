@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use tracer_common::wire::{FrameRecord, TypeRef};
 
-use super::item::{CodeItem, FileItem, ModuleItem, TypeItem};
+use super::item::{CodeItem, FileItem, ModuleItem, ThreadItem, TypeItem};
 use crate::decode::{
     handle::FileId,
     names::{Code, Names},
@@ -16,6 +16,7 @@ pub struct RecordedNames {
     types: HashMap<(u16, TypeRef), Arc<str>>,
     modules: HashMap<(u16, u64, u64), Arc<str>>,
     codes: HashMap<(u16, u64, u64), Arc<Code>>,
+    threads: HashMap<(u16, u32), Arc<str>>,
     files: HashMap<(u16, FileId), Arc<str>>,
 }
 
@@ -25,6 +26,7 @@ impl RecordedNames {
         self.types.retain(|(of, _), _| *of != target);
         self.modules.retain(|(of, ..), _| *of != target);
         self.codes.retain(|(of, ..), _| *of != target);
+        self.threads.retain(|(of, _), _| *of != target);
         self.files.retain(|(of, _), _| *of != target);
     }
 
@@ -37,6 +39,11 @@ impl RecordedNames {
     /// Takes in the name of a module.
     pub fn add_module(&mut self, ModuleItem(target, module, dict, name): ModuleItem) {
         self.modules.insert((target, module, dict), name.into());
+    }
+
+    /// Takes in the name of a thread.
+    pub fn add_thread(&mut self, ThreadItem(target, tid, name): ThreadItem) {
+        self.threads.insert((target, tid), name.into());
     }
 
     /// Takes in the path of an open file.
@@ -67,6 +74,10 @@ impl Names for RecordedNames {
 
     fn code(&mut self, target: u16, frame: &FrameRecord) -> Option<Arc<Code>> {
         self.codes.get(&(target, frame.code, frame.fingerprint)).cloned()
+    }
+
+    fn thread_name(&mut self, target: u16, tid: u32) -> Option<Arc<str>> {
+        self.threads.get(&(target, tid)).cloned()
     }
 
     fn file(&mut self, target: u16, _: u32, id: FileId, _: Option<u64>) -> Option<Arc<str>> {

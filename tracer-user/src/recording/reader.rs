@@ -183,6 +183,7 @@ impl<R: Read> Reader<R> {
             Item::Type(item) => names.add_type(item),
             Item::Module(item) => names.add_module(item),
             Item::Code(item) => names.add_code(item),
+            Item::Thread(item) => names.add_thread(item),
             Item::File(item) => names.add_file(item),
             Item::Record(bytes) => {
                 let record = Record::parse(bytes).map_err(|error| self.source.damaged(error.to_string()))?;

@@ -11,7 +11,7 @@ use tracer_common::{
 use super::{
     item::{
         CodeItem, FileItem, Gone, Header, Item, Loss, ModuleItem, ProcessItem, SiteCount, Spared, TargetItem,
-        TypeItem, append_record,
+        ThreadItem, TypeItem, append_record,
     },
     site::SiteItem,
 };
@@ -36,6 +36,7 @@ pub struct Recorder {
     types: Written<(u16, TypeRef)>,
     modules: Written<(u16, u64, u64)>,
     codes: Written<(u16, u64, u64)>,
+    threads: Written<(u16, u32)>,
     files: Written<(u16, FileId)>,
 }
 
@@ -66,6 +67,12 @@ impl Recorder {
     /// for again by the next record that needs it.
     pub fn record(&mut self, record: &Record, names: &mut dyn Names, out: &mut Vec<u8>) {
         let target = record.header.target;
+        let tid = record.header.tid;
+        self.threads.once((target, tid), || {
+            // One that cannot be had now cannot be had later: the thread is gone.
+            let name = names.thread_name(target, tid);
+            Some(name.is_none_or(|name| Item::Thread(ThreadItem(target, tid, name.to_string())).append(out)))
+        });
         for frame in record.frames() {
             self.code(target, &frame, names, out);
         }
@@ -121,6 +128,7 @@ impl Recorder {
         self.types.0.retain(|(of, _)| *of != gone.target);
         self.modules.0.retain(|(of, ..)| *of != gone.target);
         self.codes.0.retain(|(of, ..)| *of != gone.target);
+        self.threads.0.retain(|(of, _)| *of != gone.target);
         self.files.0.retain(|(of, _)| *of != gone.target);
         Item::Gone(gone).append(out);
     }

@@ -142,6 +142,10 @@ pub(super) fn arguments(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &m
     if arguments.kwargs.len() as u64 != arguments.kwargs_len {
         push!(out, ",\"kwargs_len\":{}", arguments.kwargs_len);
     }
+    if let Some((_, filled)) = &arguments.filled {
+        out.extend_from_slice(b",\"filled\":");
+        value(filled, names, out);
+    }
     if arguments.cut {
         out.extend_from_slice(b",\"cut\":true");
     }

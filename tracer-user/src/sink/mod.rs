@@ -16,6 +16,7 @@ pub mod nothing;
 pub mod number;
 pub mod otlp;
 pub mod repr;
+pub mod terminal;
 pub mod text;
 pub mod totals;
 
@@ -54,6 +55,8 @@ pub struct Summary {
     pub inner: u64,
     /// How the trace ended is not known; counters are those of the events that are.
     pub cut: bool,
+    /// Filters that matched nothing, as they were given.
+    pub unmatched: Vec<String>,
     /// Totals over all sites.
     pub totals: SiteCounters,
     /// Sites where anything was lost, cut or unreadable.

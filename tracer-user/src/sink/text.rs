@@ -1,6 +1,6 @@
 //! One line a call, as strace does.
 
-use std::io::Write as _;
+use std::{borrow::Cow, io::Write as _};
 
 use jiff::{Timestamp, tz::TimeZone};
 
@@ -10,9 +10,12 @@ use super::{
     json_value::text_of,
     repr,
 };
-use crate::event::{
-    call::{CallEvent, Frame, Outcome, TypeNames},
-    handle::{NamedHandle, Part, peer_of},
+use crate::{
+    decode::value::{Arguments, Value},
+    event::{
+        call::{CallEvent, Frame, Outcome, TypeNames},
+        handle::{NamedHandle, Part, peer_of},
+    },
 };
 
 const NS_PER_S: u64 = 1_000_000_000;
@@ -49,16 +52,11 @@ impl Sink for Text {
     fn header(&mut self, _: &[TargetInfo], _: &mut Vec<u8>) {}
 
     fn call(&mut self, call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
-        self.time(call.time_ns, out);
-        push!(out, " {}/{} ", call.pid, call.tid);
+        self.start(call, out);
         place(call.stack.first(), out);
         out.extend_from_slice(b"  ");
         act(call, names, out);
-        if let Some(ns) = call.duration_ns {
-            out.extend_from_slice(b" <");
-            duration(ns, out);
-            out.push(b'>');
-        }
+        length(call, out);
         out.push(b'\n');
         for frame in call.stack.iter().skip(1) {
             out.extend_from_slice(b"    from ");
@@ -108,6 +106,12 @@ impl Sink for Text {
 }
 
 impl Text {
+    /// Appends `12:01:07.412345 1234/1240 `.
+    pub(super) fn start(&mut self, call: &CallEvent<'_>, out: &mut Vec<u8>) {
+        self.time(call.time_ns, out);
+        push!(out, " {}/{} ", call.pid, call.tid);
+    }
+
     fn time(&mut self, ns: u64, out: &mut Vec<u8>) {
         let second = ns / NS_PER_S;
         if second != self.second {
@@ -125,6 +129,11 @@ impl Text {
 pub(super) fn act(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
     function(call, out);
     arguments(call, names, out);
+    outcome(call, names, out);
+}
+
+/// Appends ` = 3`, ` raised OSError(2)` or ` = ? (why)`.
+pub(super) fn outcome(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
     match &call.outcome {
         Outcome::Returned(result) => {
             out.extend_from_slice(b" = ");
@@ -142,8 +151,17 @@ pub(super) fn act(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec
     }
 }
 
+/// Appends ` <41us>`; nothing where the end was not seen.
+pub(super) fn length(call: &CallEvent<'_>, out: &mut Vec<u8>) {
+    if let Some(ns) = call.duration_ns {
+        out.extend_from_slice(b" <");
+        duration(ns, out);
+        out.push(b'>');
+    }
+}
+
 /// `app.py:88 save`, `-` without a Python frame.
-fn place(frame: Option<&Frame>, out: &mut Vec<u8>) {
+pub(super) fn place(frame: Option<&Frame>, out: &mut Vec<u8>) {
     place_in(frame, |file| file.rsplit('/').next().unwrap_or(file), out);
 }
 
@@ -188,13 +206,26 @@ pub fn full_place(frame: Option<&Frame>, out: &mut Vec<u8>) {
 }
 
 /// Methods without their module, builtins and `open` bare, the rest in full.
-fn function(call: &CallEvent<'_>, out: &mut Vec<u8>) {
+pub(super) fn function(call: &CallEvent<'_>, out: &mut Vec<u8>) {
     let bare =
         call.qualname().contains('.') || matches!(call.module(), "builtins" | "__builtin__" | "_io" | "io");
     plain(if bare { call.qualname() } else { call.function }, out);
 }
 
-fn arguments(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+/// The positional arguments; in place of a buffer that the call filled, what it put there.
+fn as_filled<'c, 'a>(arguments: &'c Arguments<'a>) -> Cow<'c, [Value<'a>]> {
+    let Some((position, filled)) = &arguments.filled else {
+        return Cow::Borrowed(&arguments.args);
+    };
+    let mut args = arguments.args.clone();
+    if let Some(buffer) = args.get_mut(*position) {
+        buffer.clone_from(filled);
+    }
+    Cow::Owned(args)
+}
+
+/// Appends `(self, 1, key=2)`.
+pub(super) fn arguments(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
     let arguments = &call.arguments;
     let mut comma = Separator(false);
     out.push(b'(');
@@ -207,7 +238,7 @@ fn arguments(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>)
     }
     if arguments.args_len != 0 {
         comma.next(out);
-        repr::list(&arguments.args, arguments.args_len, names, out);
+        repr::list(&as_filled(arguments), arguments.args_len, names, out);
     }
     for (key, value) in &arguments.kwargs {
         comma.next(out);

@@ -156,9 +156,14 @@ impl Words<'_> {
                 self.skip(3)?;
                 self.value()
             }
-            Tag::End | Tag::Args | Tag::Kwargs | Tag::Self_ | Tag::Result | Tag::Raised | Tag::Handle => {
-                Err(wrong(format!("{tag:?} where a value should be")))
-            }
+            Tag::End
+            | Tag::Args
+            | Tag::Kwargs
+            | Tag::Self_
+            | Tag::Result
+            | Tag::Raised
+            | Tag::Handle
+            | Tag::Filled => Err(wrong(format!("{tag:?} where a value should be"))),
         }
     }
 

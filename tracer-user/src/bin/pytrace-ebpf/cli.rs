@@ -3,7 +3,43 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use tracer_common::limits::{MAX_DEPTH, MAX_FRAMES, MAX_ITEMS, MAX_STR};
+
+/// What to begin with, for `--help` and the man page: what it does, the command.
+pub const EXAMPLES: &[(&str, &str)] = &[
+    (
+        "What a running process does, until Ctrl-C",
+        "sudo pytrace-ebpf --pid 1234",
+    ),
+    ("Only what fails", "sudo pytrace-ebpf --pid 1234 --errors"),
+    (
+        "Files and sockets, with callers, as JSON in a file",
+        "sudo pytrace-ebpf --pid 1234 -e file,net --stack 3 --format json -o calls.json",
+    ),
+    (
+        "A program from its first line",
+        "sudo pytrace-ebpf run -- python3 app.py",
+    ),
+    (
+        "Record now, look later",
+        "sudo pytrace-ebpf --pid 1234 -o calls.pytrace; pytrace-ebpf replay calls.pytrace --min-duration 5ms",
+    ),
+];
+
+/// The examples as `--help` shows them.
+fn examples() -> String {
+    let lines = EXAMPLES
+        .iter()
+        .map(|(what, how)| format!("  # {what}\n  {how}\n"));
+    format!("Examples:\n{}", lines.collect::<String>())
+}
+
+const TEMPLATE: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
+const VALUES: &str = "How much is captured";
+const WHICH: &str = "Which calls are shown";
+const OUTPUT: &str = "How they are shown";
+const END: &str = "When it stops";
 
 /// strace for Python: attaches to a running CPython process and prints its side effects.
 ///
@@ -11,8 +47,9 @@ use tracer_common::limits::{MAX_DEPTH, MAX_FRAMES, MAX_ITEMS, MAX_STR};
 /// through which Python changes the world, at the moment of each call.
 #[derive(Debug, Parser)]
 #[command(name = "pytrace-ebpf", version, args_conflicts_with_subcommands = true)]
+#[command(help_template = TEMPLATE, before_help = examples())]
 #[command(
-    after_help = "Examples:\n  sudo pytrace-ebpf --pid 1234\n  sudo pytrace-ebpf run -- python3 app.py\n  sudo pytrace-ebpf --pid 1234 -e file,net --stack 3\n  sudo pytrace-ebpf --pid 1234 -e none -f 'zlib.*' --format json -o calls.json\n\nExit codes: 0 traced as asked; 1 could not trace (one line says why); 2 wrong usage."
+    after_help = "Exit codes: 0 traced as asked; 1 could not trace (one line says why); 2 wrong usage."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -67,7 +104,30 @@ pub enum Command {
         /// Process to look at
         #[arg(long, value_name = "PID")]
         pid: Option<u32>,
+        /// For people; or one JSON object
+        #[arg(long, value_enum, default_value_t = DoctorFormat::Text)]
+        format: DoctorFormat,
     },
+    /// Completions for a shell: `pytrace-ebpf completions bash > /etc/bash_completion.d/pytrace-ebpf`
+    Completions { shell: Shell },
+    /// The manual page, or that of a command: `pytrace-ebpf man | man -l -`
+    Man { command: Option<String> },
+}
+
+/// `doctor --format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DoctorFormat {
+    Text,
+    Json,
+}
+
+/// `--color`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    Always,
+    Never,
 }
 
 /// Options of tracing.
@@ -82,34 +142,33 @@ pub struct TraceArgs {
         long,
         value_name = "LIST",
         default_value = "world",
-        allow_hyphen_values = true
-    )]
+        allow_hyphen_values = true, help_heading = WHICH)]
     pub effects: String,
     /// Trace these C functions too, whatever their effect; repeatable
-    #[arg(short, long = "function", value_name = "GLOB")]
+    #[arg(short, long = "function", value_name = "GLOB", help_heading = WHICH)]
     pub functions: Vec<String>,
     #[command(flatten)]
     pub output: OutputArgs,
     /// Python frames per event, innermost first
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_FRAMES)))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_FRAMES)), help_heading = VALUES)]
     pub stack: u32,
     /// Bytes of a string captured
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_STR)))]
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_STR)), help_heading = VALUES)]
     pub max_str: u32,
     /// Items of a container captured
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_ITEMS)))]
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_ITEMS)), help_heading = VALUES)]
     pub max_items: u32,
     /// Levels of nested containers captured
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_DEPTH)))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_DEPTH)), help_heading = VALUES)]
     pub max_depth: u32,
     /// Stop after this time: `10`, `500ms`, `1m`
-    #[arg(long, value_name = "SECS", value_parser = seconds)]
+    #[arg(long, value_name = "SECS", value_parser = seconds, help_heading = END)]
     pub duration: Option<Duration>,
     /// Children of traced processes too
-    #[arg(long)]
+    #[arg(long, help_heading = WHICH)]
     pub follow: bool,
     /// Megabytes of the ring buffer between kernel and daemon
-    #[arg(long, value_name = "MB", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, value_name = "MB", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024), help_heading = VALUES)]
     pub ring: u32,
     /// Attach programs that do nothing: what a bare probe costs
     #[arg(long, hide = true)]
@@ -125,13 +184,13 @@ pub struct ReplayArgs {
     /// A recording, made with `-o FILE.pytrace`
     pub file: PathBuf,
     /// Only these of the recorded effects, as if nothing else had been traced
-    #[arg(short, long, value_name = "LIST", allow_hyphen_values = true)]
+    #[arg(short, long, value_name = "LIST", allow_hyphen_values = true, help_heading = WHICH)]
     pub effects: Option<String>,
     /// These recorded functions too; without `-e`, only these; repeatable
-    #[arg(short, long = "function", value_name = "GLOB")]
+    #[arg(short, long = "function", value_name = "GLOB", help_heading = WHICH)]
     pub functions: Vec<String>,
     /// Python frames per event, at most as many as were recorded
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = VALUES)]
     pub stack: Option<u32>,
     #[command(flatten)]
     pub output: OutputArgs,
@@ -144,35 +203,66 @@ pub struct DiffArgs {
     pub a: PathBuf,
     /// The recording to compare it with
     pub b: PathBuf,
+    #[command(flatten)]
+    pub filters: FilterArgs,
 }
 
 /// Options of printing, for live events and recordings alike.
 #[derive(Debug, Args)]
 pub struct OutputArgs {
     /// One line a call, as strace does; one JSON object a line; for ui.perfetto.dev; for OpenTelemetry
-    #[arg(long, value_enum, default_value_t = Format::Text)]
+    #[arg(long, value_enum, default_value_t = Format::Text, help_heading = OUTPUT)]
     pub format: Format,
     /// Write there (created 0600); `x.pytrace`: a recording for `replay`
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", help_heading = OUTPUT)]
     pub output: Option<PathBuf>,
     /// Stop after this many events
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = END)]
     pub max_events: Option<u64>,
     /// Only calls that raised
-    #[arg(long)]
+    #[arg(long, help_heading = WHICH)]
     pub errors: bool,
     /// Only calls at least that long: `5ms`, `100us`, `1s`
-    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    #[arg(long, value_name = "TIME", value_parser = seconds, help_heading = WHICH)]
     pub min_duration: Option<Duration>,
+    #[command(flatten)]
+    pub filters: FilterArgs,
     /// Passwords, tokens and keys as they are; they are masked otherwise
-    #[arg(long)]
+    #[arg(long, help_heading = VALUES)]
     pub show_secrets: bool,
     /// No events: a table at the end (calls, errors, total and mean time, by function)
-    #[arg(short = 'c', long)]
+    #[arg(short = 'c', long, help_heading = OUTPUT)]
     pub summary: bool,
     /// Also the traced calls that happen inside another traced call's work
-    #[arg(long)]
+    #[arg(long, help_heading = WHICH)]
     pub nested: bool,
+    /// Colours in text
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Colour::Auto, help_heading = OUTPUT)]
+    pub color: Colour,
+    /// Whole lines on a terminal too, where they are cut at its width otherwise
+    #[arg(long, help_heading = OUTPUT)]
+    pub wide: bool,
+}
+
+/// Which calls, by who makes them and by what they act on. Several of one option: one has to match. Several
+/// options: each has to.
+#[derive(Clone, Debug, Default, Args)]
+pub struct FilterArgs {
+    /// Only calls made from this Python code: a file (`app/*.py`, `/srv/**`: whole, or its end from a `/` on) or a
+    /// function (`Shop.save*`; up to Python 3.10 without its class); repeatable.
+    /// With --stack N: any of the N frames. Calls from elsewhere cost the program no copy
+    #[arg(help_heading = WHICH, long = "in", value_name = "GLOB")]
+    pub code: Vec<String>,
+    /// Only calls on this path (`*.log`, `/etc/**`); repeatable. Spares output, not the program
+    #[arg(help_heading = WHICH, long = "path", value_name = "GLOB")]
+    pub paths: Vec<String>,
+    /// Only calls to this peer (`10.0.0.*`, `*:5432`); repeatable. Spares output, not the program
+    #[arg(help_heading = WHICH, long = "peer", value_name = "GLOB")]
+    pub peers: Vec<String>,
+    /// Only calls of this thread: its id, or a glob of its name (`comm`; that of `threading` from Python 3.14 on);
+    /// repeatable. Calls of others cost the program no copy
+    #[arg(help_heading = WHICH, long = "thread", value_name = "TID|GLOB")]
+    pub threads: Vec<String>,
 }
 
 /// `--format`.

@@ -156,7 +156,8 @@ pub fn begin(gate: RawFd, command: &[OsString]) -> anyhow::Result<()> {
     process::close_on_exec(gate)?;
     let mut byte = [0];
     if file.read(&mut byte)? == 0 {
-        bail!("the tracer gave up");
+        // The tracer gave up, and says why itself.
+        std::process::exit(1);
     }
     let (name, arguments) = command.split_first().context("no command")?;
     let error = Command::new(name).args(arguments).exec();

@@ -2,9 +2,7 @@
 
 use std::io::Write as _;
 
-use anyhow::bail;
 use tracer_user::{
-    attach::{Kernel, KernelOptions},
     catalogue::{
         reference,
         select::{Functions, Selection},
@@ -60,54 +58,5 @@ pub fn effects(markdown: bool) -> anyhow::Result<()> {
         reference::text(&mut text)?;
     }
     let _ = std::io::stdout().write_all(text.as_bytes());
-    Ok(())
-}
-
-/// Says what works here.
-pub fn doctor(pid: Option<u32>) -> anyhow::Result<()> {
-    let release = nix::sys::utsname::uname()?;
-    println!(
-        "kernel         {} {}",
-        release.release().to_string_lossy(),
-        release.machine().to_string_lossy()
-    );
-    match Kernel::load(KernelOptions {
-        ring_bytes: 1 << 20,
-        sites: 1,
-        log_level: 0,
-        empty: false,
-    }) {
-        Ok(_) => println!("BPF programs   load (uprobe_multi, sleepable, bpf_loop)"),
-        Err(error) => bail!("BPF programs do not load: {error}"),
-    }
-    if let Some(pid) = pid {
-        let wanted = Wanted {
-            effects: Selection::parse("world")?,
-            functions: Functions::parse::<String>(&[])?,
-        };
-        let traced = Traced::find(pid, &wanted)?;
-        let emulated = traced
-            .sites
-            .iter()
-            .filter(|site| site.plan.price == Price::Emulated)
-            .count();
-        let unobserved = traced
-            .sites
-            .iter()
-            .filter(|site| site.meta.no_return.is_some())
-            .count();
-        println!(
-            "process        {pid}, Python {}",
-            traced.interpreter.python_version_string()
-        );
-        println!("functions      {} found", traced.discovery.functions.len());
-        println!(
-            "world          {} sites, {emulated} of them on emulated instructions",
-            traced.sites.len()
-        );
-        if let Some(why) = traced.sites.iter().find_map(|site| site.meta.no_return) {
-            println!("return probes  refused for {unobserved} sites: {why}");
-        }
-    }
     Ok(())
 }

@@ -18,7 +18,7 @@ use tracer_user::{
 };
 
 use crate::{
-    cli::{DiffArgs, Format, OutputArgs},
+    cli::{Colour, DiffArgs, FilterArgs, Format, OutputArgs},
     replay::{Narrow, Play, open, print_torn},
 };
 
@@ -75,7 +75,7 @@ impl Sink for Counter {
 
 /// Prints what A has and B has not, and the other way round.
 pub fn run(args: &DiffArgs) -> anyhow::Result<()> {
-    let (a, b) = (tally(&args.a)?, tally(&args.b)?);
+    let (a, b) = (tally(&args.a, &args.filters)?, tally(&args.b, &args.filters)?);
     let mut out = Vec::new();
     only(&args.a, &a, &b, &mut out);
     only(&args.b, &b, &a, &mut out);
@@ -88,7 +88,7 @@ pub fn run(args: &DiffArgs) -> anyhow::Result<()> {
 }
 
 /// Counts the effects of a recording.
-fn tally(path: &Path) -> anyhow::Result<Tally> {
+fn tally(path: &Path, filters: &FilterArgs) -> anyhow::Result<Tally> {
     let tally = Arc::new(Mutex::new(Tally::default()));
     let options = OutputArgs {
         format: Format::Text,
@@ -97,11 +97,14 @@ fn tally(path: &Path) -> anyhow::Result<Tally> {
         errors: false,
         min_duration: None,
         nested: false,
+        filters: filters.clone(),
         summary: false,
         show_secrets: false,
+        color: Colour::Never,
+        wide: true,
     };
     let sink = Box::new(Counter(Arc::clone(&tally)));
-    let play = Play::new(open(path)?, Narrow::default(), &options, sink);
+    let play = Play::new(open(path)?, Narrow::default(), &options, sink)?;
     let played = play
         .run(&mut |_| true)
         .with_context(|| format!("{} cannot be compared", path.display()))?;

@@ -1,16 +1,21 @@
 //! The command.
 
+mod advice;
 mod cli;
 mod command;
 mod commands;
 mod diff;
+mod doctor;
+mod filters;
 mod guard;
 mod harm;
 mod logging;
 mod output;
+mod pages;
 mod replay;
 mod report;
 mod ring;
+mod screen;
 mod session;
 mod target;
 mod trace;
@@ -19,7 +24,7 @@ mod watching;
 use std::{fmt, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
-use tracer_user::catalogue::select::SelectError;
+use tracer_user::{catalogue::select::SelectError, event::pattern::BadGlob};
 
 use cli::{Cli, Command};
 
@@ -29,6 +34,12 @@ struct Usage(String);
 
 impl From<SelectError> for Usage {
     fn from(error: SelectError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<BadGlob> for Usage {
+    fn from(error: BadGlob) -> Self {
         Self(error.to_string())
     }
 }
@@ -76,7 +87,15 @@ fn main() -> ExitCode {
         Some(Command::Effects { markdown }) => commands::effects(*markdown),
         Some(Command::Replay(args)) => replay::run(args),
         Some(Command::Diff(args)) => diff::run(args),
-        Some(Command::Doctor { pid }) => commands::doctor(*pid),
+        Some(Command::Doctor { pid, format }) => match doctor::run(*pid, *format) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
+        Some(Command::Completions { shell }) => {
+            pages::completions(*shell);
+            Ok(())
+        }
+        Some(Command::Man { command }) => pages::manual(command.as_deref()),
         None if !cli.trace.pids.is_empty() => trace::run(&cli.trace),
         None => Cli::command()
             .error(

@@ -7,7 +7,11 @@ use tracer_common::{counters::SiteCounters, wire::KIND_ENTRY};
 use tracer_user::{
     catalogue::select::{Functions, Selection},
     decode::{pair::Pairing, record::Record},
-    event::SiteMeta,
+    event::{
+        SiteMeta,
+        acted::ActedOn,
+        judge::{Judge, NoCourt},
+    },
     recording::{Happened, Reader, RecordedNames, Torn, item},
     sink::{Sink, Summary},
 };
@@ -15,6 +19,7 @@ use tracer_user::{
 use crate::{
     Usage,
     cli::{OutputArgs, ReplayArgs},
+    filters::judge,
     output::{CHUNK, Output, is_parquet, is_recording},
     report::{Reporter, print_summary, sink_for},
     session::{PROCESS_ENDED, PROGRAM_REPLACED, TRACING_ENDED},
@@ -44,7 +49,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<()> {
         let recorded = reader.header().limits.stack;
         eprintln!("pytrace-ebpf: only {recorded} frames per event were recorded (--stack)");
     }
-    let mut play = Play::new(reader, narrow, &args.output, sink);
+    let mut play = Play::new(reader, narrow, &args.output, sink)?;
     if let Some(frames) = args.stack {
         play.reporter.limit_stack(frames);
     }
@@ -85,7 +90,7 @@ fn sink(args: &ReplayArgs, header: &item::Header) -> anyhow::Result<Box<dyn Sink
     if is_parquet(args.output.output.as_deref()) {
         return Err(Usage::parquet().into());
     }
-    Ok(sink_for(&args.output, header.epoch_ns))
+    Ok(sink_for(&args.output, header.epoch_ns, false))
 }
 
 /// What of a recording is to be seen: `-e` and `-f`.
@@ -134,6 +139,7 @@ pub struct Play<R> {
     reader: Reader<R>,
     narrow: Narrow,
     pub reporter: Reporter<RecordedNames>,
+    judge: Judge,
     pairing: Pairing,
     sites: Arc<[SiteMeta]>,
     /// The reader has others.
@@ -148,11 +154,20 @@ pub struct Play<R> {
 
 impl<R: Read> Play<R> {
     /// `options` narrow what the recording was to show.
-    pub fn new(reader: Reader<R>, narrow: Narrow, options: &OutputArgs, sink: Box<dyn Sink>) -> Self {
-        let options = both(options, &reader.header().filter);
+    pub fn new(
+        reader: Reader<R>,
+        narrow: Narrow,
+        options: &OutputArgs,
+        sink: Box<dyn Sink>,
+    ) -> Result<Self, Usage> {
+        let header = reader.header();
+        let judge = judge(&options.filters, header.limits.stack)?;
+        let recorded = ActedOn::new(&header.filter.paths, &header.filter.peers)?;
+        let options = both(options, &header.filter);
         let epoch_ns = reader.header().epoch_ns;
         let mut play = Self {
-            reporter: Reporter::new(RecordedNames::default(), &options, sink, epoch_ns),
+            reporter: Reporter::new(RecordedNames::default(), &options, sink, epoch_ns)?,
+            judge,
             pairing: Pairing::new(options.nested),
             counted: Vec::new(),
             reader,
@@ -166,7 +181,8 @@ impl<R: Read> Play<R> {
         for target in play.reader.targets() {
             play.reporter.set_pid(target.index, target.info.pid);
         }
-        play
+        play.reporter.narrow(recorded);
+        Ok(play)
     }
 
     /// Takes in the sites that the reader has come to.
@@ -210,6 +226,7 @@ impl<R: Read> Play<R> {
                     self.unobserved(Some(gone.target), why);
                     self.reporter.forget(gone.target);
                     self.reporter.names().remove(gone.target);
+                    self.judge.forget(gone.target, &mut NoCourt);
                 }
                 Happened::Process(item) => {
                     self.reporter
@@ -247,12 +264,16 @@ impl<R: Read> Play<R> {
             }
         }
         let Self {
+            judge,
             pairing,
             reporter,
             buffer,
             sites,
             ..
         } = self;
+        if !judge.keeps(&record, reporter.names(), &mut NoCourt) {
+            return;
+        }
         pairing.feed(record, sites, &mut |call| reporter.call(&call, buffer));
     }
 
@@ -274,23 +295,26 @@ impl<R: Read> Play<R> {
                 *counters = SiteCounters::default();
             }
         }
-        let inner = self.pairing.counts().inner;
         Played {
-            summary: self.reporter.summary(&counters, inner, None, &mut self.buffer),
+            summary: self.summary(counters, None),
             torn: None,
         }
     }
 
     fn torn(&mut self, torn: Torn) -> Played {
         self.unobserved(None, RECORDING_ENDS);
-        let inner = self.pairing.counts().inner;
-        let lost = Some(self.lost);
         Played {
-            summary: self
-                .reporter
-                .summary(&self.counted, inner, lost, &mut self.buffer),
+            summary: self.summary(self.counted.clone(), Some(self.lost)),
             torn: Some(torn),
         }
+    }
+
+    fn summary(&mut self, mut counters: Vec<SiteCounters>, lost: Option<u64>) -> Summary {
+        self.judge.tally().settle(&mut counters);
+        let inner = self.pairing.counts().inner;
+        let mut summary = self.reporter.summary(&counters, inner, lost, &mut self.buffer);
+        summary.unmatched.splice(0..0, self.judge.unmatched());
+        summary
     }
 }
 
@@ -304,8 +328,11 @@ fn both(options: &OutputArgs, recorded: &item::Filter) -> OutputArgs {
         errors: options.errors || recorded.errors,
         min_duration: options.min_duration.max(recorded.min_duration),
         nested: options.nested || recorded.nested,
+        filters: options.filters.clone(),
         summary: options.summary,
         show_secrets: options.show_secrets,
+        color: options.color,
+        wide: options.wide,
     }
 }
 

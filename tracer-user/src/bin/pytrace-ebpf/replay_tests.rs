@@ -17,7 +17,7 @@ use tracer_user::{
 };
 
 use super::*;
-use crate::cli::Format;
+use crate::cli::{Colour, FilterArgs, Format};
 
 /// Names by address.
 struct Process;
@@ -163,8 +163,11 @@ fn options() -> OutputArgs {
         errors: false,
         min_duration: None,
         nested: false,
+        filters: FilterArgs::default(),
         summary: false,
         show_secrets: false,
+        color: Colour::Auto,
+        wide: false,
     }
 }
 
@@ -175,9 +178,9 @@ fn live(options: &OutputArgs, sites: Vec<SiteMeta>, seen: &[u32]) -> String {
     let mut out = Vec::new();
     let sites: Arc<[SiteMeta]> = sites.into();
     let mut pairing = Pairing::new(options.nested);
-    let sink = sink_for(options, EPOCH);
+    let sink = sink_for(options, EPOCH, false);
     let names = Process;
-    let mut reporter = Reporter::new(names, options, sink, EPOCH);
+    let mut reporter = Reporter::new(names, options, sink, EPOCH).expect("globs");
     reporter.set_sites(Arc::clone(&sites));
     reporter.set_pid(0, targets()[0].pid);
     reporter.header(&targets(), &mut out);
@@ -241,9 +244,10 @@ fn recorded(options: &OutputArgs) -> Vec<u8> {
 
 fn replayed(file: &[u8], narrow: Narrow, options: &OutputArgs) -> String {
     let reader = Reader::open(file).expect("a recording");
-    let sink = sink_for(options, EPOCH);
+    let sink = sink_for(options, EPOCH, false);
     let mut printed = Vec::new();
     let played = Play::new(reader, narrow, options, sink)
+        .expect("globs")
         .run(&mut |chunk| {
             printed.extend(chunk);
             true
@@ -333,13 +337,14 @@ fn a_cut_recording_says_that_it_is_cut() {
     cut.extend([1, 2, 3]);
     let mut printed = Vec::new();
     let options = options();
-    let sink = sink_for(&options, EPOCH);
+    let sink = sink_for(&options, EPOCH, false);
     let played = Play::new(
         Reader::open(&cut[..]).expect("a recording"),
         Narrow::default(),
         &options,
         sink,
     )
+    .expect("globs")
     .run(&mut |chunk| {
         printed.extend(chunk);
         true

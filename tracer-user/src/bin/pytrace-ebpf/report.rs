@@ -17,18 +17,24 @@ use tracer_user::{
         names::{Code, Names, Opened},
         pair::{Call, End},
         record::Record,
-        value::{Ending, Value, arguments, ending},
+        value::{Ending, Value, arguments, ending, filled},
     },
     event::{
         SiteMeta,
+        acted::ActedOn,
         call::{CallEvent, Frame, Outcome, Raised, TypeNames},
         handle::{self, NamedHandle},
+        judge::Tally,
         mask,
     },
     sink::{self, ProcessChange, Sink, SiteSummary, Summary, TargetInfo},
 };
 
-use crate::cli::{Format, OutputArgs};
+use crate::{
+    Usage,
+    cli::{Format, OutputArgs},
+    screen,
+};
 
 /// Code objects whose lines are kept decoded.
 const MAX_CODES: usize = 16 * 1024;
@@ -46,11 +52,11 @@ struct Filter {
     max_events: Option<u64>,
 }
 
-/// The sink that the options ask for.
-pub fn sink_for(options: &OutputArgs, epoch_ns: u64) -> Box<dyn Sink> {
+/// The sink that the options ask for. `to_stderr`: events go there where no file is named.
+pub fn sink_for(options: &OutputArgs, epoch_ns: u64, to_stderr: bool) -> Box<dyn Sink> {
     match options.format {
         format if options.summary => Box::new(sink::totals::Totals::new(format == Format::Json)),
-        Format::Text => Box::new(sink::text::Text::default()),
+        Format::Text => screen::text(options, to_stderr),
         Format::Json => Box::new(sink::json::Json),
         Format::Chrome => Box::new(sink::chrome::Chrome::new(epoch_ns)),
         Format::Otlp => Box::new(sink::otlp::Otlp::default()),
@@ -68,6 +74,10 @@ pub struct Reporter<N> {
     codes: HashMap<CodeKey, Option<Named>>,
     /// Unix time of `CLOCK_MONOTONIC` 0, nanoseconds.
     epoch_ns: u64,
+    /// `--path` and `--peer`; those of a recording too.
+    acted: Vec<ActedOn>,
+    /// Calls that a filter was against.
+    filtered: Tally,
     /// Frames shown of those that a record has.
     stack: usize,
     events: u64,
@@ -75,13 +85,16 @@ pub struct Reporter<N> {
 
 impl<N: Names> Reporter<N> {
     /// `sink`: see [`sink_for`]; `epoch_ns`: see [`epoch_ns`].
-    pub fn new(names: N, options: &OutputArgs, sink: Box<dyn Sink>, epoch_ns: u64) -> Self {
+    pub fn new(names: N, options: &OutputArgs, sink: Box<dyn Sink>, epoch_ns: u64) -> Result<Self, Usage> {
         let filter = Filter {
             errors: options.errors,
             min_duration: options.min_duration,
             max_events: options.max_events,
         };
-        Self {
+        let filters = &options.filters;
+        Ok(Self {
+            acted: vec![ActedOn::new(&filters.paths, &filters.peers)?],
+            filtered: Tally::default(),
             sites: Arc::new([]),
             pids: Vec::new(),
             names,
@@ -92,12 +105,17 @@ impl<N: Names> Reporter<N> {
             epoch_ns,
             stack: usize::MAX,
             events: 0,
-        }
+        })
     }
 
     /// Shows the innermost frames only.
     pub fn limit_stack(&mut self, frames: u32) {
         self.stack = frames as usize;
+    }
+
+    /// Shows of all that only what acts on this.
+    pub fn narrow(&mut self, acted: ActedOn) {
+        self.acted.push(acted);
     }
 
     /// Where the names come from.
@@ -120,6 +138,15 @@ impl<N: Names> Reporter<N> {
         if self.is_full() {
             return;
         }
+        if !self.shown(call, out) {
+            let filtered = self.filtered.at(call.entry.header.site);
+            filtered.entries += 1;
+            filtered.returns += u64::from(matches!(call.end, End::Seen(_)));
+        }
+    }
+
+    /// Writes it, if the filters are for it.
+    fn shown(&mut self, call: &Call, out: &mut Vec<u8>) -> bool {
         let header = call.entry.header;
         let (outcome, duration) = match &call.end {
             End::Unobserved(why) => (Outcome::Unobserved(why), None),
@@ -129,12 +156,12 @@ impl<N: Names> Reporter<N> {
             ),
         };
         if self.filter.errors && !matches!(outcome, Outcome::Raised(_)) {
-            return;
+            return false;
         }
         if let Some(least) = self.filter.min_duration
             && duration.is_none_or(|ns| u128::from(ns) < least.as_nanos())
         {
-            return;
+            return false;
         }
         let stack = call
             .entry
@@ -143,7 +170,7 @@ impl<N: Names> Reporter<N> {
             .map(|frame| self.frame(header.target, &frame))
             .collect();
         let Some(meta) = self.sites.get(header.site as usize) else {
-            return;
+            return false;
         };
         let mut arguments = arguments(call.entry.values());
         arguments.cut = header.flags & FLAG_CUT != 0;
@@ -151,9 +178,12 @@ impl<N: Names> Reporter<N> {
             names: &mut self.names,
             target: header.target,
         };
+        if let End::Seen(leave) = &call.end {
+            arguments.filled = filled(leave.values());
+        }
         let name = meta.name_call(&mut arguments, &mut names);
         if !name.wanted {
-            return;
+            return false;
         }
         let mut outcome = match outcome {
             Outcome::Raised(raised) => Outcome::Raised(raised.without_file_name(&mut names)),
@@ -184,8 +214,14 @@ impl<N: Names> Reporter<N> {
             handle,
         };
         opened(&event, &mut names);
+        // All are asked, so that each knows what it ever matched.
+        let acted = self.acted.iter_mut();
+        if !acted.fold(true, |all, acted| acted.matches(&event) & all) {
+            return false;
+        }
         self.sink.call(&event, &mut names, out);
         self.events += 1;
+        true
     }
 
     fn frame(&mut self, target: u16, frame: &FrameRecord) -> Frame {
@@ -253,9 +289,12 @@ impl<N: Names> Reporter<N> {
             events: self.events,
             inner,
             cut: cut.is_some(),
+            unmatched: self.acted.iter().flat_map(ActedOn::unmatched).collect(),
             ..Summary::default()
         };
-        for (site, c) in self.sites.iter().zip(counters) {
+        let mut counters = counters.to_vec();
+        self.filtered.settle(&mut counters);
+        for (site, c) in self.sites.iter().zip(&counters) {
             add(&mut summary.totals, c);
             let whole = c.dropped + c.return_dropped + c.truncated + c.faults == 0
                 && c.hits == c.delivered + c.filtered;
@@ -351,6 +390,9 @@ pub fn epoch_ns() -> u64 {
 /// Prints the summary on standard error.
 pub fn print_summary(summary: &Summary) {
     eprintln!("{}", summary.line());
+    for filter in &summary.unmatched {
+        eprintln!("pytrace-ebpf: `{filter}` matched nothing");
+    }
     for site in &summary.sites {
         let c = &site.counters;
         eprintln!(

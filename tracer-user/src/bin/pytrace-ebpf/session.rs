@@ -15,10 +15,10 @@ use tracer_common::{
     wire::KIND_CODE,
 };
 use tracer_user::{
-    attach::{Kernel, Link},
+    attach::{Kernel, Link, Verdicts},
     cpython::names::ProcessNames,
     decode::{pair::Pairing, record::Record},
-    event::SiteMeta,
+    event::{SiteMeta, judge::Judge},
     process::Process,
     recording::{Recorder, item},
     sink::{ProcessChange, TargetInfo, nothing::Nothing},
@@ -69,6 +69,8 @@ pub struct Session {
     pub kernel: Kernel,
     wanted: Wanted,
     limits: CaptureLimits,
+    judge: Judge,
+    verdicts: Verdicts,
     pairing: Pairing,
     sites: Arc<[SiteMeta]>,
     pub reporter: Reporter<ProcessNames>,
@@ -91,7 +93,14 @@ pub struct Session {
 
 impl Session {
     /// `to_stderr`: events may go there too, so that the summary has to come after them.
-    pub fn new(args: &TraceArgs, wanted: Wanted, kernel: Kernel, output: Output, to_stderr: bool) -> Self {
+    pub fn new(
+        args: &TraceArgs,
+        wanted: Wanted,
+        judge: Judge,
+        mut kernel: Kernel,
+        output: Output,
+        to_stderr: bool,
+    ) -> anyhow::Result<Self> {
         let limits = CaptureLimits {
             max_str: args.max_str,
             max_items: args.max_items,
@@ -113,15 +122,18 @@ impl Session {
         let sink = match recorder {
             // The events are counted, and printed by `replay`.
             Some(_) => Box::new(Nothing),
-            None => sink_for(&args.output, epoch_ns),
+            None => sink_for(&args.output, epoch_ns, to_stderr),
         };
-        Self {
+        let verdicts = Verdicts::new(&mut kernel)?;
+        Ok(Self {
             kernel,
             wanted,
             limits,
+            judge,
+            verdicts,
             pairing: Pairing::new(args.output.nested),
             sites: Arc::new([]),
-            reporter: Reporter::new(ProcessNames::new(), &args.output, sink, epoch_ns),
+            reporter: Reporter::new(ProcessNames::new(), &args.output, sink, epoch_ns)?,
             live: HashMap::new(),
             free: Vec::new(),
             next_index: 0,
@@ -132,7 +144,7 @@ impl Session {
             started: false,
             to_stderr,
             lost: (0, now_ns()),
-        }
+        })
     }
 
     pub fn wanted(&self) -> &Wanted {
@@ -358,6 +370,7 @@ impl Session {
         self.unobserved(Some(live.index), why);
         self.reporter.forget(live.index);
         self.reporter.names().remove(live.index);
+        self.judge.forget(live.index, &mut self.verdicts);
         if let Some(recorder) = &mut self.recorder {
             let gone = item::Gone {
                 target: live.index,
@@ -397,6 +410,8 @@ impl Session {
             buffer,
             sites,
             recorder,
+            judge,
+            verdicts,
             ..
         } = self;
         ring.drain(|bytes| match Record::parse_any(bytes) {
@@ -409,6 +424,7 @@ impl Session {
                     recorder.code(target, &frame, reporter.names(), buffer);
                 }
             }
+            Ok(record) if !judge.keeps(&record, reporter.names(), verdicts) => {}
             Ok(record) => {
                 if let Some(recorder) = recorder {
                     recorder.record(&record, reporter.names(), buffer);
@@ -490,11 +506,13 @@ impl Session {
         self.unobserved(None, TRACING_ENDED);
         self.start(&[]);
         let sites = self.sites.len() as u32;
-        let counters = (0..sites)
+        let mut counters = (0..sites)
             .map(|site| self.kernel.counters(site))
             .collect::<Result<Vec<_>, _>>()?;
+        self.judge.tally().settle(&mut counters);
         let inner = self.pairing.counts().inner;
-        let summary = self.reporter.summary(&counters, inner, None, &mut self.buffer);
+        let mut summary = self.reporter.summary(&counters, inner, None, &mut self.buffer);
+        summary.unmatched.splice(0..0, self.judge.unmatched());
         if self.recorder.is_some() {
             Recorder::end(&counters, &mut self.buffer);
         }
@@ -546,5 +564,7 @@ pub fn filter(options: &OutputArgs) -> item::Filter {
         min_duration: options.min_duration,
         max_events: options.max_events,
         nested: options.nested,
+        paths: options.filters.paths.clone(),
+        peers: options.filters.peers.clone(),
     }
 }

@@ -188,6 +188,7 @@ impl Traced {
                     convention: site.meta.convention,
                     self_kind: site.meta.self_kind,
                     return_kind: site.meta.return_kind,
+                    fills: fills(&site.meta),
                     handle: site.meta.handle,
                 }
                 .pack(),
@@ -228,6 +229,14 @@ impl Traced {
             .find_map(|name| found.iter().find(|(known, _)| known == name))?;
         Some((process.mapping_link(mapping), first.1))
     }
+}
+
+/// Which argument is a buffer that the function fills, under whichever of its names.
+fn fills(meta: &SiteMeta) -> Option<u8> {
+    let names = std::iter::once(&meta.function).chain(&*meta.aliases);
+    names
+        .filter_map(|name| effects::find(name))
+        .find_map(|effect| effect.fills)
 }
 
 /// The probes of one process, by when they may go.

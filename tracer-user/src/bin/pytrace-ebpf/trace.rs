@@ -9,14 +9,17 @@ use tokio::{
 };
 use tracer_common::limits::MAX_SITES;
 use tracer_user::{
-    attach::{Kernel, KernelOptions, Readiness},
+    attach::{KernelOptions, Readiness},
     catalogue::select::{Functions, Selection},
+    event::judge::Judge,
     process::pidfd,
 };
 
 use crate::{
+    advice,
     cli::TraceArgs,
     command::Launched,
+    filters::{check_threads, judge, no_thread, thread_ids},
     logging,
     output::{Output, is_parquet},
     ring::Ring,
@@ -50,12 +53,14 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 /// Traces running processes until told to stop.
 pub fn run(args: &TraceArgs) -> anyhow::Result<()> {
     let wanted = wanted(args)?;
+    let judge = judge(&args.output.filters, args.stack)?;
     let traced = find_all(&args.pids, &wanted)?;
+    check_threads(&args.output.filters, &traced)?;
     runtime()?.block_on(async {
         // Before anything is attached, so that no signal finds the tracer with its default action.
         let mut stop = Stop::Signals(signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let output = Output::open(args.output.output.as_deref(), false)?;
-        let mut trace = Trace::new(args, wanted, output, false)?;
+        let mut trace = Trace::new(args, wanted, judge, output, false)?;
         trace.attach(traced)?;
         trace.until_stopped(&mut stop).await?;
         trace.finish().await
@@ -65,10 +70,14 @@ pub fn run(args: &TraceArgs) -> anyhow::Result<()> {
 /// Starts a program and traces it until it ends; its exit code.
 pub fn run_command(args: &TraceArgs, command: &[OsString]) -> anyhow::Result<u8> {
     let wanted = wanted(args)?;
+    let judge = judge(&args.output.filters, args.stack)?;
+    if let Some(tid) = thread_ids(&args.output.filters).next() {
+        return Err(no_thread(tid, "nothing runs yet; give a glob of its name").into());
+    }
     runtime()?.block_on(async {
         let launched = Launched::start(command)?;
         let output = Output::open(args.output.output.as_deref(), true)?;
-        let mut trace = Trace::new(args, wanted, output, true)?;
+        let mut trace = Trace::new(args, wanted, judge, output, true)?;
         trace.watching.follow(launched.pid())?;
         let mut stop = Stop::Program(launched);
         if let Stop::Program(launched) = &mut stop {
@@ -125,8 +134,15 @@ struct Trace<'a> {
 
 impl<'a> Trace<'a> {
     /// `starts`: the tool itself starts the program.
-    fn new(args: &'a TraceArgs, wanted: Wanted, output: Output, starts: bool) -> anyhow::Result<Self> {
-        let mut kernel = Kernel::load(KernelOptions {
+    fn new(
+        args: &'a TraceArgs,
+        wanted: Wanted,
+        judge: Judge,
+        output: Output,
+        starts: bool,
+    ) -> anyhow::Result<Self> {
+        let mut kernel = advice::load(KernelOptions {
+            filters: judge.filters(),
             ring_bytes: args.ring << 20,
             sites: MAX_SITES,
             log_level: if args.verbose == 0 { 0 } else { args.verbose + 1 },
@@ -138,7 +154,7 @@ impl<'a> Trace<'a> {
         let (exited, exits) = mpsc::channel(EXITS);
         Ok(Self {
             args,
-            session: Session::new(args, wanted, kernel, output, starts),
+            session: Session::new(args, wanted, judge, kernel, output, starts)?,
             watching,
             ring,
             exits,

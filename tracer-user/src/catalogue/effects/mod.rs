@@ -62,6 +62,8 @@ pub struct Effect {
     pub target: &'static [TargetPart],
     /// Where the bytes or objects are that it writes, sends, reads or receives, if that is known.
     pub data: Option<From>,
+    /// Position of an argument that is a buffer: what is read or received goes there.
+    pub fills: Option<u8>,
     /// The first minor version of Python 3 that has it; `None`: it is, or once was, there in 3.13 or older.
     pub since: Option<u8>,
 }
@@ -79,6 +81,14 @@ impl Effect {
     const fn with_data(self, data: From) -> Self {
         Self {
             data: Some(data),
+            ..self
+        }
+    }
+
+    /// The same, with [`Effect::fills`].
+    const fn filling(self, position: u8) -> Self {
+        Self {
+            fills: Some(position),
             ..self
         }
     }

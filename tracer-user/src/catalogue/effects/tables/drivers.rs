@@ -1,6 +1,6 @@
 //! Extension modules that others publish and that carry real services' effects. They are recognised where they
 //! are loaded; the names are those that discovery found on psycopg2 2.9, psycopg 3.3, pymongo 4.20, hiredis 3.5, orjson 3.13
-//! numpy 2.5, lxml 6.1, uvloop 0.23, gRPC 1.85 and mysqlclient 1.4.
+//! numpy 2.5, lxml 6.1, uvloop 0.23, gRPC 1.85, aiohttp 3.14 and mysqlclient 1.4.
 
 use super::super::Effect;
 use super::parts::{
@@ -147,6 +147,10 @@ pub static TABLE: &[Effect] = &[
     call(&["uvloop.loop.UVProcessTransport.kill"], "process.kill", NONE),
     call(&["uvloop.loop.UVProcessTransport.terminate"], "process.kill", NONE),
     call(&["uvloop.loop.UVProcessTransport.send_signal"], "process.kill", NONE),
+
+    // aiohttp: what it received, when its parser gets it; on uvloop nothing else tells
+    call(&["aiohttp._http_parser.HttpParser.feed_data"], "memory.parse", NONE).with_data(DATA),
+    call(&["aiohttp._websocket.reader_c.WebSocketReader.feed_data"], "memory.parse", NONE).with_data(DATA),
 
     // gRPC
     call(&["grpc._cython.cygrpc.Channel.integrated_call"], "net.call", RPC),

@@ -28,6 +28,7 @@ pub const fn call(
         leaf: false,
         target,
         data: None,
+        fills: None,
         since: None,
     }
 }
@@ -40,6 +41,7 @@ pub const fn leaf(names: &'static [&'static str], effect: &'static str) -> Effec
         leaf: true,
         target: NONE,
         data: None,
+        fills: None,
         since: None,
     }
 }

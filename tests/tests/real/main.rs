@@ -1,0 +1,9 @@
+//! Real programs: what they, their peers and their servers say happened is what the trace has to show, no more and no
+//! less.
+
+mod aio;
+mod buffers;
+mod http;
+mod postgres;
+mod tls;
+mod tools;

@@ -1,0 +1,238 @@
+//! `pytrace-ebpf doctor`: what this kernel and a process allow, what not, and the remedy.
+
+use std::{fs, process::ExitCode};
+
+use nix::unistd::geteuid;
+use serde::Serialize;
+use tracer_user::{
+    attach::KernelOptions,
+    catalogue::select::{Functions, Selection},
+    process::Process,
+    sites::Price,
+};
+
+use crate::{
+    advice,
+    cli::DoctorFormat,
+    target::{Traced, Wanted},
+};
+
+/// The inode of the first pid namespace (`PROC_PID_INIT_INO`, `linux/proc_ns.h`).
+const FIRST_PID_NAMESPACE: u64 = 0xeffffffc;
+
+/// Something that was tried.
+#[derive(Debug, Serialize)]
+struct Check {
+    name: &'static str,
+    ok: bool,
+    /// Nothing can be traced without.
+    needed: bool,
+    detail: String,
+    /// What to do about it, if there is something wrong.
+    remedy: Option<String>,
+}
+
+impl Check {
+    fn good(name: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            name,
+            ok: true,
+            needed: true,
+            detail: detail.into(),
+            remedy: None,
+        }
+    }
+
+    fn bad(name: &'static str, detail: impl Into<String>, remedy: &str) -> Self {
+        Self {
+            ok: false,
+            remedy: Some(remedy.to_owned()),
+            ..Self::good(name, detail)
+        }
+    }
+
+    /// Some things work without.
+    fn optional(self) -> Self {
+        Self {
+            needed: false,
+            ..self
+        }
+    }
+}
+
+/// What `--format json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    r#type: &'static str,
+    v: u32,
+    checks: &'a [Check],
+}
+
+/// Says what works here; fails where tracing will not work.
+pub fn run(pid: Option<u32>, format: DoctorFormat) -> anyhow::Result<ExitCode> {
+    let mut checks = vec![kernel()?, privileges(), programs(), btf(), pid_namespace()];
+    checks.extend(pid.into_iter().flat_map(process));
+    match format {
+        DoctorFormat::Text => checks.iter().for_each(print),
+        DoctorFormat::Json => {
+            let report = Report {
+                r#type: "doctor",
+                v: 1,
+                checks: &checks,
+            };
+            println!("{}", serde_json::to_string(&report)?);
+        }
+    }
+    let works = checks.iter().all(|check| check.ok || !check.needed);
+    Ok(if works {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn print(check: &Check) {
+    let mark = if check.ok { '✓' } else { '✗' };
+    println!("{mark} {:<14} {}", check.name, check.detail);
+    if let Some(remedy) = &check.remedy {
+        println!("  {:<14} → {remedy}", "");
+    }
+}
+
+fn kernel() -> anyhow::Result<Check> {
+    let uname = nix::sys::utsname::uname()?;
+    let machine = uname.machine().to_string_lossy();
+    let detail = format!("{} {machine}", uname.release().to_string_lossy());
+    Ok(if machine == "x86_64" {
+        Check::good("kernel", detail)
+    } else {
+        Check::bad("kernel", detail, "only x86-64 is traced so far")
+    })
+}
+
+fn privileges() -> Check {
+    const NAME: &str = "privileges";
+    match (advice::may_bpf(), geteuid().is_root()) {
+        (true, true) => Check::good(NAME, "root"),
+        (true, false) => Check::good(NAME, "CAP_BPF and CAP_PERFMON"),
+        (false, true) => Check::bad(
+            NAME,
+            "root without CAP_BPF and CAP_PERFMON",
+            "in a container, start it with --privileged",
+        ),
+        (false, false) => Check::bad(NAME, "not root", "run it as root (sudo)"),
+    }
+}
+
+/// By trying: versions do not tell what a distribution has built in or back-ported.
+fn programs() -> Check {
+    let options = KernelOptions {
+        filters: 0,
+        ring_bytes: 1 << 20,
+        sites: 1,
+        log_level: 0,
+        empty: false,
+    };
+    match advice::load(options) {
+        Ok(_) => Check::good("BPF programs", "load (uprobe_multi, sleepable, bpf_loop)"),
+        Err(error) => {
+            let text = format!("{error:#}");
+            let (what, remedy) = text.rsplit_once("; ").unwrap_or((&text, "see -v"));
+            Check::bad("BPF programs", format!("do not load: {what}"), remedy)
+        }
+    }
+}
+
+fn btf() -> Check {
+    match fs::File::open("/sys/kernel/btf/vmlinux") {
+        Ok(_) => Check::good("BTF", "/sys/kernel/btf/vmlinux").optional(),
+        Err(error) => Check::bad(
+            "BTF",
+            format!("/sys/kernel/btf/vmlinux: {error}; files and sockets stay without names"),
+            "a kernel with CONFIG_DEBUG_INFO_BTF has it",
+        )
+        .optional(),
+    }
+}
+
+fn pid_namespace() -> Check {
+    use std::os::unix::fs::MetadataExt as _;
+    let first = fs::metadata("/proc/self/ns/pid").is_ok_and(|meta| meta.ino() == FIRST_PID_NAMESPACE);
+    if first {
+        Check::good("pid namespace", "the host's").optional()
+    } else {
+        Check::bad(
+            "pid namespace",
+            "not the host's: `run` and `--follow` do not work, and --pid only sees processes in here",
+            "run the tool on the host, or in a container started with --pid=host",
+        )
+        .optional()
+    }
+}
+
+/// What that process allows.
+fn process(pid: u32) -> Vec<Check> {
+    let mut checks = Vec::new();
+    if let Ok(process) = Process::open(pid) {
+        checks.extend(state(&process));
+    }
+    let found = Selection::parse("world").and_then(|effects| {
+        Ok(Wanted {
+            effects,
+            functions: Functions::parse::<String>(&[])?,
+        })
+    });
+    let traced = found
+        .map_err(anyhow::Error::from)
+        .and_then(|wanted| Traced::find(pid, &wanted));
+    let traced = match traced {
+        Ok(traced) => traced,
+        Err(error) => {
+            let remedy = "name the process of a CPython (`pgrep -a python`)";
+            checks.push(Check::bad("process", format!("{error:#}"), remedy));
+            return checks;
+        }
+    };
+    let emulated = traced
+        .sites
+        .iter()
+        .filter(|site| site.plan.price == Price::Emulated)
+        .count();
+    let version = traced.interpreter.python_version_string();
+    checks.push(Check::good("process", format!("{pid}, Python {version}")));
+    checks.push(Check::good(
+        "functions",
+        format!(
+            "{} found; {} sites by default, {emulated} of them on emulated instructions",
+            traced.discovery.functions.len(),
+            traced.sites.len()
+        ),
+    ));
+    checks.push(return_probes(&traced));
+    checks
+}
+
+fn return_probes(traced: &Traced) -> Check {
+    const NAME: &str = "return probes";
+    let mut refused = traced.sites.iter().filter_map(|site| site.meta.no_return);
+    let count = refused.clone().count();
+    let Some(why) = refused.next() else {
+        return Check::good(NAME, "allowed").optional();
+    };
+    let detail = format!("refused for {count} sites: {why}");
+    Check::bad(
+        NAME,
+        detail,
+        "none needed: those calls show without their outcome",
+    )
+    .optional()
+}
+
+/// Whether it runs.
+fn state(process: &Process) -> Option<Check> {
+    process.is_stopped().then(|| {
+        let remedy = format!("kill -CONT {} lets it go on", process.pid());
+        let detail = "stopped by a signal: it makes no calls";
+        Check::bad("state", detail, &remedy).optional()
+    })
+}
