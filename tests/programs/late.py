@@ -36,4 +36,5 @@ def main():
         os.write(1, b"imported\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

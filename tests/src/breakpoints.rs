@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     os::unix::fs::FileExt as _,
     path::Path,
+    time::{Duration, Instant},
 };
 
 /// Bytes compared of one mapping at most.
@@ -12,6 +13,22 @@ const MOST: u64 = 64 << 20;
 /// Fails if any executable mapping of a file differs from the file: a breakpoint was left.
 pub fn assert_no_breakpoints(pid: u32) {
     assert_eq!(differences(pid), Vec::<String>::new());
+}
+
+/// Waits until no executable mapping differs from its file: the kernel takes a killed tracer's probes out when it
+/// closes the links, which it may do a little later.
+pub fn breakpoints_go(pid: u32) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let differ = differences(pid);
+        if differ.is_empty() {
+            return;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "breakpoints are still there: {differ:?}"
+        );
+    }
 }
 
 /// The mappings that differ.

@@ -19,7 +19,7 @@ mod tracer;
 mod truth;
 mod written;
 
-pub use breakpoints::{assert_no_breakpoints, differences};
+pub use breakpoints::{assert_no_breakpoints, breakpoints_go, differences};
 pub use compare::{Tally, assert_same, calls, compare, known, without};
 pub use cut::assert_beginning;
 pub use folder::Folder;

@@ -4,11 +4,15 @@ use std::{
     ffi::OsStr,
     fs,
     io::{BufRead as _, BufReader, Lines, Read as _, Write as _},
+    os::unix::process::CommandExt as _,
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
 };
 
-use nix::unistd::Pid;
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
 use serde_json::Value;
 
 use crate::Folder;
@@ -18,12 +22,14 @@ pub fn program(name: &str) -> String {
     format!("{}/programs/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// `pytrace-ebpf run`, running. Events go to a file.
+/// `pytrace-ebpf run`, running. Events go to a file. What it started is ended, by its process group, when dropped.
 pub struct Run {
     child: Child,
     input: Option<ChildStdin>,
     output: Lines<BufReader<ChildStdout>>,
     folder: Folder,
+    /// The program has ended.
+    ended: bool,
 }
 
 /// What came of it.
@@ -54,6 +60,7 @@ impl Run {
             .args(command)
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .current_dir(at)
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -66,6 +73,7 @@ impl Run {
             input,
             output,
             folder,
+            ended: false,
         }
     }
 
@@ -74,9 +82,11 @@ impl Run {
         Pid::from_raw(self.child.id() as i32)
     }
 
-    /// The next line of the program, if there is one.
+    /// The next line of the program; `None`: it, and whoever else had its output, has ended.
     pub fn line(&mut self) -> Option<String> {
-        self.output.next().map(|line| line.expect("text"))
+        let line = self.output.next().map(|line| line.expect("text"));
+        self.ended = line.is_none();
+        line
     }
 
     /// Sends the program a line.
@@ -93,7 +103,10 @@ impl Run {
     /// Waits for the end.
     pub fn wait(mut self) -> Ran {
         self.input.take();
-        let output = self.output.by_ref().map(|line| line.expect("text")).collect();
+        let mut output = Vec::new();
+        while let Some(line) = self.line() {
+            output.push(line);
+        }
         let mut stderr = String::new();
         let pipe = self.child.stderr.take();
         let _ = pipe.expect("stderr is piped").read_to_string(&mut stderr);
@@ -122,6 +135,9 @@ impl Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
+        if !self.ended {
+            let _ = killpg(self.pid(), Signal::SIGKILL);
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

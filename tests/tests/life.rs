@@ -3,12 +3,11 @@
 use std::{
     os::unix::fs::PermissionsExt as _,
     process::{Command, Stdio},
-    time::{Duration, Instant},
 };
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use tests::{Program, Tracer, assert_no_breakpoints, binary, calls, differences, interpreters};
+use tests::{Program, Tracer, assert_no_breakpoints, binary, breakpoints_go, calls, interpreters};
 
 /// Asks `busy.py` how far it is and whether all its results were right.
 fn progress(program: &mut Program) -> u64 {
@@ -55,11 +54,7 @@ fn a_killed_tracer_leaves_no_breakpoint() {
             let tracer = Tracer::attach(&program, &["-e", "all", "-f", "*operator.*"]);
             goes_on(&mut program);
             tracer.kill();
-            // The kernel takes the probes out when it closes the links, which it may do a little later.
-            let deadline = Instant::now() + Duration::from_secs(20);
-            while !differences(program.pid()).is_empty() {
-                assert!(Instant::now() < deadline, "breakpoints are still there");
-            }
+            breakpoints_go(program.pid());
             goes_on(&mut program);
         }
         program.tell("end");

@@ -26,4 +26,5 @@ pub const MAX_SITES: u32 = 16 * 1024;
 
 const _: () = assert!(RECORD_MAX.is_power_of_two());
 const _: () = assert!(MAX_STR.is_power_of_two());
+const _: () = assert!(MAX_FRAMES.is_power_of_two());
 const _: () = assert!(MAX_STR as usize * 2 <= RECORD_MAX);

@@ -17,6 +17,10 @@
 pub const KIND_ENTRY: u8 = 1;
 /// The return probe of a site ran.
 pub const KIND_RETURN: u8 = 2;
+/// What names a code object that was not seen before: one [`FrameRecord`] that has it, then its `co_filename`,
+/// `co_qualname` (`co_name` before 3.11) and `co_linetable` (`co_lnotab` before 3.10). It comes after the first entry
+/// record with that code object, and before the return record of that call.
+pub const KIND_CODE: u8 = 3;
 
 /// The record is cut: no room ([`crate::limits::RECORD_MAX`]) or too many items.
 pub const FLAG_CUT: u32 = 1;

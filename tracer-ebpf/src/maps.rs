@@ -43,6 +43,10 @@ pub static WAKE: Array<u64> = Array::with_max_entries(1, 0);
 #[map]
 pub static THREADS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(16 * 1024, 0);
 
+/// Code objects whose names were sent, by [`tracer_common::encode::code_key`].
+#[map]
+pub static CODES: LruHashMap<u64, u8> = LruHashMap::with_max_entries(16 * 1024, 0);
+
 /// Target << 32 | thread id, and stack pointer of a call in progress -> address of the buffer it was given.
 #[map]
 pub static FILLING: LruHashMap<[u64; 2], u64> = LruHashMap::with_max_entries(16 * 1024, 0);

@@ -27,7 +27,7 @@ use tracer_common::{
 };
 
 use crate::{
-    atomic, count, filter, handle,
+    atomic, codes, count, filter, handle,
     maps::{CONTROL, EVENTS, FILLING, TARGETS, WAKE},
     memory::User,
     scratch, thread,
@@ -145,6 +145,9 @@ pub fn entry(ctx: &ProbeContext) {
         frame,
     );
     let delivered = record(slot, &mut hit, KIND_ENTRY, tid, Some(arguments));
+    if delivered {
+        codes::send_new(slot, hit.target, hit.control, hit.cookie.target(), tid);
+    }
     scratch::give_back(slot);
     count::one(if delivered {
         &mut hit.counters.delivered
@@ -259,7 +262,7 @@ fn record(
             handle::finish(slot, fd);
         }
     }
-    let len = slot.finish(RecordHeader {
+    let header = RecordHeader {
         kind,
         convention: hit.cookie.convention(),
         target: hit.cookie.target() as u16,
@@ -268,27 +271,33 @@ fn record(
         time_ns,
         sp: hit.sp,
         ..RecordHeader::default()
-    });
+    };
     if slot.flags & FLAG_CUT != 0 {
         count::one(&mut hit.counters.truncated);
     }
     if slot.faults != 0 {
         count::many(&mut hit.counters.faults, slot.faults as u64);
     }
-    let len = (len as u64).min(RECORD_MAX as u64);
+    let delivered = send(slot, header);
+    if !delivered {
+        count::one(&mut hit.control.dropped);
+    }
+    delivered
+}
+
+/// Hands a record over; false if the ring buffer is full.
+#[inline(always)]
+pub fn send(slot: &mut Slot, header: RecordHeader) -> bool {
+    let len = (slot.finish(header) as u64).min(RECORD_MAX as u64);
     // SAFETY: `len` is at most RECORD_MAX, half of the buffer.
-    let delivered = unsafe {
+    unsafe {
         bpf_ringbuf_output(
             (&raw const EVENTS).cast_mut().cast(),
             slot.words.as_mut_ptr().cast(),
             len,
             wakeup(),
         ) == 0
-    };
-    if !delivered {
-        count::one(&mut hit.control.dropped);
     }
-    delivered
 }
 
 /// Wakes the daemon only if it asked for it: waking costs the target an interrupt.

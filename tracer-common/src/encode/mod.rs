@@ -6,6 +6,7 @@
 //! drive it by a `for` loop over recorded memory. Nothing recurses, nothing allocates, and every
 //! index is masked, so that the same code passes the BPF verifier and plain safe Rust.
 
+mod code;
 mod container;
 mod frame;
 mod handle;
@@ -17,6 +18,7 @@ mod slot;
 mod text;
 mod value;
 
+pub use code::{CODE_STRINGS, begin_code, code_key, code_string};
 pub use handle::begin_handle;
 pub use roots::{Outcome, begin_entry, begin_filled, begin_return, innermost_frame, is_raise, positional};
 pub use slot::{Cursor, RECORD_WORDS, STACK_MAX, Slot, WINDOW_WORDS, WORDS};

@@ -2,7 +2,7 @@
 
 use super::Memory;
 use crate::{
-    limits::RECORD_MAX,
+    limits::{MAX_FRAMES, RECORD_MAX},
     wire::{RecordHeader, Tag, value_word},
 };
 
@@ -271,7 +271,8 @@ pub struct Slot {
     pub frames: u32,
     /// Values that could not be read.
     pub faults: u32,
-    pub _padding: u32,
+    /// Not 0: strings are captured as far as there is room, whatever `--max-str` says.
+    pub whole: u32,
     /// The first words of the object at hand; see [`Window`].
     pub window: [u64; WINDOW_WORDS],
     /// The probed thread's general-purpose registers, by x86-64's own numbers. Owned by the kernel half.
@@ -290,7 +291,7 @@ impl Default for Slot {
             flags: 0,
             frames: 0,
             faults: 0,
-            _padding: 0,
+            whole: 0,
             window: [0; WINDOW_WORDS],
             registers: [0; 16],
             stack: [Cursor::default(); STACK_MAX],
@@ -308,6 +309,14 @@ impl Slot {
         self.flags = 0;
         self.frames = 0;
         self.faults = 0;
+        self.whole = 0;
+    }
+
+    /// The words of the record's `FrameRecord` of that number, below `self.frames`.
+    #[inline(always)]
+    pub fn frame(&self, i: u32) -> [u64; 3] {
+        let first = HEADER_WORDS + 3 * (i & (MAX_FRAMES - 1));
+        [0, 1, 2].map(|word| self.words[(first + word) as usize & (RECORD_WORDS - 1)])
     }
 
     #[inline(always)]

@@ -7,7 +7,7 @@ use super::{
     value::{OBJECT_WORDS, Object, instance, python2},
 };
 use crate::{
-    limits::MAX_C_NAME,
+    limits::{MAX_C_NAME, MAX_STR},
     target::{ABSENT, Target},
     wire::{Tag, padded, value_word},
 };
@@ -62,7 +62,12 @@ pub fn encode<M: Memory>(
     if width != 1 && width != 2 && width != 4 {
         return None;
     }
-    let most = target.limits.max_str.min(slot.room() * 8);
+    let limit = if slot.whole == 0 {
+        target.limits.max_str
+    } else {
+        MAX_STR
+    };
+    let most = limit.min(slot.room() * 8);
     let captured = if text.length > (most / width) as u64 {
         most / width * width
     } else {

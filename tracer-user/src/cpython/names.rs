@@ -13,6 +13,9 @@ use super::Interpreter;
 use super::objects::{MAX_NAME, ObjectError, Objects};
 use crate::decode::handle::FileId;
 use crate::decode::names::{Code, Names, Opened};
+use crate::decode::record::Record;
+use crate::decode::value::code_names;
+use crate::event::handle::{whole_bytes, whole_text};
 use crate::process::{Process, ReadMemory};
 
 /// Bytes of one line table at most.
@@ -54,6 +57,26 @@ impl ProcessNames {
         self.targets.insert(target, (process, interpreter));
     }
 
+    /// Takes in what a code record ([`tracer_common::wire::KIND_CODE`]) says; the frame with that code object, if
+    /// all of it was captured.
+    pub fn learn(&mut self, record: &Record) -> Option<FrameRecord> {
+        let target = record.header.target;
+        let line_format = self.targets.get(&target)?.1.layout().line_format;
+        let frame = record.frames().next()?;
+        let [file, function, linetable] = code_names(record.values())?;
+        let code = Code {
+            function: whole_text(&function)?,
+            file: whole_text(&file)?,
+            first_line: frame.first_line,
+            linetable: whole_bytes(&linetable)?.to_vec(),
+            line_format,
+        };
+        let bytes = size(&code);
+        self.codes
+            .put((target, frame.code, frame.fingerprint), Arc::new(code), bytes);
+        Some(frame)
+    }
+
     /// Forgets a process and all names read from it, when its index is about to be reused.
     pub fn remove(&mut self, target: u16) {
         if self.targets.remove(&target).is_some() {
@@ -90,7 +113,7 @@ impl Names for ProcessNames {
         let (process, interpreter) = self.targets.get(&target)?;
         self.codes.get((target, frame.code, frame.fingerprint), || {
             let code = read_code(&interpreter.objects(&**process), frame.code, frame.fingerprint).ok()?;
-            let bytes = code.function.len() + code.file.len() + code.linetable.len();
+            let bytes = size(&code);
             Some((Arc::new(code), bytes))
         })
     }
@@ -155,14 +178,7 @@ impl<K: Copy + Eq + Hash, V: ?Sized> Cache<K, V> {
         }
         match read() {
             Some((value, bytes)) => {
-                // Starting anew is simple, and rare: a program has fewer types and code objects.
-                if self.found.len() >= MAX_ENTRIES || self.bytes + bytes > MAX_BYTES {
-                    self.found.clear();
-                    self.bytes = 0;
-                }
-                self.bytes += bytes;
-                self.failed.remove(&key);
-                self.found.insert(key, value.clone());
+                self.put(key, value.clone(), bytes);
                 Some(value)
             }
             None => {
@@ -175,10 +191,27 @@ impl<K: Copy + Eq + Hash, V: ?Sized> Cache<K, V> {
         }
     }
 
+    /// Remembers a value of so many bytes.
+    fn put(&mut self, key: K, value: Arc<V>, bytes: usize) {
+        // Starting anew is simple, and rare: a program has fewer types and code objects.
+        if self.found.len() >= MAX_ENTRIES || self.bytes + bytes > MAX_BYTES {
+            self.found.clear();
+            self.bytes = 0;
+        }
+        self.bytes += bytes;
+        self.failed.remove(&key);
+        self.found.insert(key, value);
+    }
+
     fn retain(&mut self, keep: impl Fn(&K) -> bool) {
         self.found.retain(|key, _| keep(key));
         self.failed.retain(|key, _| keep(key));
     }
+}
+
+/// Bytes that a code object's names hold.
+fn size(code: &Code) -> usize {
+    code.function.len() + code.file.len() + code.linetable.len()
 }
 
 const CHANGED: &str = "object of that fingerprint";

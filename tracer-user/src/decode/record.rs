@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use thiserror::Error;
-use tracer_common::wire::{FrameRecord, KIND_ENTRY, KIND_RETURN, RecordHeader};
+use tracer_common::wire::{FrameRecord, KIND_CODE, KIND_ENTRY, KIND_RETURN, RecordHeader};
 
 /// Why bytes are not a record.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -24,8 +24,17 @@ pub struct Record {
 }
 
 impl Record {
-    /// Checks `bytes`, which the record then shares.
+    /// Checks a record of a call, which then shares `bytes`.
     pub fn parse(bytes: Bytes) -> Result<Self, RecordError> {
+        Self::of_kind(bytes, &[KIND_ENTRY, KIND_RETURN])
+    }
+
+    /// Checks a record of any kind, as it comes from the kernel; recordings keep code records as items of their own.
+    pub fn parse_any(bytes: Bytes) -> Result<Self, RecordError> {
+        Self::of_kind(bytes, &[KIND_ENTRY, KIND_RETURN, KIND_CODE])
+    }
+
+    fn of_kind(bytes: Bytes, kinds: &[u8]) -> Result<Self, RecordError> {
         let len = bytes.len();
         if len < RecordHeader::SIZE || !len.is_multiple_of(8) {
             return Err(RecordError::Length(len));
@@ -47,7 +56,7 @@ impl Record {
         if header.len as usize != len {
             return Err(RecordError::Length(len));
         }
-        if header.kind != KIND_ENTRY && header.kind != KIND_RETURN {
+        if !kinds.contains(&header.kind) {
             return Err(RecordError::Kind(header.kind));
         }
         if RecordHeader::SIZE + header.frames as usize * FrameRecord::SIZE > len {
@@ -108,6 +117,12 @@ mod tests {
             Record::parse(Bytes::from(bytes.clone())).err(),
             Some(RecordError::Kind(0))
         );
+        bytes[0] = KIND_CODE;
+        assert_eq!(
+            Record::parse(Bytes::from(bytes.clone())).err(),
+            Some(RecordError::Kind(KIND_CODE))
+        );
+        assert!(Record::parse_any(Bytes::from(bytes.clone())).is_ok());
         bytes[0] = KIND_ENTRY;
         bytes[36] = 1;
         let error = RecordError::Frames { claimed: 1, len: 40 };

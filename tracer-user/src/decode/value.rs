@@ -217,6 +217,12 @@ pub fn arguments(values: &[u8]) -> Arguments<'_> {
     arguments
 }
 
+/// The three values of a code record.
+pub fn code_names(values: &[u8]) -> Option<[Value<'_>; 3]> {
+    let mut reader = Reader { bytes: values, at: 0 };
+    Some([reader.value(0)?, reader.value(0)?, reader.value(0)?])
+}
+
 /// The outcome in a return record's values.
 pub fn ending(values: &[u8]) -> Option<Ending<'_>> {
     let mut reader = Reader { bytes: values, at: 0 };

@@ -117,9 +117,14 @@ pub fn peer_of(key: &str, value: &Value<'_>) -> Option<String> {
 pub fn whole_text(value: &Value<'_>) -> Option<String> {
     match value {
         Value::Str(text) => (text.captured() == text.len).then(|| text.to_string_lossy()),
-        Value::Bytes(_, data, len) => {
-            (data.len() as u64 == *len).then(|| String::from_utf8_lossy(data).into_owned())
-        }
+        bytes => Some(String::from_utf8_lossy(whole_bytes(bytes)?).into_owned()),
+    }
+}
+
+/// Bytes, if all of them were captured.
+pub fn whole_bytes<'a>(value: &Value<'a>) -> Option<&'a [u8]> {
+    match value {
+        Value::Bytes(_, data, len) if data.len() as u64 == *len => Some(data),
         _ => None,
     }
 }

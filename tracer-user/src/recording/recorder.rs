@@ -115,7 +115,8 @@ impl Recorder {
         });
     }
 
-    fn code(&mut self, target: u16, frame: &FrameRecord, names: &mut dyn Names, out: &mut Vec<u8>) {
+    /// A code object, unless it was written before or cannot be named.
+    pub fn code(&mut self, target: u16, frame: &FrameRecord, names: &mut dyn Names, out: &mut Vec<u8>) {
         self.codes.once((target, frame.code, frame.fingerprint), || {
             let code = names.code(target, frame)?;
             Some(Item::Code(CodeItem::new(target, frame.code, frame.fingerprint, &code)).append(out))

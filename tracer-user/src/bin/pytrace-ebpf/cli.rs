@@ -71,6 +71,9 @@ pub enum Command {
     /// Lets stopped processes go on when the tracer is killed
     #[command(hide = true)]
     Guard { tracer: u32 },
+    /// Stays in the tracer's process group (started by the guard)
+    #[command(hide = true)]
+    Member,
     /// Becomes a program when it is told to
     #[command(hide = true)]
     Begin {

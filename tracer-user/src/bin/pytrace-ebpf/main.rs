@@ -81,6 +81,7 @@ fn main() -> ExitCode {
             Err(error) => Err(error),
         },
         Some(Command::Guard { tracer }) => guard::run(*tracer),
+        Some(Command::Member) => guard::member(),
         Some(Command::Begin { gate, command }) => command::begin(*gate, command),
         Some(Command::Functions { pid, glob }) => commands::functions(*pid, glob.as_deref()),
         Some(Command::Effects { markdown }) => commands::effects(*markdown),

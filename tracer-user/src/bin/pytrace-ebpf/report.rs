@@ -11,6 +11,7 @@ use tracer_common::{
     wire::{FLAG_CUT, FrameRecord},
 };
 use tracer_user::{
+    cpython::names::ProcessNames,
     decode::{
         linetable::Lines,
         names::{Code, Names, Opened},
@@ -307,6 +308,17 @@ impl<N: Names> Reporter<N> {
         summary.lost_returns = summary.totals.return_dropped;
         self.sink.summary(&summary, out);
         summary
+    }
+}
+
+impl Reporter<ProcessNames> {
+    /// Takes in the names of a code object; the frame that has it.
+    pub fn learn(&mut self, record: &Record) -> Option<FrameRecord> {
+        let frame = self.names.learn(record)?;
+        // It may have been looked for in vain.
+        self.codes
+            .remove(&(record.header.target, frame.code, frame.fingerprint));
+        Some(frame)
     }
 }
 

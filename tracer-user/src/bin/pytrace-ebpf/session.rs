@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracer_common::{
     limits::{MAX_SITES, MAX_TARGETS},
     target::CaptureLimits,
+    wire::KIND_CODE,
 };
 use tracer_user::{
     attach::{Kernel, Link, Verdicts},
@@ -414,7 +415,16 @@ impl Session {
             verdicts,
             ..
         } = self;
-        ring.drain(|bytes| match Record::parse(bytes) {
+        ring.drain(|bytes| match Record::parse_any(bytes) {
+            Ok(record) if record.header.kind == KIND_CODE => {
+                let target = record.header.target;
+                let Some(frame) = reporter.learn(&record) else {
+                    return;
+                };
+                if let Some(recorder) = recorder {
+                    recorder.code(target, &frame, reporter.names(), buffer);
+                }
+            }
             Ok(record) if !judge.keeps(&record, reporter.names(), verdicts) => {}
             Ok(record) => {
                 if let Some(recorder) = recorder {
