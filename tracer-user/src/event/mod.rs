@@ -5,6 +5,7 @@ pub mod handle;
 pub mod mask;
 pub mod naming;
 mod secret_text;
+pub mod target;
 
 use std::sync::Arc;
 
