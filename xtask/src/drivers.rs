@@ -12,6 +12,7 @@ const PACKAGES: &[&str] = &[
     "orjson",
     "psycopg[binary]",
     "psycopg2-binary",
+    "pyarrow",
     "pymongo",
     "uvloop",
 ];

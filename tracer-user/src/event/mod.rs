@@ -8,6 +8,7 @@ pub mod mask;
 pub mod naming;
 pub mod pattern;
 mod secret_text;
+pub mod target;
 
 use std::sync::Arc;
 

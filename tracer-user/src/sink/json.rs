@@ -9,8 +9,8 @@ use super::{
 };
 use crate::decode::value::Value;
 use crate::event::{
-    call::{CallEvent, Frame, Outcome, TypeNames},
-    handle::{Part, peer_of},
+    call::{CallEvent, Frame, Outcome, Raised, TypeNames},
+    target::TargetValue,
 };
 
 /// The JSON format, version 1.
@@ -129,16 +129,8 @@ pub(super) fn arguments(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &m
     if arguments.args.len() as u64 != arguments.args_len {
         push!(out, ",\"args_len\":{}", arguments.args_len);
     }
-    out.extend_from_slice(b",\"kwargs\":{");
-    for (i, (key, argument)) in arguments.kwargs.iter().enumerate() {
-        if i != 0 {
-            out.push(b',');
-        }
-        keyword(key, out);
-        out.push(b':');
-        value(argument, names, out);
-    }
-    out.push(b'}');
+    out.extend_from_slice(b",\"kwargs\":");
+    keywords(&arguments.kwargs, names, out);
     if arguments.kwargs.len() as u64 != arguments.kwargs_len {
         push!(out, ",\"kwargs_len\":{}", arguments.kwargs_len);
     }
@@ -149,6 +141,20 @@ pub(super) fn arguments(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &m
     if arguments.cut {
         out.extend_from_slice(b",\"cut\":true");
     }
+}
+
+/// Appends `{"name":VALUE,…}`.
+pub(super) fn keywords(kwargs: &[(Value<'_>, Value<'_>)], names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+    out.push(b'{');
+    for (i, (key, argument)) in kwargs.iter().enumerate() {
+        if i != 0 {
+            out.push(b',');
+        }
+        keyword(key, out);
+        out.push(b':');
+        value(argument, names, out);
+    }
+    out.push(b'}');
 }
 
 /// The name of a keyword argument: a string, or of a subclass of it.
@@ -169,12 +175,7 @@ pub(super) fn outcome(outcome: &Outcome<'_>, names: &mut TypeNames<'_>, out: &mu
         }
         Outcome::Raised(raised) => {
             out.extend_from_slice(b",\"outcome\":\"raise\",\"exception\":");
-            match raised.ty {
-                Some(ty) => object(&names.of(ty), raised.id, out),
-                None => object("?", None, out),
-            }
-            exception_args(&raised.args, names, out);
-            out.push(b'}');
+            exception(raised, names, out);
         }
         Outcome::Unobserved(why) => {
             out.extend_from_slice(b",\"outcome\":\"unobserved\",\"why\":");
@@ -183,9 +184,25 @@ pub(super) fn outcome(outcome: &Outcome<'_>, names: &mut TypeNames<'_>, out: &mu
     }
 }
 
+/// Appends an exception as a VALUE.
+pub(super) fn exception(raised: &Raised<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+    match raised.ty {
+        Some(ty) => object(&names.of(ty), raised.id, out),
+        None => object("?", None, out),
+    }
+    exception_args(&raised.args, names, out);
+    out.push(b'}');
+}
+
 /// Appends `,"stack":[…]`.
-pub(super) fn stack(frames: &[Frame], out: &mut Vec<u8>) {
-    out.extend_from_slice(b",\"stack\":[");
+pub(super) fn stack(stack: &[Frame], out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"stack\":");
+    frames(stack, out);
+}
+
+/// Appends `[{"function":…,"file":…,"line":…},…]`.
+pub(super) fn frames(frames: &[Frame], out: &mut Vec<u8>) {
+    out.push(b'[');
     for (i, frame) in frames.iter().enumerate() {
         if i != 0 {
             out.push(b',');
@@ -205,39 +222,26 @@ pub(super) fn stack(frames: &[Frame], out: &mut Vec<u8>) {
 
 /// Appends `,"target":{…}`, if there is one.
 pub(super) fn target(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
-    let mut first = true;
-    for part in call.meta.target {
-        let Some(found) = call.part(part.from) else {
-            continue;
-        };
-        out.extend_from_slice(if first { b",\"target\":{" } else { b"," });
-        first = false;
-        json_text(part.key, out);
-        out.push(b':');
-        match peer_of(part.key, found) {
-            Some(peer) => json_text(&peer, out),
-            None => value(found, names, out),
-        }
+    if call.target_parts().next().is_some() {
+        out.extend_from_slice(b",\"target\":");
+        target_object(call, names, out);
     }
-    for (key, text) in call.handle.iter().flat_map(|handle| handle.parts()) {
-        if call
-            .meta
-            .target
-            .iter()
-            .any(|part| part.key == key && call.part(part.from).is_some())
-        {
-            continue;
+}
+
+/// Appends `{"fd":3,…}`: the parts of the target.
+pub(super) fn target_object(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+    out.push(b'{');
+    for (i, (key, part)) in call.target_parts().enumerate() {
+        if i != 0 {
+            out.push(b',');
         }
-        out.extend_from_slice(if first { b",\"target\":{" } else { b"," });
-        first = false;
         json_text(key, out);
         out.push(b':');
-        match text {
-            Part::Number(number) => push!(out, "{number}"),
-            Part::Text(text) => json_text(text, out),
+        match part {
+            TargetValue::Value(found) => value(found, names, out),
+            TargetValue::Text(text) => json_text(&text, out),
+            TargetValue::Number(number) => push!(out, "{number}"),
         }
     }
-    if !first {
-        out.push(b'}');
-    }
+    out.push(b'}');
 }

@@ -15,6 +15,7 @@ mod json_value;
 pub mod nothing;
 pub mod number;
 pub mod otlp;
+pub mod parquet;
 pub mod repr;
 pub mod terminal;
 pub mod text;

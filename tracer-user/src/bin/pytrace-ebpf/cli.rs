@@ -6,6 +6,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use tracer_common::limits::{MAX_DEPTH, MAX_FRAMES, MAX_ITEMS, MAX_STR};
 
+use crate::output::is_parquet;
+
 /// What to begin with, for `--help` and the man page: what it does, the command.
 pub const EXAMPLES: &[(&str, &str)] = &[
     (
@@ -210,10 +212,10 @@ pub struct DiffArgs {
 /// Options of printing, for live events and recordings alike.
 #[derive(Debug, Args)]
 pub struct OutputArgs {
-    /// One line a call, as strace does; one JSON object a line; for ui.perfetto.dev; for OpenTelemetry
+    /// One line a call, as strace does; one JSON object a line; for ui.perfetto.dev; for OpenTelemetry; a Parquet table
     #[arg(long, value_enum, default_value_t = Format::Text, help_heading = OUTPUT)]
     pub format: Format,
-    /// Write there (created 0600); `x.pytrace`: a recording for `replay`
+    /// Write there (created 0600); `x.pytrace`: a recording for `replay`; `x.parquet`: what `replay` makes of one
     #[arg(short, long, value_name = "FILE", help_heading = OUTPUT)]
     pub output: Option<PathBuf>,
     /// Stop after this many events
@@ -265,6 +267,16 @@ pub struct FilterArgs {
     pub threads: Vec<String>,
 }
 
+impl OutputArgs {
+    /// `--format`, or what the name of the file asks for.
+    pub fn format(&self) -> Format {
+        match is_parquet(self.output.as_deref()) {
+            true => Format::Parquet,
+            false => self.format,
+        }
+    }
+}
+
 /// `--format`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -274,6 +286,8 @@ pub enum Format {
     Chrome,
     /// OpenTelemetry logs, as OTLP/JSON
     Otlp,
+    /// Apache Parquet, one row a call; by `replay` only
+    Parquet,
 }
 
 /// A time: a number of seconds, or a number with `us`, `ms`, `s`, `m`.

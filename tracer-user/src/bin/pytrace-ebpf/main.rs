@@ -45,8 +45,9 @@ impl From<BadGlob> for Usage {
 }
 
 impl Usage {
-    fn parquet() -> Self {
-        Self("Parquet is not written yet; give another name for text, JSON or a recording (.pytrace)".into())
+    /// A Parquet file can be read only when its end is there, which a killed tracer would not have written.
+    fn live_parquet() -> Self {
+        Self("Parquet is made of a recording: record with `-o calls.pytrace`, then `pytrace-ebpf replay calls.pytrace -o calls.parquet`".into())
     }
 }
 

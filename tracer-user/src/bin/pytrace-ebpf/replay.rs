@@ -1,6 +1,12 @@
 //! `pytrace-ebpf replay`: prints a recording by the way of live events, with other filters and formats.
 
-use std::{fs::File, io::BufReader, io::Read, mem, path::Path, sync::Arc};
+use std::{
+    fs::File,
+    io::{self, BufReader, IsTerminal as _, Read},
+    mem,
+    path::Path,
+    sync::Arc,
+};
 
 use anyhow::Context as _;
 use tracer_common::{counters::SiteCounters, wire::KIND_ENTRY};
@@ -18,9 +24,9 @@ use tracer_user::{
 
 use crate::{
     Usage,
-    cli::{OutputArgs, ReplayArgs},
+    cli::{Format, OutputArgs, ReplayArgs},
     filters::judge,
-    output::{CHUNK, Output, is_parquet, is_recording},
+    output::{CHUNK, Output, is_recording},
     report::{Reporter, print_summary, sink_for},
     session::{PROCESS_ENDED, PROGRAM_REPLACED, TRACING_ENDED},
 };
@@ -38,10 +44,11 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<()> {
     let narrow = Narrow::parse(args)?;
     let path = args.output.output.as_deref();
     if is_recording(path) {
-        return Err(Usage("replay writes text or JSON, not another recording".into()).into());
+        return Err(Usage("replay writes text, JSON or Parquet, not another recording".into()).into());
     }
+    check_parquet(&args.output)?;
     let reader = open(&args.file)?;
-    let sink = sink(args, reader.header())?;
+    let sink = sink_for(&args.output, reader.header().epoch_ns, false);
     if args
         .stack
         .is_some_and(|frames| frames > reader.header().limits.stack)
@@ -56,7 +63,10 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<()> {
     let output = Output::open(path, false)?;
     let played = play.run(&mut |chunk| output.queue().blocking_send(chunk).is_ok());
     let written = output.finish().context("cannot write the output");
-    let played = played.with_context(|| damaged(&args.file))?;
+    let played = played.with_context(|| match args.output.format() {
+        Format::Parquet => format!("{}, too little for a Parquet file", damaged(&args.file)),
+        _ => damaged(&args.file),
+    })?;
     written?;
     if let Some(torn) = played.torn {
         print_torn(&args.file, torn);
@@ -86,11 +96,19 @@ pub fn print_torn(path: &Path, torn: Torn) {
     );
 }
 
-fn sink(args: &ReplayArgs, header: &item::Header) -> anyhow::Result<Box<dyn Sink>> {
-    if is_parquet(args.output.output.as_deref()) {
-        return Err(Usage::parquet().into());
+/// Refuses what makes no Parquet file, or none that can be read.
+fn check_parquet(options: &OutputArgs) -> Result<(), Usage> {
+    if options.format() != Format::Parquet {
+        return Ok(());
     }
-    Ok(sink_for(&args.output, header.epoch_ns, false))
+    let no = |why: &str| Err(Usage(why.into()));
+    match (options.format, &options.output) {
+        _ if options.summary => no("-c makes a table of its own, in text or JSON; leave it out for Parquet"),
+        (Format::Text | Format::Parquet, Some(_)) => Ok(()),
+        (Format::Parquet, None) if !io::stdout().is_terminal() => Ok(()),
+        (_, None) => no("Parquet is nothing for a terminal; give it a file: `-o calls.parquet`"),
+        (_, Some(_)) => no("a file named .parquet is one; give another name for another --format"),
+    }
 }
 
 /// What of a recording is to be seen: `-e` and `-f`.

@@ -54,12 +54,13 @@ struct Filter {
 
 /// The sink that the options ask for. `to_stderr`: events go there where no file is named.
 pub fn sink_for(options: &OutputArgs, epoch_ns: u64, to_stderr: bool) -> Box<dyn Sink> {
-    match options.format {
+    match options.format() {
         format if options.summary => Box::new(sink::totals::Totals::new(format == Format::Json)),
         Format::Text => screen::text(options, to_stderr),
         Format::Json => Box::new(sink::json::Json),
         Format::Chrome => Box::new(sink::chrome::Chrome::new(epoch_ns)),
         Format::Otlp => Box::new(sink::otlp::Otlp::default()),
+        Format::Parquet => Box::new(sink::parquet::Parquet::default()),
     }
 }
 

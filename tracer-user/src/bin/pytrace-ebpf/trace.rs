@@ -17,11 +17,11 @@ use tracer_user::{
 
 use crate::{
     advice,
-    cli::TraceArgs,
+    cli::{Format, TraceArgs},
     command::Launched,
     filters::{check_threads, judge, no_thread, thread_ids},
     logging,
-    output::{Output, is_parquet},
+    output::Output,
     ring::Ring,
     session::Session,
     target::{Traced, Wanted, find_all},
@@ -37,8 +37,8 @@ const LOSS_CHECK: Duration = Duration::from_millis(250);
 const EXITS: usize = 1024;
 
 fn wanted(args: &TraceArgs) -> anyhow::Result<Wanted> {
-    if is_parquet(args.output.output.as_deref()) {
-        return Err(crate::Usage::parquet().into());
+    if args.output.format() == Format::Parquet {
+        return Err(crate::Usage::live_parquet().into());
     }
     Ok(Wanted {
         effects: Selection::parse(&args.effects).map_err(crate::Usage::from)?,
