@@ -53,8 +53,7 @@ pub fn send_new(slot: &mut Slot, target: &'static Target, control: &Control, ind
 
 #[inline(always)]
 fn key(frame: [u64; 3]) -> u64 {
-    // SAFETY: the helper has no preconditions.
-    let process = unsafe { bpf_get_current_pid_tgid() } >> 32;
+    let process = bpf_get_current_pid_tgid() >> 32;
     code_key(process as u32, frame)
 }
 
