@@ -21,7 +21,7 @@ use crate::{maps::CODES, memory::User, probe::send, scratch};
 const TURNS: u32 = CODE_STRINGS + 1;
 const _: () = assert!(TURNS == 4);
 
-/// Sends what names the code objects of a delivered entry record's frames, unless it was sent before.
+/// Sends what names the code objects of an entry record's frames, unless it was sent before.
 #[inline(always)]
 pub fn send_new(slot: &mut Slot, target: &'static Target, control: &Control, index: u32, tid: u32) {
     let frames = slot.frames.min(MAX_FRAMES);
@@ -63,7 +63,7 @@ fn was_sent(frame: [u64; 3]) -> bool {
     unsafe { CODES.get(key(frame)) }.is_some()
 }
 
-/// Looks whether any code object is new: then the entry's slot, whose record is sent, is marked.
+/// Looks whether any code object is new: then the entry's slot is marked.
 struct Search<'a> {
     slot: &'a mut Slot,
 }

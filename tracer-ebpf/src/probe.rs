@@ -145,9 +145,6 @@ pub fn entry(ctx: &ProbeContext) {
         frame,
     );
     let delivered = record(slot, &mut hit, KIND_ENTRY, tid, Some(arguments));
-    if delivered {
-        codes::send_new(slot, hit.target, hit.control, hit.cookie.target(), tid);
-    }
     scratch::give_back(slot);
     count::one(if delivered {
         &mut hit.counters.delivered
@@ -277,6 +274,10 @@ fn record(
     }
     if slot.faults != 0 {
         count::many(&mut hit.counters.faults, slot.faults as u64);
+    }
+    if kind == KIND_ENTRY {
+        // First, so that who judges the call by its code knows it.
+        codes::send_new(slot, hit.target, hit.control, hit.cookie.target(), tid);
     }
     let delivered = send(slot, header);
     if !delivered {

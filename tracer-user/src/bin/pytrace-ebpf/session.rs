@@ -172,6 +172,11 @@ impl Session {
         self.live.contains_key(&pid)
     }
 
+    /// Processes that are traced now.
+    pub fn pids(&self) -> Vec<u32> {
+        self.live.keys().copied().collect()
+    }
+
     /// How many processes are traced now.
     pub fn live(&self) -> usize {
         self.live.len()

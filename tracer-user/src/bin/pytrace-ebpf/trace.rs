@@ -1,6 +1,6 @@
 //! `pytrace-ebpf --pid` and `pytrace-ebpf run`: attach, print, detach.
 
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, path::Path, time::Duration};
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -223,7 +223,7 @@ impl<'a> Trace<'a> {
                     let Stop::Program(launched) = &*stop else { return Ok(()) };
                     program_ended = true;
                     self.exited(launched.pid());
-                    if !self.args.follow || !self.watching.forget_ended() {
+                    if !self.args.follow || self.all_ended() {
                         return Ok(());
                     }
                 }
@@ -237,7 +237,7 @@ impl<'a> Trace<'a> {
                 }
                 _ = loss_check.tick() => {
                     self.session.check_loss()?;
-                    if self.args.follow && !self.watching.forget_ended() && self.session.live() == 0 {
+                    if self.args.follow && self.all_ended() && self.session.live() == 0 {
                         return Ok(());
                     }
                 }
@@ -258,6 +258,19 @@ impl<'a> Trace<'a> {
                 self.watch_exit(what.pid);
             }
         }
+    }
+
+    /// Whether all followed processes have ended; then that is noted of each, however short ago it was.
+    fn all_ended(&mut self) -> bool {
+        if self.watching.forget_ended() {
+            return false;
+        }
+        for pid in self.session.pids() {
+            if !Path::new(&format!("/proc/{pid}")).exists() {
+                self.exited(pid);
+            }
+        }
+        true
     }
 
     fn exited(&mut self, pid: u32) {
