@@ -4,6 +4,9 @@
 //! `a[0] = 1` and `list.append`. Each bytecode has a handler in the eval loop; a probe on it sees that bytecode
 //! exactly, by whatever way it is reached.
 
+pub mod calls;
+mod code;
+pub mod guards;
 mod handlers;
 pub mod opcodes;
 
