@@ -31,6 +31,15 @@ fn copy(to: *mut u8, len: u32, from: u64) -> bool {
     }
 }
 
+/// Brings a page into memory, as the helpers that read texts do not: names of types may be on pages that the
+/// program itself has not touched yet.
+#[inline(always)]
+fn fault_in(address: u64) -> bool {
+    let mut byte = 0u8;
+    // SAFETY: the buffer is a byte; sleepable programs may fault.
+    unsafe { bpf_copy_from_user((&raw mut byte).cast(), 1, address as *const _) == 0 }
+}
+
 impl Memory for User {
     #[inline(always)]
     fn words<const N: usize>(&mut self, address: u64) -> Option<[u64; N]> {
@@ -61,7 +70,14 @@ impl Memory for User {
     fn short_str(&mut self, address: u64) -> Option<[u64; 2]> {
         let mut words = [0u64; 2];
         // SAFETY: the buffer is 16 bytes.
-        let n = unsafe { bpf_probe_read_user_str(words.as_mut_ptr().cast(), 16, address as *const _) };
+        let mut n = unsafe { bpf_probe_read_user_str(words.as_mut_ptr().cast(), 16, address as *const _) };
+        if n <= 0 && fault_in(address) {
+            // The text may end on the next page.
+            fault_in(address.wrapping_add(15));
+            words = [0; 2];
+            // SAFETY: as above.
+            n = unsafe { bpf_probe_read_user_str(words.as_mut_ptr().cast(), 16, address as *const _) };
+        }
         (n > 0).then_some(words)
     }
 
