@@ -32,8 +32,11 @@ fn compare(truth: &[Value], events: &[Value], python: &Path) {
             python.display()
         );
         if act["named"] == true {
+            // A file that is closed when a busy daemon looks may stay without a path; it never gets another's.
+            let path = |call: &&Value| call["target"]["path"].clone();
             assert!(
-                seen.iter().all(|call| call["target"]["path"] == act["path"]),
+                seen.iter()
+                    .all(|call| path(call) == act["path"] || path(call).is_null()),
                 "{act}: {seen:?}"
             );
         }
