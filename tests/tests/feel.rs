@@ -3,18 +3,11 @@
 use std::{
     fs,
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Command, Stdio},
 };
 
 use serde_json::Value;
-use tests::{Folder, Program, binary, interpreters, program};
-
-fn tool(args: &[&str]) -> Output {
-    Command::new(binary())
-        .args(args)
-        .output()
-        .expect("the tool starts")
-}
+use tests::{Folder, Printed, Program, binary, interpreters, parse, program, tool};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -134,9 +127,9 @@ fn bash_completes_commands_and_options() {
 #[test]
 fn other_shells_get_completions_too() {
     for shell in ["zsh", "fish"] {
-        let output = tool(&["completions", shell]);
-        assert!(output.status.success());
-        assert!(text(&output.stdout).contains("min-duration"), "{shell}");
+        let printed = tool(&["completions", shell]);
+        assert_eq!(printed.code, Some(0));
+        assert!(printed.stdout.contains("min-duration"), "{shell}");
     }
 }
 
@@ -162,7 +155,7 @@ fn the_manual_is_set_without_complaint() {
 #[test]
 fn help_begins_with_examples() {
     for help in ["-h", "--help"] {
-        let said = text(&tool(&[help]).stdout);
+        let said = tool(&[help]).stdout;
         let at = |word: &str| said.find(word).unwrap_or_else(|| panic!("{word}: {said}"));
         assert!(at("Examples:") < at("Usage:"));
         assert!(at("Usage:") < at("Which calls are shown:"));
@@ -174,9 +167,9 @@ fn the_doctor_reports_to_programs() {
     if interpreters().is_empty() {
         return;
     }
-    let output = tool(&["doctor", "--format", "json"]);
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
-    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let printed = tool(&["doctor", "--format", "json"]);
+    assert_eq!(printed.code, Some(0), "{}", printed.stdout);
+    let report = parse(&printed.stdout);
     assert_eq!((&report["type"], &report["v"]), (&"doctor".into(), &1.into()));
     let names: Vec<&str> = report["checks"]
         .as_array()
@@ -205,9 +198,10 @@ fn errors_are_one_line_and_name_the_remedy() {
         (["--pid", "2"], "kernel thread"),
         (["--pid", &own], "runs no CPython"),
     ] {
-        let output = tool(&args);
-        let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{said}");
+        let Printed {
+            code, stderr: said, ..
+        } = tool(&args);
+        assert_eq!(code, Some(1), "{said}");
         assert_eq!(said.lines().count(), 1, "{said}");
         assert!(said.contains(remedy), "{said}");
     }

@@ -9,7 +9,7 @@ use std::{
 use tests::{Run, breakpoints_go, interpreters, program};
 
 /// Times that the tool is killed, by interpreter.
-const KILLS: u32 = 4;
+const KILLS: u32 = 10;
 
 fn start(python: &Path) -> Run {
     let script = program("held.py");

@@ -21,7 +21,7 @@ pub type CodeKey = [u64; 3];
 /// the thread has that name.
 pub type ThreadVerdict = [u64; 3];
 
-/// Key of a [`ThreadVerdict`]: target index, and thread id as the process sees it.
+/// Stands for a thread, in every map that has something of it: target index, and thread id as the process sees it.
 #[inline(always)]
 pub const fn thread_key(target: u32, tid: u32) -> u64 {
     (target as u64) << 32 | tid as u64

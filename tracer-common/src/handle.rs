@@ -99,6 +99,17 @@ kernel_offsets! {
     unix_name = "unix_address"."name",
 }
 
+/// Address families of `skc_family` (include/linux/socket.h).
+pub const AF_UNIX: u16 = 1;
+pub const AF_INET: u16 = 2;
+pub const AF_INET6: u16 = 10;
+
+/// Whether an `i_mode` is a socket's: `S_IFMT` and `S_IFSOCK` of include/uapi/linux/stat.h.
+#[inline(always)]
+pub const fn is_socket(mode: u16) -> bool {
+    mode & 0o170_000 == 0o140_000
+}
+
 /// Words after the first of a handle: the type of the object that has the descriptor, if it is not `self`
 /// (`TypeRef`); inode number; generation and device; mode, address family and ports; local and remote address.
 pub const HANDLE_WORDS: usize = 9;

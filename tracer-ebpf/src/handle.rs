@@ -3,18 +3,11 @@
 use aya_ebpf::helpers::{bpf_get_current_task, generated::bpf_probe_read_kernel};
 use tracer_common::{
     encode::Slot,
-    handle::{HANDLE_WORDS, KernelOffsets, UNIX_NAME_WORDS, word},
+    handle::{AF_INET, AF_INET6, AF_UNIX, HANDLE_WORDS, KernelOffsets, UNIX_NAME_WORDS, is_socket, word},
     wire::{Tag, value_word},
 };
 
 use crate::maps::OFFSETS;
-
-const AF_UNIX: u16 = 1;
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
-/// `S_IFMT` and `S_IFSOCK` of include/uapi/linux/stat.h.
-const KIND: u16 = 0o170_000;
-const SOCKET: u16 = 0o140_000;
 
 /// Words that [`tracer_common::encode::begin_handle`] has not written.
 const WORDS: usize = HANDLE_WORDS - word::INODE;
@@ -117,7 +110,7 @@ fn of_file(o: &KernelOffsets, file: u64) -> Option<[u64; WORDS]> {
     words[0] = read(inode, o.number)?;
     words[word::DEVICE - word::INODE] = (generation as u64) << 32 | device as u64;
     words[word::KIND - word::INODE] = mode as u64;
-    if mode & KIND == SOCKET {
+    if is_socket(mode) {
         // What of it cannot be read stays 0.
         let _ = of_socket(o, file, &mut words);
     }

@@ -19,7 +19,7 @@ use tracer_common::{
         Progress, Slot, begin_entry, begin_filled, begin_handle, begin_return, innermost_frame, is_raise,
         positional, step,
     },
-    filter::{FILTER_CODE, FILTER_THREAD, THREAD_HIDDEN, THREAD_NEW},
+    filter::{FILTER_CODE, FILTER_THREAD, THREAD_HIDDEN, THREAD_NEW, thread_key},
     handle::HandleKind,
     limits::{MAX_STEPS, RECORD_MAX},
     target::Target,
@@ -206,7 +206,7 @@ fn note_buffer(hit: &Hit, tid: u32, arguments: [u64; COOKIE_REGISTERS]) {
     }
     let (convention, position) = (hit.cookie.convention(), hit.cookie.fills() - 1);
     let buffer = positional(hit.target, &mut User, convention, arguments, position);
-    let _ = FILLING.insert([thread_key(hit, tid), hit.sp], buffer, 0);
+    let _ = FILLING.insert([thread_key(hit.cookie.target(), tid), hit.sp], buffer, 0);
 }
 
 /// The buffer that the returning call was given, 0: none.
@@ -215,17 +215,12 @@ fn noted_buffer(hit: &Hit, tid: u32) -> u64 {
     if hit.cookie.fills() == 0 {
         return 0;
     }
-    // The stack pointer is now above the return address.
-    let key = [thread_key(hit, tid), hit.sp - 8];
+    let entered = hit.sp.wrapping_sub(RETURN_ADDRESS);
+    let key = [thread_key(hit.cookie.target(), tid), entered];
     // SAFETY: map values are plain words; a torn read cannot happen on x86-64.
     let buffer = unsafe { FILLING.get(key) }.copied().unwrap_or(0);
     let _ = FILLING.remove(key);
     buffer
-}
-
-#[inline(always)]
-fn thread_key(hit: &Hit, tid: u32) -> u64 {
-    (hit.cookie.target() as u64) << 32 | tid as u64
 }
 
 /// Runs the encoder and hands the record over; false if the ring buffer is full. `arguments` are those of an entry.

@@ -7,7 +7,7 @@ use aya_ebpf::helpers::{
     bpf_get_current_pid_tgid,
     generated::{bpf_get_ns_current_pid_tgid, bpf_loop},
 };
-use tracer_common::{encode::Memory, limits::MAX_THREADS, target::Target};
+use tracer_common::{encode::Memory, filter::thread_key, limits::MAX_THREADS, target::Target};
 
 use crate::{maps::THREADS, memory::User};
 
@@ -40,7 +40,7 @@ pub fn state(target: &Target, index: u32, tid: u32) -> u64 {
     if target.tstate_current != 0 {
         return User.pointer(target.tstate_current).unwrap_or(0);
     }
-    let key = (index as u64) << 32 | tid as u64;
+    let key = thread_key(index, tid);
     // SAFETY: map values are plain words; a torn read cannot happen on x86-64.
     if let Some(cached) = unsafe { THREADS.get(key) } {
         let tstate = *cached;

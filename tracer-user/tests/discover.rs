@@ -16,7 +16,7 @@ use tracer_user::catalogue::discover::{Discovery, discover};
 use tracer_user::cpython::names::{ProcessNames, code_fingerprint, type_fingerprint};
 use tracer_user::cpython::{Interpreter, InterpreterError};
 use tracer_user::decode::names::Names;
-use tracer_user::process::{Process, ReadMemory};
+use tracer_user::process::{INITIAL_PID_NAMESPACE, Process, ReadMemory};
 
 /// A Python process that answers when asked, killed when dropped.
 struct Python {
@@ -242,7 +242,7 @@ fn same_names(process: Process, interpreter: Interpreter, answer: &Answer) {
     let target = interpreter.target(&process, CaptureLimits::default());
     // The test's own processes live in its pid namespace; in the initial one nothing is looked up.
     let namespace = process.pid_namespace().expect("the namespace can be read");
-    let initial = namespace.1 == 0xefff_fffc;
+    let initial = namespace.1 == INITIAL_PID_NAMESPACE;
     let expected = if initial { (0, 0) } else { namespace };
     assert_eq!((target.pidns_dev, target.pidns_ino), expected);
     let (process, interpreter) = (Arc::new(process), Arc::new(interpreter));

@@ -5,5 +5,6 @@ mod aio;
 mod buffers;
 mod http;
 mod postgres;
+mod processes;
 mod tls;
 mod tools;

@@ -1,8 +1,8 @@
 //! The file descriptor of a call.
 
-use super::{Memory, Slot, at, kind, number};
+use super::{Memory, Slot, at, kind, number, positional};
 use crate::{
-    cookie::{COOKIE_REGISTERS, Convention},
+    cookie::COOKIE_REGISTERS,
     handle::HandleKind,
     target::Target,
     wire::{FLAG_CUT, Tag, value_word},
@@ -59,7 +59,7 @@ fn descriptor<M: Memory>(
     let first = o.ob_size;
     let mut object = arguments[0];
     if kind == HandleKind::Argument as u8 {
-        let argument = first_argument(target, memory, convention, arguments)?;
+        let argument = positional(target, memory, convention, arguments, 0);
         return Some((number::small(target, memory, argument)?, 0));
     }
     if kind == HandleKind::Own as u8 {
@@ -83,31 +83,4 @@ fn descriptor<M: Memory>(
         ty = memory.field(owner, o.ob_type);
     }
     Some((memory.u32(at(owner, first))?, ty?))
-}
-
-#[inline(always)]
-fn first_argument<M: Memory>(
-    target: &Target,
-    memory: &mut M,
-    convention: u8,
-    arguments: [u64; COOKIE_REGISTERS],
-) -> Option<u64> {
-    let [_, first, second, ..] = arguments;
-    if convention == Convention::O as u8 {
-        return Some(first);
-    }
-    if convention == Convention::FastCall as u8 || convention == Convention::FastCallKeywords as u8 {
-        return if second << 1 == 0 {
-            None
-        } else {
-            memory.pointer(first)
-        };
-    }
-    if convention == Convention::VarArgs as u8 || convention == Convention::VarArgsKeywords as u8 {
-        if memory.field(first, target.offsets.ob_size)? == 0 {
-            return None;
-        }
-        return memory.field(first, target.offsets.tuple_ob_item);
-    }
-    None
 }

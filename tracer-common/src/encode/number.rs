@@ -53,9 +53,25 @@ pub fn fixed<M: Memory>(
     Some(())
 }
 
+/// How many digits an int has, and whether it is negative, by its `lv_tag` or `ob_size`.
+#[inline(always)]
+fn digits_of(target: &Target, size: u64) -> (u64, bool) {
+    if target.features & FEATURE_LONG_TAG != 0 {
+        // `_PyLong_SIGN_MASK` 3, `NON_SIZE_BITS` 3 (Include/internal/pycore_long.h).
+        (size >> 3, size & 3 == 2)
+    } else if (size as i64) < 0 {
+        ((size as i64).wrapping_neg() as u64, true)
+    } else {
+        (size, false)
+    }
+}
+
 /// The value of a small `int` that is not negative; `None` for anything else.
 #[inline(always)]
 pub fn small<M: Memory>(target: &Target, memory: &mut M, object: u64) -> Option<u32> {
+    if object == 0 {
+        return None;
+    }
     let o = &target.offsets;
     let ty = memory.field(object, o.ob_type)?;
     if ty == 0 {
@@ -67,13 +83,8 @@ pub fn small<M: Memory>(target: &Target, memory: &mut M, object: u64) -> Option<
     if ty != target.known.long_type {
         return None;
     }
-    let size = memory.field(object, o.long_size)?;
-    let (count, negative) = if target.features & FEATURE_LONG_TAG != 0 {
-        (size >> 3, size & 3 == 2)
-    } else {
-        (size, false)
-    };
-    // More digits than one are no descriptor, nor is a negative number (whose size is negative).
+    let (count, negative) = digits_of(target, memory.field(object, o.long_size)?);
+    // More digits than one are no descriptor.
     if count > 1 || negative {
         return None;
     }
@@ -88,14 +99,7 @@ pub fn small<M: Memory>(target: &Target, memory: &mut M, object: u64) -> Option<
 #[inline(always)]
 pub fn long<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, object: Object) -> Option<()> {
     let size = object.word(slot, memory, target.offsets.long_size)?;
-    let (count, negative) = if target.features & FEATURE_LONG_TAG != 0 {
-        // `_PyLong_SIGN_MASK` 3, `NON_SIZE_BITS` 3 (Include/internal/pycore_long.h).
-        (size >> 3, size & 3 == 2)
-    } else if (size as i64) < 0 {
-        ((size as i64).wrapping_neg() as u64, true)
-    } else {
-        (size, false)
-    };
+    let (count, negative) = digits_of(target, size);
     if count <= 2 {
         let pair = object.word(slot, memory, target.offsets.long_digits)?;
         let low = if count == 0 { 0 } else { pair & DIGIT };

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use tracer_common::target::{CaptureLimits, FEATURE_LONG_TAG, FEATURE_PYTHON2, KnownObjects, Target};
 
-use crate::process::{Mapping, Process, ReadError, ReadMemory};
+use crate::process::{INITIAL_PID_NAMESPACE, Mapping, Process, ReadError, ReadMemory};
 pub use known::Descriptors;
 use layout::Layout;
 use objects::Objects;
@@ -57,9 +57,6 @@ pub enum InterpreterError {
     #[error("cannot read the memory of process {pid}: {error} (it may have ended; otherwise run as root)")]
     Memory { pid: u32, error: ReadError },
 }
-
-/// Inode of the initial pid namespace (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
-const INITIAL_PID_NAMESPACE: u64 = 0xefff_fffc;
 
 /// The interpreter of a process, checked against objects whose content is known.
 #[derive(Clone, Debug)]

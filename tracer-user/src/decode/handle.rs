@@ -3,15 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tracer_common::{
-    handle::{HANDLE_WORDS, word},
+    handle::{AF_INET, AF_INET6, HANDLE_WORDS, is_socket, word},
     wire::TypeRef,
 };
-
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
-/// `S_IFMT` and `S_IFSOCK` (include/uapi/linux/stat.h).
-const KIND: u16 = 0o170_000;
-const SOCKET: u16 = 0o140_000;
 
 /// A file descriptor, and what was open under it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +40,7 @@ pub struct OpenFile {
 
 impl OpenFile {
     pub fn is_socket(&self) -> bool {
-        self.mode & KIND == SOCKET
+        is_socket(self.mode)
     }
 
     /// The address at the other end, if there is one.
@@ -106,6 +100,9 @@ fn addresses(words: &[u64; HANDLE_WORDS]) -> Option<(SocketAddr, SocketAddr)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `S_IFSOCK`.
+    const SOCKET: u16 = 0o140_000;
 
     fn words(kind: u64, local: [u64; 2], remote: [u64; 2]) -> [u64; HANDLE_WORDS] {
         [

@@ -22,6 +22,15 @@ pub use memory::{ReadError, ReadMemory};
 pub use pidfd::pidfd;
 pub use snapshot::Snapshot;
 
+/// Inode of the initial pid namespace (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
+pub const INITIAL_PID_NAMESPACE: u64 = 0xefff_fffc;
+
+/// Whether this program sees the host's process ids.
+pub fn in_initial_pid_namespace() -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    Ok(fs::metadata("/proc/self/ns/pid")?.ino() == INITIAL_PID_NAMESPACE)
+}
+
 /// Bytes read of one text file under `/proc/PID` at most.
 const PROC_FILE_MAX: u64 = 64 * 1024 * 1024;
 

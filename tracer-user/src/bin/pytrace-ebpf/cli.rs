@@ -252,7 +252,7 @@ pub struct OutputArgs {
 pub struct FilterArgs {
     /// Only calls made from this Python code: a file (`app/*.py`, `/srv/**`: whole, or its end from a `/` on) or a
     /// function (`Shop.save*`; up to Python 3.10 without its class); repeatable.
-    /// With --stack N: any of the N frames. Calls from elsewhere cost the program no copy
+    /// With --stack N: any of the N frames. The values of calls from elsewhere are not copied
     #[arg(help_heading = WHICH, long = "in", value_name = "GLOB")]
     pub code: Vec<String>,
     /// Only calls on this path (`*.log`, `/etc/**`); repeatable. Spares output, not the program
@@ -262,7 +262,7 @@ pub struct FilterArgs {
     #[arg(help_heading = WHICH, long = "peer", value_name = "GLOB")]
     pub peers: Vec<String>,
     /// Only calls of this thread: its id, or a glob of its name (`comm`; that of `threading` from Python 3.14 on);
-    /// repeatable. Calls of others cost the program no copy
+    /// repeatable. The values of others' calls are not copied
     #[arg(help_heading = WHICH, long = "thread", value_name = "TID|GLOB")]
     pub threads: Vec<String>,
 }

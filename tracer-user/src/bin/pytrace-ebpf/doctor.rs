@@ -7,7 +7,7 @@ use serde::Serialize;
 use tracer_user::{
     attach::KernelOptions,
     catalogue::select::{Functions, Selection},
-    process::Process,
+    process::{self as processes, Process},
     sites::Price,
 };
 
@@ -16,9 +16,6 @@ use crate::{
     cli::DoctorFormat,
     target::{Traced, Wanted},
 };
-
-/// The inode of the first pid namespace (`PROC_PID_INIT_INO`, `linux/proc_ns.h`).
-const FIRST_PID_NAMESPACE: u64 = 0xeffffffc;
 
 /// Something that was tried.
 #[derive(Debug, Serialize)]
@@ -156,9 +153,7 @@ fn btf() -> Check {
 }
 
 fn pid_namespace() -> Check {
-    use std::os::unix::fs::MetadataExt as _;
-    let first = fs::metadata("/proc/self/ns/pid").is_ok_and(|meta| meta.ino() == FIRST_PID_NAMESPACE);
-    if first {
+    if processes::in_initial_pid_namespace().unwrap_or(false) {
         Check::good("pid namespace", "the host's").optional()
     } else {
         Check::bad(

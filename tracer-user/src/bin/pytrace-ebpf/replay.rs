@@ -296,13 +296,8 @@ impl<R: Read> Play<R> {
     }
 
     fn unobserved(&mut self, target: Option<u16>, why: &'static str) {
-        let Self {
-            pairing,
-            reporter,
-            buffer,
-            ..
-        } = self;
-        pairing.finish(target, why, &mut |call| reporter.call(&call, buffer));
+        self.reporter
+            .unobserved(&mut self.pairing, target, why, &mut self.buffer);
     }
 
     fn end(&mut self, mut counters: Vec<SiteCounters>) -> Played {

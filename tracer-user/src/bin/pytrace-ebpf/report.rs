@@ -15,7 +15,7 @@ use tracer_user::{
     decode::{
         linetable::Lines,
         names::{Code, Names, Opened},
-        pair::{Call, End},
+        pair::{Call, End, Pairing},
         record::Record,
         value::{Ending, Value, arguments, ending, filled},
     },
@@ -265,6 +265,17 @@ impl<N: Names> Reporter<N> {
         self.codes.retain(|(of, ..), _| *of != target);
     }
 
+    /// Ends all calls of one target (or of all) that are still in progress, and writes them.
+    pub fn unobserved(
+        &mut self,
+        pairing: &mut Pairing,
+        target: Option<u16>,
+        why: &'static str,
+        out: &mut Vec<u8>,
+    ) {
+        pairing.finish(target, why, &mut |call| self.call(&call, out));
+    }
+
     /// Writes that something happened to a process, at that Unix time.
     pub fn process(&mut self, pid: u32, change: &ProcessChange, time_ns: u64, out: &mut Vec<u8>) {
         self.sink.process(pid, change, time_ns, out);
@@ -379,10 +390,14 @@ pub fn now_ns() -> u64 {
 
 /// Unix time of `CLOCK_MONOTONIC` 0, nanoseconds. It moves when the clock is set.
 pub fn epoch_ns() -> u64 {
-    let monotonic = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map_or(0, |time| {
+    now_ns().saturating_sub(monotonic_ns())
+}
+
+/// `CLOCK_MONOTONIC`, nanoseconds: the time of records.
+pub fn monotonic_ns() -> u64 {
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map_or(0, |time| {
         time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
-    });
-    now_ns().saturating_sub(monotonic)
+    })
 }
 
 /// Prints the summary on standard error.

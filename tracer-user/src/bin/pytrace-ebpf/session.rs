@@ -451,13 +451,8 @@ impl Session {
     }
 
     fn unobserved(&mut self, target: Option<u16>, why: &'static str) {
-        let Self {
-            pairing,
-            reporter,
-            buffer,
-            ..
-        } = self;
-        pairing.finish(target, why, &mut |call| reporter.call(&call, buffer));
+        self.reporter
+            .unobserved(&mut self.pairing, target, why, &mut self.buffer);
     }
 
     pub fn check_loss(&mut self) -> anyhow::Result<()> {

@@ -24,16 +24,14 @@ use tracer_user::{
         InterpreterError,
         start::{Code, ProgramKind, START},
     },
-    process::Process,
+    process::{self, Process},
     sink::ProcessChange,
 };
 
-use crate::{guard::Guard, session::Session, target::Traced};
+use crate::{guard::Guard, report::monotonic_ns, session::Session, target::Traced};
 
 /// Executable mappings in which an interpreter is looked for.
 const MAX_FILES: usize = 1024;
-/// `PROC_PID_INIT_INO` (include/linux/proc_ns.h)
-const INITIAL_PID_NAMESPACE: &str = "pid:[4026531836]";
 
 /// What is watched.
 pub struct Watching {
@@ -52,8 +50,7 @@ impl Watching {
         let mut watch = Watch::new(kernel)?;
         let mut guard = None;
         if hold || follow {
-            let namespace = std::fs::read_link("/proc/self/ns/pid")?;
-            if namespace != Path::new(INITIAL_PID_NAMESPACE) {
+            if !process::in_initial_pid_namespace()? {
                 anyhow::bail!(
                     "`run` and `--follow` need the host's process ids: start the tool outside of the container \
                      (or with its --pid=host)"
@@ -337,10 +334,4 @@ fn probe(
         })
         .collect();
     Link::attach(session.kernel.watch(), kind, path, &points, pid).context("cannot watch it")
-}
-
-fn monotonic_ns() -> u64 {
-    nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map_or(0, |time| {
-        time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
-    })
 }

@@ -1,4 +1,4 @@
-//! Apache Parquet, one row a call, for DuckDB, pandas, Polars or Spark. What is no call has no row: the header and the
+//! Apache Parquet, one row a call. What is no call has no row: the header and the
 //! summary of the JSON format, losses included, are in the footer, under [`HEADER_KEY`] and [`SUMMARY_KEY`].
 //!
 //! A Parquet file can be read when its footer is there, and that is written last.
