@@ -6,6 +6,7 @@
 mod breakpoints;
 mod compare;
 mod cut;
+mod environment;
 mod folder;
 mod journal;
 mod json;
@@ -22,6 +23,7 @@ mod written;
 pub use breakpoints::{assert_no_breakpoints, breakpoints_go, differences};
 pub use compare::{Tally, assert_same, calls, compare, known, without};
 pub use cut::assert_beginning;
+pub use environment::command;
 pub use folder::Folder;
 pub use journal::{assert_acts, data, from_file};
 pub use json::parse;
@@ -33,10 +35,7 @@ pub use tracer::{Trace, Tracer, binary, functions};
 pub use truth::{own_calls, truth_functions};
 pub use written::{Level, Tree, assert_same_files, on_disk, rebuilt};
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::path::{Path, PathBuf};
 
 /// The interpreters that are installed here, and those of `PYTRACE_PYTHONS` (`/path:/path`).
 /// Empty, and said so, where tracing is not possible.
@@ -81,7 +80,7 @@ pub fn packaged() -> Vec<PathBuf> {
 
 /// `Python 3.8.18`, as the interpreter says.
 pub fn version(python: &Path) -> String {
-    let output = Command::new(python).arg("--version").output();
+    let output = command(python).arg("--version").output();
     output
         // Python 2 writes it to standard error.
         .map(|output| {

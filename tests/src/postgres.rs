@@ -5,7 +5,7 @@ use std::{
     io::{BufRead as _, BufReader, Lines},
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{Child, ChildStderr, Command, Stdio},
+    process::{Child, ChildStderr, Stdio},
 };
 
 use nix::{
@@ -72,7 +72,7 @@ impl Postgres {
         )
         .expect("root");
         let port = free_port();
-        let mut child = Command::new("setpriv")
+        let mut child = crate::command("setpriv")
             .args([
                 "--reuid",
                 USER,

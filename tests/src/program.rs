@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead as _, BufReader, Lines, Write as _},
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Stdio},
 };
 
 use serde_json::Value;
@@ -43,10 +43,9 @@ impl Program {
     }
 
     fn start_as(python: &Path, name: &str, args: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(python)
+        let mut child = crate::command(python)
             .arg(programs().join(name))
             .args(args)
-            .env("PYTHONDONTWRITEBYTECODE", "1")
             .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

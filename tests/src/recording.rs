@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead as _, BufReader, Read as _},
     path::Path,
-    process::{Child, ChildStderr, Command, Stdio},
+    process::{Child, ChildStderr, Stdio},
 };
 
 use nix::{
@@ -22,7 +22,7 @@ pub struct Recording {
 impl Recording {
     /// Attaches to a program; returns when the probes are in.
     pub fn of(program: &Program, file: &Path, args: &[&str]) -> Self {
-        let mut child = Command::new(binary())
+        let mut child = crate::command(binary())
             .args(["--pid", &program.pid().to_string(), "-o"])
             .arg(file)
             .args(args)
@@ -73,7 +73,7 @@ pub struct Printed {
 
 /// Runs the tool to its end.
 pub fn tool(args: &[&str]) -> Printed {
-    let output = Command::new(binary())
+    let output = crate::command(binary())
         .args(args)
         .stdin(Stdio::null())
         .output()

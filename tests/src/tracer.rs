@@ -4,7 +4,7 @@ use std::{
     env,
     io::{BufRead as _, BufReader, Read as _},
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     thread::{self, JoinHandle},
 };
 
@@ -28,7 +28,7 @@ pub fn binary() -> PathBuf {
 
 /// The functions that the tool finds in a process, each with its calling convention.
 pub fn functions(program: &Program) -> Vec<(String, String)> {
-    let output = Command::new(binary())
+    let output = crate::command(binary())
         .args(["functions", "--pid", &program.pid().to_string()])
         .output()
         .expect("the tool starts");
@@ -86,7 +86,7 @@ impl Tracer {
 
     /// As [`Self::attach`]; of the events, only the lines with this text in them are kept.
     pub fn attach_for(program: &Program, args: &[&str], text: &'static str) -> Self {
-        let mut child = Command::new(binary())
+        let mut child = crate::command(binary())
             .args(["--pid", &program.pid().to_string(), "--format", "json"])
             .args(args)
             .stdin(Stdio::null())

@@ -1,10 +1,6 @@
 //! What the tool is like to use: on a terminal, in a shell, when it is refused something.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{fs, path::Path, process::Stdio};
 
 use serde_json::Value;
 use tests::{Folder, Printed, Program, binary, interpreters, parse, program, tool};
@@ -15,13 +11,12 @@ fn text(bytes: &[u8]) -> String {
 
 /// What a command line writes to a terminal of so many columns.
 fn on_terminal(columns: usize, command: &str, environment: &[(&str, &str)]) -> String {
-    let output = Command::new("script")
+    let output = tests::command("script")
         .args([
             "-qec",
             &format!("stty rows 24 cols {columns}; {command}"),
             "/dev/null",
         ])
-        .env_remove("NO_COLOR")
         .env("TERM", "xterm-256color")
         .envs(environment.iter().copied())
         .stdin(Stdio::null())
@@ -31,7 +26,7 @@ fn on_terminal(columns: usize, command: &str, environment: &[(&str, &str)]) -> S
 }
 
 fn has(program: &str) -> bool {
-    let found = Command::new("sh")
+    let found = tests::command("sh")
         .args(["-c", &format!("command -v {program}")])
         .output();
     let found = found.is_ok_and(|output| output.status.success());
@@ -44,7 +39,7 @@ fn has(program: &str) -> bool {
 /// A recording of a program that opens one file.
 fn recording(python: &Path, folder: &Folder) -> String {
     let file = folder.text("opens.pytrace");
-    let output = Command::new(binary())
+    let output = tests::command(binary())
         .args(["run", "-e", "file.open", "-o", &file, "--"])
         .arg(python)
         .arg(program("opens.py"))
@@ -64,7 +59,7 @@ fn a_terminal_gets_colours_and_lines_of_its_width_and_a_pipe_neither() {
     };
     let folder = Folder::new("terminal");
     let replay = format!("{} replay {}", binary().display(), recording(&python, &folder));
-    let plain = Command::new("sh")
+    let plain = tests::command("sh")
         .args(["-c", &replay])
         .output()
         .expect("sh starts");
@@ -93,7 +88,7 @@ fn a_terminal_gets_colours_and_lines_of_its_width_and_a_pipe_neither() {
 
     let coloured = on_terminal(400, &format!("{replay} 2>/dev/null"), &[]);
     assert!(coloured.contains("\x1b[32m'/dev/null'\x1b[0m"), "{coloured:?}");
-    let forced = Command::new("sh")
+    let forced = tests::command("sh")
         .args(["-c", &format!("{replay} --color always")])
         .output()
         .expect("sh starts");
@@ -113,7 +108,7 @@ fn bash_completes_commands_and_options() {
             ${by#-F } pytrace-ebpf $word pytrace-ebpf
             echo "$word: ${COMPREPLY[*]}"
         done"#;
-    let output = Command::new("bash")
+    let output = tests::command("bash")
         .args(["--norc", "-c", script, "bash"])
         .arg(binary())
         .output()
@@ -142,7 +137,7 @@ fn the_manual_is_set_without_complaint() {
     for page in [&["man"][..], &["man", "run"], &["man", "replay"]] {
         let file = folder.text("page.1");
         fs::write(&file, tool(page).stdout).expect("a page");
-        let set = Command::new("groff")
+        let set = tests::command("groff")
             .args(["-man", "-ww", "-Tutf8", "-P-cbou", &file])
             .output()
             .expect("groff starts");
@@ -235,7 +230,7 @@ fn what_is_forbidden_is_named() {
         ),
     ] {
         let run = |args: &[&str]| {
-            let mut command = Command::new(by[0]);
+            let mut command = tests::command(by[0]);
             command.args(&by[1..]).arg(&tool).args(args);
             command.output().expect("it starts")
         };
@@ -264,7 +259,7 @@ fn ctrl_c_on_a_terminal_ends_with_the_summary() {
     let tool = binary().display().to_string();
     let pid = traced.pid().to_string();
     for _ in 0..5 {
-        let output = Command::new("/usr/bin/python3")
+        let output = tests::command("/usr/bin/python3")
             .arg(program("terminal.py"))
             .args(["100", "posix.stat", &tool, "--pid", &pid, "-e", "file"])
             .output()

@@ -1,9 +1,6 @@
 //! Coming and going: the target must not notice, and nothing may be left behind.
 
-use std::{
-    os::unix::fs::PermissionsExt as _,
-    process::{Command, Stdio},
-};
+use std::{os::unix::fs::PermissionsExt as _, process::Stdio};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -112,7 +109,7 @@ fn limits_and_files_are_kept() {
         .wait();
         assert!(calls(&trace.events).iter().all(|call| call["outcome"] == "raise"));
         let file = folder.join("out.txt");
-        let status = Command::new(binary())
+        let status = tests::command(binary())
             .args(["--pid", &program.pid().to_string(), "--max-events", "2", "-o"])
             .arg(&file)
             .args(only)
@@ -139,7 +136,7 @@ fn limits_and_files_are_kept() {
 
 /// Exit code and standard error of the tool.
 fn fails(args: &[&str]) -> (Option<i32>, String) {
-    let output = Command::new(binary())
+    let output = tests::command(binary())
         .args(args)
         .stdin(Stdio::null())
         .output()
@@ -152,7 +149,7 @@ fn fails(args: &[&str]) -> (Option<i32>, String) {
 
 #[test]
 fn what_cannot_be_traced_is_said_in_one_line() {
-    let mut child = Command::new("cat")
+    let mut child = tests::command("cat")
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
@@ -221,7 +218,7 @@ fn a_program_that_only_looks_like_python_is_refused_with_a_reason() {
     ] {
         let program = folder.join(name);
         std::fs::copy("/bin/cat", &program).expect("cat can be copied");
-        let mut child = Command::new(&program)
+        let mut child = tests::command(&program)
             .stdin(Stdio::piped())
             .spawn()
             .expect("it starts");

@@ -4,7 +4,6 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use serde_json::{Value, json};
@@ -21,7 +20,7 @@ fn pyarrow() -> Option<PathBuf> {
 
 /// The footer and the rows of a Parquet file.
 fn read(pyarrow: &Path, file: &str) -> (Value, Vec<Value>) {
-    let output = Command::new(pyarrow)
+    let output = tests::command(pyarrow)
         .arg(programs().join("parquet_rows.py"))
         .arg(file)
         .output()

@@ -1,6 +1,6 @@
 //! `run`: the program is traced from its first line, and does not notice.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use nix::sys::signal::{Signal, kill};
 use serde_json::{Value, json};
@@ -150,7 +150,10 @@ fn what_cannot_be_started_is_said_in_one_line() {
         (&["run", "--pid", "1", "--", "true"][..], 2),
         (&["run"][..], 2),
     ] {
-        let output = Command::new(binary()).args(args).output().expect("the tool runs");
+        let output = tests::command(binary())
+            .args(args)
+            .output()
+            .expect("the tool runs");
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
         if code == 1 {

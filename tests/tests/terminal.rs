@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{BufRead as _, BufReader, Write as _},
-    process::{Command, Stdio},
+    process::Stdio,
 };
 
 use nix::pty::openpty;
@@ -16,7 +16,7 @@ fn ctrl_c_is_for_the_program() {
         let pty = openpty(None, None).expect("a terminal");
         let slave = || Stdio::from(pty.slave.try_clone().expect("a descriptor"));
         // The program's own way to end is the tool's, and the session's.
-        let mut child = Command::new("setsid")
+        let mut child = tests::command("setsid")
             .args(["--ctty", "--wait"])
             .arg(binary())
             .args([

@@ -3,7 +3,6 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use tests::{Folder, Level, Ran, Run, assert_same_files, interpreters, on_disk, program, rebuilt, version};
@@ -22,7 +21,7 @@ fn run(python: &Path, at: &Path, options: &[&str], words: &[&str]) -> Ran {
 
 /// A wheel, made by that Python.
 fn wheel(python: &Path, folder: &Folder) -> PathBuf {
-    let made = Command::new(python)
+    let made = tests::command(python)
         .arg(program("real/wheel.py"))
         .arg(folder.path())
         .output()
@@ -31,7 +30,7 @@ fn wheel(python: &Path, folder: &Folder) -> PathBuf {
 }
 
 fn has_module(python: &Path, name: &str) -> bool {
-    let mut import = Command::new(python);
+    let mut import = tests::command(python);
     import.args(["-c", &format!("import {name}")]);
     import.output().is_ok_and(|output| output.status.success())
 }
