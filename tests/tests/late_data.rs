@@ -56,11 +56,7 @@ fn compare_exit(files: &[Value], events: &[Value]) {
     for file in files {
         let (path, fd) = (&file[0], &file[1]);
         let size = fs::metadata(text(path)).expect("the program made it").len();
-        // Of a process that is gone nobody knows the paths any more.
-        let of_file = |call: &&&Value| {
-            let target = &call["target"];
-            target["fd"] == *fd && (target["path"].is_null() || target["path"] == *path)
-        };
+        let of_file = |call: &&&Value| call["target"]["fd"] == *fd && call["target"]["path"] == *path;
         let count = seen.iter().filter(of_file).count();
         // CPython may close the descriptor before the buffer that is above it; then nothing leaves.
         assert_eq!(count, 1, "{path}, {size} bytes: {seen:?}");

@@ -71,6 +71,30 @@ fn code_that_is_gone_has_its_names() {
 }
 
 #[test]
+fn of_short_programs_everything_has_its_name() {
+    for python in interpreters() {
+        let folder = Folder::new("short");
+        let (script, path) = (program("short_lived.py"), folder.text(""));
+        let command = [python.as_os_str(), script.as_ref(), path.as_ref()];
+        let ran = Run::start(&["--follow", "-e", "file"], &command).wait();
+        assert!(ran.status.success(), "{}", ran.stderr);
+        let said = tests::parse(&ran.output[0]);
+        let writes = ran.calls_of("posix.write");
+        let of_fd = |call: &&Value| json!([call["pid"], call["target"]["fd"], call["target"]["path"]]);
+        let mut seen: Vec<Value> = writes.iter().map(of_fd).collect();
+        // The child's come when the daemon has seen that there is a child.
+        seen.sort_by_key(|call| call[0].as_u64() != said[0][0].as_u64());
+        assert_eq!(json!(seen), said, "{}", python.display());
+        for event in &ran.events {
+            let target = &event["target"];
+            let named = target["path"].is_string() || event["effect"] == "file.open";
+            assert!(target["fd"].is_null() || named, "{event}");
+            assert!(!event.to_string().contains("\"?\""), "{event}");
+        }
+    }
+}
+
+#[test]
 fn nothing_is_missed_whatever_way_it_starts() {
     for python in interpreters() {
         let folder = Folder::new("starts");

@@ -41,27 +41,22 @@ impl HandleKind {
     ];
 }
 
-macro_rules! kernel_offsets {
-    (
-        $($(#[$doc:meta])* $field:ident = $structure:literal . $member:literal,)+
-        ; $($(#[$also:meta])* $more:ident = $of:literal . $name:literal,)+
-    ) => {
-        /// Offsets in bytes in the running kernel's own structs, from its type information.
+macro_rules! offsets {
+    ($(#[$about:meta])* $name:ident; $($(#[$doc:meta])* $field:ident = $structure:literal . $member:literal,)+) => {
+        $(#[$about])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[repr(C)]
-        pub struct KernelOffsets {
+        pub struct $name {
             $($(#[$doc])* #[doc = concat!("\n\n`struct ", $structure, "`, `", $member, "`.")] pub $field: u64,)+
-            $($(#[$also])* #[doc = concat!("\n\n`struct ", $of, "`, `", $name, "`; 0: not known.")] pub $more: u64,)+
             /// 1: they are known.
             pub known: u64,
         }
 
-        impl KernelOffsets {
+        impl $name {
             /// Asks for each offset by struct and member; `None` where one is not known.
             pub fn from_lookup(mut get: impl FnMut(&str, &str) -> Option<u64>) -> Option<Self> {
                 Some(Self {
                     $($field: get($structure, $member)?,)+
-                    $($more: get($of, $name).unwrap_or(0),)+
                     known: 1,
                 })
             }
@@ -69,7 +64,9 @@ macro_rules! kernel_offsets {
     };
 }
 
-kernel_offsets! {
+offsets! {
+    /// What tells open files from one another, and where internet sockets are connected to.
+    FileOffsets;
     /// Of the running task.
     files = "task_struct"."files",
     fdt = "files_struct"."fdt",
@@ -91,12 +88,54 @@ kernel_offsets! {
     local = "sock_common"."skc_rcv_saddr",
     remote6 = "sock_common"."skc_v6_daddr",
     local6 = "sock_common"."skc_v6_rcv_saddr",
-    ;
-    /// None of these is the first field of its struct.
-    unix_address = "unix_sock"."addr",
-    unix_peer = "unix_sock"."peer",
-    unix_len = "unix_address"."len",
-    unix_name = "unix_address"."name",
+}
+
+offsets! {
+    /// Names of Unix sockets.
+    UnixOffsets;
+    address = "unix_sock"."addr",
+    peer = "unix_sock"."peer",
+    len = "unix_address"."len",
+    name = "unix_address"."name",
+}
+
+offsets! {
+    /// Paths of files.
+    PathOffsets;
+    path = "file"."f_path",
+    /// Of `file.f_path`.
+    path_mount = "path"."mnt",
+    path_dentry = "path"."dentry",
+    parent = "dentry"."d_parent",
+    name = "dentry"."d_name",
+    /// Of `dentry.d_name`: its length is in the upper half.
+    hash_len = "qstr"."hash_len",
+    text = "qstr"."name",
+    root = "vfsmount"."mnt_root",
+    /// Where in a `struct mount` (fs/mount.h) the `struct vfsmount` is that others refer to.
+    mount = "mount"."mnt",
+    mount_parent = "mount"."mnt_parent",
+    mount_point = "mount"."mnt_mountpoint",
+}
+
+/// Offsets in bytes in the running kernel's own structs, from its type information.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct KernelOffsets {
+    pub files: FileOffsets,
+    pub unix: UnixOffsets,
+    pub paths: PathOffsets,
+}
+
+impl KernelOffsets {
+    /// Asks for each offset by struct and member. What is not known is left out.
+    pub fn from_lookup(mut get: impl FnMut(&str, &str) -> Option<u64>) -> Self {
+        Self {
+            files: FileOffsets::from_lookup(&mut get).unwrap_or_default(),
+            unix: UnixOffsets::from_lookup(&mut get).unwrap_or_default(),
+            paths: PathOffsets::from_lookup(&mut get).unwrap_or_default(),
+        }
+    }
 }
 
 /// Address families of `skc_family` (include/linux/socket.h).
@@ -118,6 +157,21 @@ pub const HANDLE_WORDS: usize = 9;
 /// bytes.
 pub const UNIX_NAME_WORDS: usize = 14;
 
+/// Whether an `i_mode` is a pipe's (`S_IFIFO`).
+#[inline(always)]
+pub const fn is_fifo(mode: u16) -> bool {
+    mode & 0o170_000 == 0o010_000
+}
+
+/// Whether an `i_mode` has no type at all: eventfd, epoll and others (fs/anon_inodes.c).
+#[inline(always)]
+pub const fn is_anonymous(mode: u16) -> bool {
+    mode & 0o170_000 == 0
+}
+
+/// Bytes of a file's name at most (`NAME_MAX`, include/uapi/linux/limits.h).
+pub const NAME_MAX: u32 = 255;
+
 /// Where what is in the words of a handle.
 pub mod word {
     /// Address and fingerprint of a type.
@@ -127,7 +181,8 @@ pub mod word {
     pub const DEVICE: usize = 3;
     /// `i_mode` (bits 0..16), `skc_family` (16..32), local port (32..48), remote port, big endian (48..64).
     pub const KIND: usize = 4;
-    /// Two words, bytes as in a packet.
+    /// Two words, bytes as in a packet. Of what is no socket, the first word stands for the name under which the file
+    /// was opened (see [`crate::wire::KIND_PATH`]); 0: there is none.
     pub const LOCAL: usize = 5;
     pub const REMOTE: usize = 7;
 }

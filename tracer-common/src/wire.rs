@@ -22,6 +22,11 @@ pub const KIND_RETURN: u8 = 2;
 /// record with that code object, and before the return record of that call.
 pub const KIND_CODE: u8 = 3;
 
+/// Where a file is that a handle names for the first time; it comes before the record with that handle. Words: the name
+/// ([`crate::handle::word::LOCAL`]), inode number, `i_mode`, 1 if the file belongs to no folder (else 0). Then the names of
+/// the path, from the file's own outwards: each its length in bytes and its text, padded.
+pub const KIND_PATH: u8 = 4;
+
 /// The record is cut: no room ([`crate::limits::RECORD_MAX`]) or too many items.
 pub const FLAG_CUT: u32 = 1;
 /// The thread state was not found: no frames, no exception.

@@ -3,17 +3,24 @@
 use aya_ebpf::helpers::{bpf_get_current_task, generated::bpf_probe_read_kernel};
 use tracer_common::{
     encode::Slot,
-    handle::{AF_INET, AF_INET6, AF_UNIX, HANDLE_WORDS, KernelOffsets, UNIX_NAME_WORDS, is_socket, word},
+    handle::{
+        AF_INET, AF_INET6, AF_UNIX, FileOffsets, HANDLE_WORDS, KernelOffsets, UNIX_NAME_WORDS, is_socket,
+        word,
+    },
     wire::{Tag, value_word},
 };
 
-use crate::maps::OFFSETS;
+use crate::{
+    maps::OFFSETS,
+    paths::{self, Found},
+};
 
 /// Words that [`tracer_common::encode::begin_handle`] has not written.
 const WORDS: usize = HANDLE_WORDS - word::INODE;
 
+/// Reads kernel memory.
 #[inline(always)]
-fn read<T: Copy + Default>(address: u64, offset: u64) -> Option<T> {
+pub fn read<T: Copy + Default>(address: u64, offset: u64) -> Option<T> {
     let mut value = T::default();
     let from = address.wrapping_add(offset) as *const _;
     // SAFETY: the buffer has the size of the value; the helper checks the address.
@@ -21,41 +28,55 @@ fn read<T: Copy + Default>(address: u64, offset: u64) -> Option<T> {
     (done == 0).then_some(value)
 }
 
-/// Writes the rest of a handle: zeros where the descriptor is not open.
+/// Writes the rest of a handle: zeros where the descriptor is not open. The path, where it is not a socket.
 #[inline(always)]
-pub fn finish(slot: &mut Slot, fd: u32) {
-    let offsets = OFFSETS.get(0).filter(|offsets| offsets.known != 0);
-    let file = offsets.and_then(|offsets| Some((offsets, open_file(offsets, fd)?)));
-    let words = file
-        .and_then(|(offsets, file)| of_file(offsets, file))
+pub fn finish(slot: &mut Slot, fd: u32) -> Option<Found> {
+    let offsets = OFFSETS.get(0).filter(|offsets| offsets.files.known != 0);
+    let file = offsets.and_then(|offsets| Some((offsets, open_file(&offsets.files, fd)?)));
+    let mut words = file
+        .and_then(|(offsets, file)| of_file(&offsets.files, file))
         .unwrap_or_default();
+    let kind = words[word::KIND - word::INODE];
+    let mut found = None;
+    if let Some((offsets, file)) = file
+        && !is_socket(kind as u16)
+        && kind != 0
+    {
+        let [inode, device] = [words[0], words[word::DEVICE - word::INODE]];
+        found = paths::find(&offsets.paths, file, [inode, device, kind]);
+        if let Some(found) = &found {
+            words[word::LOCAL - word::INODE] = found.name;
+        }
+    }
     for word in words {
         slot.push_word(word);
     }
-    if (words[word::KIND - word::INODE] >> 16) as u16 == AF_UNIX
+    if (kind >> 16) as u16 == AF_UNIX
         && let Some((offsets, file)) = file
     {
         let _ = peer_name(slot, offsets, file);
     }
+    found
 }
 
 /// Writes what the other end of a connected Unix socket is bound to, if it is (`unix_getname`, net/unix/af_unix.c).
 #[inline(always)]
 fn peer_name(slot: &mut Slot, o: &KernelOffsets, file: u64) -> Option<()> {
-    if o.unix_peer == 0 || o.unix_address == 0 {
+    let unix = &o.unix;
+    if unix.known == 0 {
         return None;
     }
-    let socket: u64 = read(file, o.private_data)?;
-    let sock: u64 = read(socket, o.sock)?;
-    let peer: u64 = read(sock, o.unix_peer)?;
+    let socket: u64 = read(file, o.files.private_data)?;
+    let sock: u64 = read(socket, o.files.sock)?;
+    let peer: u64 = read(sock, unix.peer)?;
     if peer == 0 {
         return None;
     }
-    let address: u64 = read(peer, o.unix_address)?;
+    let address: u64 = read(peer, unix.address)?;
     if address == 0 {
         return None;
     }
-    let len = read::<u32>(address, o.unix_len)?.checked_sub(2)?;
+    let len = read::<u32>(address, unix.len)?.checked_sub(2)?;
     if len == 0 || len as usize > UNIX_NAME_WORDS * 8 {
         return None;
     }
@@ -67,7 +88,7 @@ fn peer_name(slot: &mut Slot, o: &KernelOffsets, file: u64) -> Option<()> {
         let word: u64 = if left == 0 {
             0
         } else {
-            read(address, o.unix_name + 2 + n * 8).unwrap_or(0)
+            read(address, unix.name + 2 + n * 8).unwrap_or(0)
         };
         let (word, rest) = if left < 8 {
             (word & ((1u64 << (8 * left)) - 1), 0)
@@ -78,7 +99,7 @@ fn peer_name(slot: &mut Slot, o: &KernelOffsets, file: u64) -> Option<()> {
         slot.push_word(word);
     }
     // A peer that was let go meanwhile may have been another one's memory.
-    if read(sock, o.unix_peer) != Some(peer) || read(peer, o.unix_address) != Some(address) {
+    if read(sock, unix.peer) != Some(peer) || read(peer, unix.address) != Some(address) {
         slot.len = start;
     }
     Some(())
@@ -86,7 +107,7 @@ fn peer_name(slot: &mut Slot, o: &KernelOffsets, file: u64) -> Option<()> {
 
 /// The `struct file` of a descriptor of the running task (`files_lookup_fd_raw`, include/linux/fdtable.h).
 #[inline(always)]
-fn open_file(o: &KernelOffsets, fd: u32) -> Option<u64> {
+fn open_file(o: &FileOffsets, fd: u32) -> Option<u64> {
     // SAFETY: the helper has no preconditions.
     let task = unsafe { bpf_get_current_task() };
     let files: u64 = read(task, o.files)?;
@@ -100,7 +121,7 @@ fn open_file(o: &KernelOffsets, fd: u32) -> Option<u64> {
 }
 
 #[inline(always)]
-fn of_file(o: &KernelOffsets, file: u64) -> Option<[u64; WORDS]> {
+fn of_file(o: &FileOffsets, file: u64) -> Option<[u64; WORDS]> {
     let mut words = [0u64; WORDS];
     let inode: u64 = read(file, o.inode)?;
     let mode: u16 = read(inode, o.mode)?;
@@ -118,7 +139,7 @@ fn of_file(o: &KernelOffsets, file: u64) -> Option<[u64; WORDS]> {
 }
 
 #[inline(always)]
-fn of_socket(o: &KernelOffsets, file: u64, words: &mut [u64; WORDS]) -> Option<()> {
+fn of_socket(o: &FileOffsets, file: u64, words: &mut [u64; WORDS]) -> Option<()> {
     let socket: u64 = read(file, o.private_data)?;
     let sock: u64 = read(socket, o.sock)?;
     let family: u16 = read(sock, o.family)?;

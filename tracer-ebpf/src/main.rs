@@ -15,6 +15,7 @@ mod filter;
 mod handle;
 mod maps;
 mod memory;
+mod paths;
 mod probe;
 mod scratch;
 mod thread;

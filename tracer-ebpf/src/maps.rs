@@ -47,6 +47,10 @@ pub static THREADS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(16 * 102
 #[map]
 pub static CODES: LruHashMap<u64, u8> = LruHashMap::with_max_entries(16 * 1024, 0);
 
+/// Files whose paths were sent: process and name mixed.
+#[map]
+pub static PATHS: LruHashMap<u64, u8> = LruHashMap::with_max_entries(16 * 1024, 0);
+
 /// Target << 32 | thread id, and stack pointer of a call in progress -> address of the buffer it was given.
 #[map]
 pub static FILLING: LruHashMap<[u64; 2], u64> = LruHashMap::with_max_entries(16 * 1024, 0);

@@ -14,7 +14,7 @@ pub struct User;
 /// `value & mask`, done where the compiler cannot see that it changes nothing: the verifier
 /// does not know what the compiler knows.
 #[inline(always)]
-fn masked(value: u32, mask: u32) -> u64 {
+pub fn masked(value: u32, mask: u32) -> u64 {
     let mut word = value as u64;
     // SAFETY: a register operation.
     unsafe { asm!("{0} &= {1}", inout(reg) word, in(reg) mask as u64) };

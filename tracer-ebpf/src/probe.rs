@@ -30,7 +30,7 @@ use crate::{
     atomic, codes, count, filter, handle,
     maps::{CONTROL, EVENTS, FILLING, TARGETS, WAKE},
     memory::User,
-    scratch, thread,
+    paths, scratch, thread,
 };
 
 /// Bytes by which a function's stack pointer is higher at its return than at its entry.
@@ -250,8 +250,10 @@ fn record(
         && hit.cookie.handle() != HandleKind::None as u8
     {
         let (handle, convention) = (hit.cookie.handle(), hit.cookie.convention());
-        if let Some(fd) = begin_handle(slot, hit.target, &mut User, handle, convention, arguments) {
-            handle::finish(slot, fd);
+        if let Some(fd) = begin_handle(slot, hit.target, &mut User, handle, convention, arguments)
+            && let Some(found) = handle::finish(slot, fd)
+        {
+            paths::send_new(&found, hit.control, hit.cookie.target(), tid);
         }
     }
     let header = RecordHeader {

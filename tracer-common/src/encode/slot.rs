@@ -373,7 +373,7 @@ impl Slot {
     }
 
     #[inline(always)]
-    pub(super) fn put(&mut self, at: u32, word: u64) {
+    pub fn put(&mut self, at: u32, word: u64) {
         self.words[at as usize & (RECORD_WORDS - 1)] = word;
     }
 

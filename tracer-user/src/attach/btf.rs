@@ -30,10 +30,10 @@ impl Btf {
         Ok(TaskOffsets { tgid })
     }
 
-    /// What looking at file descriptors needs. `None`: something is not where it is in the kernels that are known.
-    pub(super) fn files(&self) -> Option<KernelOffsets> {
-        let types = Types::new(&self.0)?;
-        KernelOffsets::from_lookup(|structure, member| types.offset(structure, member))
+    /// What looking at file descriptors needs, as far as it is where it is in the kernels that are known.
+    pub(super) fn files(&self) -> KernelOffsets {
+        let types = Types::new(&self.0);
+        KernelOffsets::from_lookup(|structure, member| types.as_ref()?.offset(structure, member))
     }
 }
 
@@ -161,14 +161,20 @@ mod tests {
             offset > 0 && offset < 16 * 1024 && offset.is_multiple_of(4),
             "{offset}"
         );
-        let files = btf.files().unwrap();
+        let KernelOffsets { files, unix, paths } = btf.files();
+        assert_eq!((files.known, unix.known, paths.known), (1, 1, 1));
         // include/net/sock.h: addresses come first, the ports after them.
         assert_eq!((files.remote, files.local, files.remote_port), (0, 4, 12));
         assert_eq!((files.local_port, files.family), (14, 16));
         assert!(files.local6 > files.remote6 && files.files > 0);
         // net/af_unix.h: after `struct sock`, and after a counter.
-        assert!(files.unix_peer > files.unix_address && files.unix_address > files.local6);
-        assert_eq!((files.unix_len, files.unix_name), (4, 8));
+        assert!(unix.peer > unix.address && unix.address > files.local6);
+        assert_eq!((unix.len, unix.name), (4, 8));
+        // include/linux/dcache.h, include/linux/path.h, fs/mount.h
+        assert!(paths.name > paths.parent);
+        assert_eq!((paths.hash_len, paths.text, paths.root), (0, 8, 0));
+        assert_eq!((paths.path_mount, paths.path_dentry), (0, 8));
+        assert!(paths.mount > paths.mount_point && paths.mount_point > paths.mount_parent);
     }
 
     #[test]

@@ -141,9 +141,9 @@ impl Kernel {
             0,
         )?;
         // Without, descriptors stay numbers.
-        if let Some(offsets) = Btf::read().ok().and_then(|btf| btf.files()) {
+        if let Ok(btf) = Btf::read() {
             let mut map: Array<_, PodOffsets> = Array::try_from(take("OFFSETS")?)?;
-            map.set(0, PodOffsets(offsets), 0)?;
+            map.set(0, PodOffsets(btf.files()), 0)?;
         }
         Ok(Self {
             entry,

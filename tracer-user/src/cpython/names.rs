@@ -12,7 +12,8 @@ use tracer_common::wire::{FrameRecord, TypeRef};
 use super::Interpreter;
 use super::objects::{MAX_NAME, ObjectError, Objects};
 use crate::decode::handle::FileId;
-use crate::decode::names::{Code, Names, Opened};
+use crate::decode::names::{Code, Names};
+use crate::decode::path::named_path;
 use crate::decode::record::Record;
 use crate::decode::value::code_names;
 use crate::event::handle::{whole_bytes, whole_text};
@@ -26,8 +27,6 @@ const MAX_BASES: u32 = 8;
 const MAX_ENTRIES: usize = 64 * 1024;
 /// Bytes that cached names and line tables hold at most.
 const MAX_BYTES: usize = 256 * 1024 * 1024;
-/// Paths of opened files remembered.
-const MAX_OPENED: usize = 4 * 1024;
 /// How long a failure is remembered: long enough that a busy call site with a dead type does not
 /// cost a read per event, short enough that a page which was away for a moment is asked again.
 const FAILURE_HOLDS: Duration = Duration::from_millis(200);
@@ -35,15 +34,26 @@ const FAILURE_HOLDS: Duration = Duration::from_millis(200);
 /// The names of several traced processes, by target index.
 #[derive(Default)]
 pub struct ProcessNames {
-    targets: HashMap<u16, (Arc<Process>, Arc<Interpreter>)>,
-    types: Cache<(u16, TypeRef), str>,
-    /// By target, address of the module and of its dict.
-    modules: Cache<(u16, u64, u64), str>,
-    codes: Cache<(u16, u64, u64), Code>,
-    /// Paths of open files.
-    files: Cache<(u16, FileId), str>,
-    /// By which paths files were opened, and what that gave: the descriptor may be closed again before it is looked at.
-    opened: HashMap<(u16, Opened), Arc<str>>,
+    targets: HashMap<u16, Target>,
+    /// By family, as all that follows.
+    types: Cache<(u32, TypeRef), str>,
+    /// By address of the module and of its dict.
+    modules: Cache<(u32, u64, u64), str>,
+    codes: Cache<(u32, u64, u64), Code>,
+    /// Paths of open files that the kernel half found none of.
+    files: Cache<(u32, FileId), str>,
+    /// Paths that the kernel half found, by [`FileId::name`].
+    paths: Cache<(u32, u64), str>,
+    families: u32,
+}
+
+/// A traced process.
+struct Target {
+    process: Arc<Process>,
+    interpreter: Arc<Interpreter>,
+    /// Processes that were forked from one another have the same objects at the same addresses, and share what is known
+    /// of them. One that ends at once may never be read itself.
+    family: u32,
 }
 
 impl ProcessNames {
@@ -53,15 +63,51 @@ impl ProcessNames {
 
     /// Adds a traced process, or puts another one in its index's place.
     pub fn insert(&mut self, target: u16, process: Arc<Process>, interpreter: Arc<Interpreter>) {
+        self.families += 1;
+        self.insert_in(target, process, interpreter, self.families);
+    }
+
+    /// Adds a process that was forked from another one.
+    pub fn insert_fork(
+        &mut self,
+        target: u16,
+        parent: u16,
+        process: Arc<Process>,
+        interpreter: Arc<Interpreter>,
+    ) {
+        match self.targets.get(&parent).map(|parent| parent.family) {
+            Some(family) => self.insert_in(target, process, interpreter, family),
+            None => self.insert(target, process, interpreter),
+        }
+    }
+
+    fn insert_in(&mut self, target: u16, process: Arc<Process>, interpreter: Arc<Interpreter>, family: u32) {
         self.remove(target);
-        self.targets.insert(target, (process, interpreter));
+        self.targets.insert(
+            target,
+            Target {
+                process,
+                interpreter,
+                family,
+            },
+        );
+    }
+
+    /// Takes in names of types that were found otherwise.
+    pub fn know_types(&mut self, target: u16, types: &[(TypeRef, Arc<str>)]) {
+        let Some(Target { family, .. }) = self.targets.get(&target) else {
+            return;
+        };
+        for (ty, name) in types {
+            self.types.put((*family, *ty), name.clone(), name.len());
+        }
     }
 
     /// Takes in what a code record ([`tracer_common::wire::KIND_CODE`]) says; the frame with that code object, if
     /// all of it was captured.
     pub fn learn(&mut self, record: &Record) -> Option<FrameRecord> {
-        let target = record.header.target;
-        let line_format = self.targets.get(&target)?.1.layout().line_format;
+        let target = self.targets.get(&record.header.target)?;
+        let line_format = target.interpreter.layout().line_format;
         let frame = record.frames().next()?;
         let [file, function, linetable] = code_names(record.values())?;
         let code = Code {
@@ -72,79 +118,91 @@ impl ProcessNames {
             line_format,
         };
         let bytes = size(&code);
-        self.codes
-            .put((target, frame.code, frame.fingerprint), Arc::new(code), bytes);
+        self.codes.put(
+            (target.family, frame.code, frame.fingerprint),
+            Arc::new(code),
+            bytes,
+        );
         Some(frame)
     }
 
-    /// Forgets a process and all names read from it, when its index is about to be reused.
-    pub fn remove(&mut self, target: u16) {
-        if self.targets.remove(&target).is_some() {
-            self.types.retain(|(of, _)| *of != target);
-            self.modules.retain(|(of, ..)| *of != target);
-            self.codes.retain(|(of, ..)| *of != target);
-            self.files.retain(|(of, _)| *of != target);
-            self.opened.retain(|(of, _), _| *of != target);
+    /// Takes in what a path record ([`tracer_common::wire::KIND_PATH`]) says.
+    pub fn learn_path(&mut self, record: &Record) {
+        if let Some((name, path)) = named_path(record.values())
+            && let Some(target) = self.targets.get(&record.header.target)
+        {
+            let bytes = path.len();
+            self.paths.put((target.family, name), path.into(), bytes);
         }
+    }
+
+    /// Forgets a process and, after the last of its family, all names read from it, when its index is about to be
+    /// reused.
+    pub fn remove(&mut self, target: u16) {
+        let Some(Target { family, .. }) = self.targets.remove(&target) else {
+            return;
+        };
+        if self.targets.values().any(|other| other.family == family) {
+            return;
+        }
+        self.types.retain(|(of, _)| *of != family);
+        self.modules.retain(|(of, ..)| *of != family);
+        self.codes.retain(|(of, ..)| *of != family);
+        self.files.retain(|(of, _)| *of != family);
+        self.paths.retain(|(of, _)| *of != family);
     }
 }
 
 impl Names for ProcessNames {
     fn type_name(&mut self, target: u16, of: TypeRef) -> Option<Arc<str>> {
-        let (process, interpreter) = self.targets.get(&target)?;
-        self.types.get((target, of), || {
-            let name = read_type(&interpreter.objects(&**process), of).ok()?;
+        let target = self.targets.get(&target)?;
+        self.types.get((target.family, of), || {
+            let name = read_type(&target.interpreter.objects(&*target.process), of).ok()?;
             let bytes = name.len();
             Some((name, bytes))
         })
     }
 
     fn module_name(&mut self, target: u16, module: u64, dict: u64) -> Option<Arc<str>> {
-        let (process, interpreter) = self.targets.get(&target)?;
-        self.modules.get((target, module, dict), || {
-            let objects = interpreter.objects(&**process);
-            let name: Arc<str> = read_module(&objects, interpreter, module, dict).ok()?.into();
+        let target = self.targets.get(&target)?;
+        self.modules.get((target.family, module, dict), || {
+            let objects = target.interpreter.objects(&*target.process);
+            let name: Arc<str> = read_module(&objects, &target.interpreter, module, dict)
+                .ok()?
+                .into();
             let bytes = name.len();
             Some((name, bytes))
         })
     }
 
     fn code(&mut self, target: u16, frame: &FrameRecord) -> Option<Arc<Code>> {
-        let (process, interpreter) = self.targets.get(&target)?;
-        self.codes.get((target, frame.code, frame.fingerprint), || {
-            let code = read_code(&interpreter.objects(&**process), frame.code, frame.fingerprint).ok()?;
-            let bytes = size(&code);
-            Some((Arc::new(code), bytes))
-        })
+        let target = self.targets.get(&target)?;
+        self.codes
+            .get((target.family, frame.code, frame.fingerprint), || {
+                let objects = target.interpreter.objects(&*target.process);
+                let code = read_code(&objects, frame.code, frame.fingerprint).ok()?;
+                let bytes = size(&code);
+                Some((Arc::new(code), bytes))
+            })
     }
 
     /// The name it has now. In another pid namespace its id would be another thread's.
     fn thread_name(&mut self, target: u16, tid: u32) -> Option<Arc<str>> {
-        let (process, _) = self.targets.get(&target)?;
-        process.thread_name(tid).map(Arc::from)
+        let target = self.targets.get(&target)?;
+        target.process.thread_name(tid).map(Arc::from)
     }
 
-    fn file(&mut self, target: u16, fd: u32, id: FileId, object: Option<u64>) -> Option<Arc<str>> {
-        let (process, _) = self.targets.get(&target)?;
-        let opened = &self.opened;
-        self.files.get((target, id), || {
-            let by = |result| opened.get(&(target, result));
-            let by_object = || object.and_then(|object| by(Opened::Object(object)));
-            let leads = |path: &Arc<str>| process.path_leads_to(path, id.inode, id.device);
-            let path = process
-                .path_of_fd(fd, id.inode, id.device)
-                .or_else(|| by_object().and_then(leads))
-                .or_else(|| by(Opened::Descriptor(fd)).and_then(leads))?;
+    fn file(&mut self, target: u16, fd: u32, id: FileId) -> Option<Arc<str>> {
+        let target = self.targets.get(&target)?;
+        if let Some(path) = self.paths.found.get(&(target.family, id.name)) {
+            return Some(path.clone());
+        }
+        // Its path is lost, or too long.
+        self.files.get((target.family, id), || {
+            let path = target.process.path_of_fd(fd, id.inode, id.device)?;
             let bytes = path.len();
             Some((path.into(), bytes))
         })
-    }
-
-    fn opened(&mut self, target: u16, result: Opened, path: &str) {
-        if self.opened.len() >= MAX_OPENED {
-            self.opened.clear();
-        }
-        self.opened.insert((target, result), path.into());
     }
 }
 

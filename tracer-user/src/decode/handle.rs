@@ -26,6 +26,8 @@ pub struct FileId {
     pub generation: u32,
     /// As the kernel has it: the major number from bit 20 on.
     pub device: u32,
+    /// Stands for the name under which it was opened: a file may have several. 0: there is none.
+    pub name: u64,
 }
 
 /// An open file.
@@ -64,6 +66,10 @@ impl Handle {
                 inode: words[word::INODE],
                 generation: (words[word::DEVICE] >> 32) as u32,
                 device: words[word::DEVICE] as u32,
+                name: match is_socket(kind as u16) {
+                    true => 0,
+                    false => words[word::LOCAL],
+                },
             },
             mode: kind as u16,
             addresses: addresses(&words),
@@ -150,8 +156,9 @@ mod tests {
     fn what_has_no_peer_says_so() {
         let listening = words(80 << 32 | 2 << 16 | u64::from(SOCKET), [0, 0], [0, 0]);
         assert_eq!(Handle::new(3, listening).file.unwrap().peer(), None);
-        let file = words(0o100_644, [0, 0], [0, 0]);
-        assert_eq!(Handle::new(3, file).file.unwrap().addresses, None);
+        let file = words(0o100_644, [99, 0], [0, 0]);
+        let file = Handle::new(3, file).file.unwrap();
+        assert_eq!((file.addresses, file.id.name), (None, 99));
         assert_eq!(Handle::new(3, [0; HANDLE_WORDS]).file, None);
     }
 }

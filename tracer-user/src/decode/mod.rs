@@ -5,6 +5,7 @@ pub mod int;
 pub mod linetable;
 pub mod names;
 pub mod pair;
+pub mod path;
 pub mod record;
 pub mod refs;
 pub mod value;

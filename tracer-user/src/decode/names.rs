@@ -20,14 +20,6 @@ pub struct Code {
     pub line_format: LineFormat,
 }
 
-/// What a call that opened a file returned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Opened {
-    Descriptor(u32),
-    /// The address of a file object.
-    Object(u64),
-}
-
 /// Resolves addresses seen in records. An implementation reads the traced process (verified by
 /// fingerprint, then cached) or a recording. `None`: the object is gone, or it is another one now.
 pub trait Names {
@@ -41,13 +33,9 @@ pub trait Names {
     fn thread_name(&mut self, _target: u16, _tid: u32) -> Option<Arc<str>> {
         None
     }
-    /// The path of an open file, for certain. `object`: the file object that a call was made on.
-    fn file(&mut self, target: u16, fd: u32, id: FileId, object: Option<u64>) -> Option<Arc<str>> {
-        let _ = (target, fd, id, object);
+    /// The path of an open file, for certain.
+    fn file(&mut self, target: u16, fd: u32, id: FileId) -> Option<Arc<str>> {
+        let _ = (target, fd, id);
         None
-    }
-    /// A call opened a file by that path, and returned that.
-    fn opened(&mut self, target: u16, result: Opened, path: &str) {
-        let _ = (target, result, path);
     }
 }

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use thiserror::Error;
-use tracer_common::wire::{FrameRecord, KIND_CODE, KIND_ENTRY, KIND_RETURN, RecordHeader};
+use tracer_common::wire::{FrameRecord, KIND_CODE, KIND_ENTRY, KIND_PATH, KIND_RETURN, RecordHeader};
 
 /// Why bytes are not a record.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -29,9 +29,9 @@ impl Record {
         Self::of_kind(bytes, &[KIND_ENTRY, KIND_RETURN])
     }
 
-    /// Checks a record of any kind, as it comes from the kernel; recordings keep code records as items of their own.
+    /// Checks a record of any kind, as it comes from the kernel; recordings keep what names things as items of their own.
     pub fn parse_any(bytes: Bytes) -> Result<Self, RecordError> {
-        Self::of_kind(bytes, &[KIND_ENTRY, KIND_RETURN, KIND_CODE])
+        Self::of_kind(bytes, &[KIND_ENTRY, KIND_RETURN, KIND_CODE, KIND_PATH])
     }
 
     fn of_kind(bytes: Bytes, kinds: &[u8]) -> Result<Self, RecordError> {

@@ -46,7 +46,7 @@ const NOTHING: [&str; 2] = ["builtins.NoneType", "__builtin__.NoneType"];
 impl NamedHandle {
     /// Names the handle of a call; `None` where it has none, or it turns out to be none.
     pub fn new(arguments: &Arguments<'_>, kind: HandleKind, names: &mut TypeNames<'_>) -> Option<Self> {
-        let (handle, object) = (arguments.handle?, arguments.self_.as_ref());
+        let handle = arguments.handle?;
         if let Some(owner) = handle.owner {
             let owner = names.names.type_name(names.target, owner)?;
             let fits = match kind {
@@ -60,9 +60,7 @@ impl NamedHandle {
         let file = handle.file?;
         let path = match file.is_socket() {
             true => None,
-            false => names
-                .names
-                .file(names.target, handle.fd, file.id, object.and_then(id)),
+            false => names.names.file(names.target, handle.fd, file.id),
         };
         Some(Self {
             fd: handle.fd,
@@ -125,14 +123,6 @@ pub fn whole_text(value: &Value<'_>) -> Option<String> {
 pub fn whole_bytes<'a>(value: &Value<'a>) -> Option<&'a [u8]> {
     match value {
         Value::Bytes(_, data, len) if data.len() as u64 == *len => Some(data),
-        _ => None,
-    }
-}
-
-/// The address of an object, where its value has it.
-pub fn id(value: &Value<'_>) -> Option<u64> {
-    match value {
-        Value::Object { id, .. } | Value::Subclass { id, .. } => Some(*id),
         _ => None,
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, Metadata},
     os::unix::fs::MetadataExt as _,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use nix::sys::stat::{major, minor};
@@ -28,17 +28,6 @@ impl Process {
         }
         let text = target.to_string_lossy();
         Some(text.strip_suffix(DELETED).unwrap_or(&text).to_owned())
-    }
-
-    /// Whether a path of the process leads to that inode; then the path from the root on.
-    pub fn path_leads_to(&self, path: &str, inode: u64, device: u32) -> Option<String> {
-        let whole = match path.starts_with('/') {
-            true => PathBuf::from(path),
-            false => fs::read_link(self.proc_path("cwd")).ok()?.join(path),
-        };
-        let seen = self.proc_path("root").join(whole.strip_prefix("/").ok()?);
-        let metadata = fs::metadata(seen).ok()?;
-        is_file(&metadata, inode, device).then(|| whole.to_string_lossy().into_owned())
     }
 }
 
@@ -66,16 +55,6 @@ mod tests {
         let path = process.path_of_fd(fd, metadata.ino(), device).unwrap();
         assert!(path.ends_with("/tracer-user/Cargo.toml"), "{path}");
         assert_eq!(process.path_of_fd(fd, metadata.ino() + 1, device), None);
-        assert_eq!(
-            process.path_leads_to(&path, metadata.ino(), device),
-            Some(path.clone())
-        );
-        assert_eq!(process.path_leads_to("/etc/passwd", metadata.ino(), device), None);
-        // The tests run in the crate's folder.
-        assert_eq!(
-            process.path_leads_to("Cargo.toml", metadata.ino(), device),
-            Some(path)
-        );
         drop(file);
         assert_ne!(
             process.path_of_fd(fd, metadata.ino(), device),

@@ -155,9 +155,9 @@ pub struct ModuleItem(pub u16, pub u64, pub u64, pub String);
 /// Target, thread id, and the name it had at its first record.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ThreadItem(pub u16, pub u32, pub String);
-/// Target, inode, generation, device (see [`crate::decode::handle::FileId`]) and path.
+/// Target, inode, generation, device, name (see [`crate::decode::handle::FileId`]) and path.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct FileItem(pub u16, pub u64, pub u32, pub u32, pub String);
+pub struct FileItem(pub u16, pub u64, pub u32, pub u32, pub u64, pub String);
 
 /// A code object, see [`Code`].
 #[derive(Debug, Serialize, Deserialize)]

@@ -47,11 +47,12 @@ impl RecordedNames {
     }
 
     /// Takes in the path of an open file.
-    pub fn add_file(&mut self, FileItem(target, inode, generation, device, path): FileItem) {
+    pub fn add_file(&mut self, FileItem(target, inode, generation, device, name, path): FileItem) {
         let id = FileId {
             inode,
             generation,
             device,
+            name,
         };
         self.files.insert((target, id), path.into());
     }
@@ -80,7 +81,7 @@ impl Names for RecordedNames {
         self.threads.get(&(target, tid)).cloned()
     }
 
-    fn file(&mut self, target: u16, _: u32, id: FileId, _: Option<u64>) -> Option<Arc<str>> {
+    fn file(&mut self, target: u16, _: u32, id: FileId) -> Option<Arc<str>> {
         self.files.get(&(target, id)).cloned()
     }
 }

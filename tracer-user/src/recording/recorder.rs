@@ -23,7 +23,7 @@ use crate::{
         refs::{Ref, refs},
         value::arguments,
     },
-    event::{SiteMeta, handle::id},
+    event::SiteMeta,
     sink::{ProcessChange, TargetInfo},
 };
 
@@ -105,13 +105,24 @@ impl Recorder {
         }
         let target = record.header.target;
         self.files.once((target, file.id), || {
-            let path = names.file(target, fd, file.id, found.self_.as_ref().and_then(id))?;
+            let path = names.file(target, fd, file.id)?;
             let FileId {
                 inode,
                 generation,
                 device,
+                name,
             } = file.id;
-            Some(Item::File(FileItem(target, inode, generation, device, path.to_string())).append(out))
+            Some(
+                Item::File(FileItem(
+                    target,
+                    inode,
+                    generation,
+                    device,
+                    name,
+                    path.to_string(),
+                ))
+                .append(out),
+            )
         });
     }
 

@@ -14,7 +14,7 @@ use tracer_user::{
     cpython::names::ProcessNames,
     decode::{
         linetable::Lines,
-        names::{Code, Names, Opened},
+        names::{Code, Names},
         pair::{Call, End, Pairing},
         record::Record,
         value::{Ending, Value, arguments, ending, filled},
@@ -23,7 +23,7 @@ use tracer_user::{
         SiteMeta,
         acted::ActedOn,
         call::{CallEvent, Frame, Outcome, Raised, TypeNames},
-        handle::{self, NamedHandle},
+        handle::NamedHandle,
         judge::Tally,
         mask,
     },
@@ -211,7 +211,6 @@ impl<N: Names> Reporter<N> {
             stack,
             handle,
         };
-        opened(&event, &mut names);
         // All are asked, so that each knows what it ever matched.
         let acted = self.acted.iter_mut();
         if !acted.fold(true, |all, acted| acted.matches(&event) & all) {
@@ -324,6 +323,11 @@ impl<N: Names> Reporter<N> {
 }
 
 impl Reporter<ProcessNames> {
+    /// Takes in the path of a file.
+    pub fn learn_path(&mut self, record: &Record) {
+        self.names.learn_path(record);
+    }
+
     /// Takes in the names of a code object; the frame that has it.
     pub fn learn(&mut self, record: &Record) -> Option<FrameRecord> {
         let frame = self.names.learn(record)?;
@@ -331,32 +335,6 @@ impl Reporter<ProcessNames> {
         self.codes
             .remove(&(record.header.target, frame.code, frame.fingerprint));
         Some(frame)
-    }
-}
-
-/// Remembers by which path a file was opened.
-fn opened(call: &CallEvent<'_>, names: &mut TypeNames<'_>) {
-    if call.effect != "file.open" {
-        return;
-    }
-    let Outcome::Returned(result) = &call.outcome else {
-        return;
-    };
-    let by = match result {
-        Value::Int(fd) => u32::try_from(*fd).ok().map(Opened::Descriptor),
-        // `FileIO.__init__` returns nothing.
-        Value::None => call
-            .arguments
-            .self_
-            .as_ref()
-            .and_then(handle::id)
-            .map(Opened::Object),
-        object => handle::id(object).map(Opened::Object),
-    };
-    let path = call.meta.target.iter().find(|part| part.key == "path");
-    let path = path.and_then(|part| handle::whole_text(call.part(part.from)?));
-    if let (Some(by), Some(path)) = (by, path) {
-        names.names.opened(call.target, by, &path);
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracer_common::{
     limits::{MAX_SITES, MAX_TARGETS},
     target::CaptureLimits,
-    wire::KIND_CODE,
+    wire::{KIND_CODE, KIND_PATH},
 };
 use tracer_user::{
     attach::{Kernel, Link, Verdicts},
@@ -189,7 +189,7 @@ impl Session {
         let info = info(&traced, traced.process.pid());
         let switches = harm::Policy::of(&traced.process)?.switches_stacks();
         let process = Arc::clone(&traced.process);
-        self.trace(process, vec![Arc::new(traced)], switches, info.clone())?;
+        self.trace(process, vec![Arc::new(traced)], switches, info.clone(), None)?;
         Ok(info)
     }
 
@@ -199,9 +199,9 @@ impl Session {
         let Some(live) = self.live.get(&parent) else {
             return Ok(false);
         };
-        let (parts, switches) = (live.parts.clone(), live.switches);
+        let (parts, switches, parent) = (live.parts.clone(), live.switches, live.index);
         let info = info(parts.first().context("nothing was found")?, pid);
-        self.trace(Arc::new(Process::open(pid)?), parts, switches, info)?;
+        self.trace(Arc::new(Process::open(pid)?), parts, switches, info, Some(parent))?;
         Ok(true)
     }
 
@@ -211,6 +211,7 @@ impl Session {
         parts: Vec<Arc<Traced>>,
         switches: bool,
         info: TargetInfo,
+        parent: Option<u16>,
     ) -> anyhow::Result<()> {
         let index = self.free_index()?;
         let first = parts.first().context("nothing was found")?;
@@ -218,9 +219,14 @@ impl Session {
         self.kernel.set_target(u32::from(index), target)?;
         let interpreter = Arc::clone(&first.interpreter);
         self.reporter.set_pid(index, info.pid);
-        self.reporter
-            .names()
-            .insert(index, Arc::clone(&process), interpreter);
+        let names = self.reporter.names();
+        match parent {
+            Some(parent) => names.insert_fork(index, parent, Arc::clone(&process), interpreter),
+            None => names.insert(index, Arc::clone(&process), interpreter),
+        }
+        for part in &parts {
+            names.know_types(index, &part.discovery.types);
+        }
         if self.recorder.is_some() {
             Recorder::target(index, info, &mut self.buffer);
         }
@@ -292,6 +298,9 @@ impl Session {
             if let Some(live) = self.live.get_mut(&pid) {
                 live.known.extend(traced.places());
                 live.attached.push(attached);
+                self.reporter
+                    .names()
+                    .know_types(live.index, &traced.discovery.types);
                 live.parts.push(Arc::new(traced));
             }
         }
@@ -430,6 +439,7 @@ impl Session {
                     recorder.code(target, &frame, reporter.names(), buffer);
                 }
             }
+            Ok(record) if record.header.kind == KIND_PATH => reporter.learn_path(&record),
             Ok(record) if !judge.keeps(&record, reporter.names(), verdicts) => {}
             Ok(record) => {
                 if let Some(recorder) = recorder {

@@ -12,9 +12,11 @@ mod walk;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracer_common::cookie::{Convention, ReturnKind, SelfKind};
+use tracer_common::wire::TypeRef;
 
 use crate::cpython::objects::ObjectError;
 use crate::cpython::{Interpreter, Version};
@@ -27,6 +29,8 @@ pub use slots::Signature;
 const MAX_OBJECTS: usize = 1_000_000;
 /// Functions kept at most.
 const MAX_FUNCTIONS: usize = 200_000;
+/// Types whose names are kept, at most.
+const MAX_TYPES: usize = 32 * 1024;
 /// No process we know takes a second.
 const MAX_TIME: Duration = Duration::from_secs(10);
 
@@ -113,6 +117,8 @@ pub struct Discovery {
     /// By name.
     pub refused: Vec<RefusedFunction>,
     pub files: Vec<MappedFile>,
+    /// Names of the types that were passed, as the kernel half will refer to them.
+    pub types: Vec<(TypeRef, Arc<str>)>,
     /// Why the walk ended before its time, if it did: there may be more functions.
     pub cut: Option<&'static str>,
 }
@@ -134,7 +140,7 @@ fn discover_in(
         pid: process.pid(),
         error,
     })?;
-    let cut = walk.cut;
+    let (cut, types) = (walk.cut, std::mem::take(&mut walk.types));
     let mut discovery = place(process, function::merge(walk.found));
     if interpreter.version().is_same_minor(Version::of_minor(3, 6)) {
         // It passes keyword names to every `METH_FASTCALL` function (`_PyCFunctionFast`,
@@ -145,6 +151,7 @@ fn discover_in(
             }
         }
     }
+    discovery.types = types;
     discovery.cut = cut;
     if discovery.functions.is_empty() {
         return Err(DiscoverError::Nothing(process.pid()));

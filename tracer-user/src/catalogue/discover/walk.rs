@@ -2,12 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use tracer_common::target::KnownObjects;
+use tracer_common::wire::TypeRef;
 
 use super::function::Found;
-use super::{MAX_FUNCTIONS, MAX_OBJECTS};
+use super::{MAX_FUNCTIONS, MAX_OBJECTS, MAX_TYPES};
+use crate::cpython::names::type_fingerprint;
 use crate::cpython::objects::{MAX_NAME, ObjectError, Objects, TypeName, tp_flags};
 use crate::cpython::{Descriptors, Interpreter};
 use crate::process::ReadMemory;
@@ -67,6 +70,7 @@ pub(super) struct Walk<'a, M> {
     visited: usize,
     name_bytes: usize,
     pub found: Vec<Found>,
+    pub types: Vec<(TypeRef, Arc<str>)>,
     pub cut: Option<&'static str>,
 }
 
@@ -85,6 +89,7 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
             visited: 0,
             name_bytes: 0,
             found: Vec::new(),
+            types: Vec::new(),
             cut: None,
         }
     }
@@ -198,6 +203,18 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
     }
 
     fn type_object(&mut self, ty: u64) {
+        if self.types.len() < MAX_TYPES
+            && let Ok(fingerprint) = type_fingerprint(&self.objects, ty)
+            && let Ok(name) = self.type_name(ty)
+        {
+            let reference = TypeRef {
+                address: ty,
+                fingerprint,
+            };
+            let name = name.to_string();
+            self.name_bytes += name.len();
+            self.types.push((reference, name.into()));
+        }
         if let Ok(dict) = self.objects.type_dict(ty) {
             self.namespace(dict, Some(ty), |walk| {
                 walk.type_name(ty).ok().map(|name| name.to_string())
