@@ -33,47 +33,94 @@ pub const fn old_class(name: u64, bases: u64, dict: u64) -> u64 {
     mix(mix(mix(SEED, name), bases), dict)
 }
 
-/// Bytes that the fingerprint of a text looks at from its start on. The encoder reads them in one go.
-const TEXT_HEAD: u64 = 80;
-/// Bytes of a text at most whose end its fingerprint looks at.
-const MAX_TEXT: u64 = 4096;
+/// Words of a string object that are read at once.
+pub const TEXT_WORDS: usize = 16;
+/// Words from a text's start on that its fingerprint looks at.
+const HEAD_WORDS: u64 = 8;
 
-/// Fingerprint of a code object's name (a compact `str`; `str` of Python 2): its length, its start,
-/// and of a long one the last words, which tell files of one folder apart. `None`: it could not be read. `word`: the word at an offset of the object. Pointers do not suffice: what is
-/// compiled in a loop gets the addresses of what was freed, code, names and all.
-#[inline(always)]
-pub fn text(o: &Offsets, mut word: impl FnMut(u16) -> Option<u64>) -> Option<u64> {
-    let (length, data, width) = if o.unicode_kind_shift == ABSENT {
-        (word(o.ob_size)?, o.ob_sval, 1)
-    } else {
-        // `kind:3, compact:1, ascii:1` (Include/cpython/unicodeobject.h).
-        let state = word(o.unicode_state & !7)? >> (8 * (o.unicode_state & 4));
-        let state = state >> (o.unicode_kind_shift & 31);
-        let data = if state >> 4 & 1 != 0 {
-            o.unicode_ascii_data
-        } else {
-            o.unicode_compact_data
-        };
-        let width = if state >> 3 & 1 != 0 { state & 7 } else { 0 };
-        (word(o.unicode_length)?, data, width)
-    };
-    let bytes = length.wrapping_mul(width);
-    let bytes = if bytes > MAX_TEXT { MAX_TEXT } else { bytes };
-    let mut f = mix(SEED, length);
-    let mut at = 0;
-    while at < TEXT_HEAD && at < bytes {
-        f = mix(f, first_bytes(word(data.wrapping_add(at as u16))?, bytes - at));
-        at += 8;
-    }
-    if bytes > TEXT_HEAD {
-        let last = data.wrapping_add((bytes - 1) as u16 & !7);
-        f = mix(f, word(last.wrapping_sub(8))?);
-        f = mix(f, first_bytes(word(last)?, ((bytes - 1) & 7) + 1));
-    }
-    Some(f)
+/// A code object's name (a compact `str`; `str` of Python 2), as its head describes it.
+#[derive(Clone, Copy)]
+pub struct Text {
+    /// In characters.
+    length: u64,
+    /// Offset of the first character.
+    data: u64,
+    bytes: u64,
 }
 
-/// Fingerprint of a code object: `co_filename`, `co_qualname`/`co_name` and `co_linetable` pointers, [`text`] of
+impl Text {
+    /// `word`: the word at an offset of the object. `None`: it could not be read.
+    #[inline(always)]
+    pub fn new(o: &Offsets, mut word: impl FnMut(u16) -> Option<u64>) -> Option<Self> {
+        let (length, data, width) = if o.unicode_kind_shift == ABSENT {
+            (word(o.ob_size)?, o.ob_sval, 1)
+        } else {
+            // `kind:3, compact:1, ascii:1` (Include/cpython/unicodeobject.h).
+            let state = word(o.unicode_state & !7)? >> (8 * (o.unicode_state & 4));
+            let state = state >> (o.unicode_kind_shift & 31);
+            let data = if state >> 4 & 1 != 0 {
+                o.unicode_ascii_data
+            } else {
+                o.unicode_compact_data
+            };
+            let width = if state >> 3 & 1 != 0 { state & 7 } else { 0 };
+            (word(o.unicode_length)?, data, width)
+        };
+        Some(Self {
+            length,
+            data: data as u64 & 63,
+            bytes: length.wrapping_mul(width),
+        })
+    }
+
+    /// Bytes from the object's start on that its fingerprint needs; less than [`TEXT_WORDS`] words.
+    #[inline(always)]
+    pub fn head(self) -> u64 {
+        let bytes = if self.bytes > 8 * HEAD_WORDS {
+            8 * HEAD_WORDS
+        } else {
+            self.bytes
+        };
+        self.data + bytes
+    }
+
+    /// Offset of the last two words of a text whose end is not in its head.
+    #[inline(always)]
+    pub fn tail(self) -> Option<u64> {
+        (self.bytes > 8 * HEAD_WORDS).then(|| self.data.wrapping_add(self.bytes - 16))
+    }
+
+    /// The fingerprint: of the length, the start, and of a long text the end, which tells files of one folder apart.
+    /// Pointers would not do: what is compiled in a loop gets the addresses of what was freed, code, names and all.
+    /// `object`: [`Self::head`] bytes of it, the rest may be anything; `tail`: zeros where there is none.
+    #[inline(always)]
+    pub fn fingerprint(self, object: &[u64; TEXT_WORDS], tail: [u64; 2]) -> u64 {
+        let word = |i: u64| object[i as usize & (TEXT_WORDS - 1)];
+        // Python 2's characters begin in the middle of a word.
+        let (first, shift) = (self.data / 8, 8 * (self.data & 7));
+        let mut f = mix(SEED, self.length);
+        let mut i = 0;
+        while i < HEAD_WORDS {
+            let next = word(first + i + 1) << 1 << (63 - shift);
+            let text = word(first + i) >> shift | next;
+            f = mix(f, text & first_bytes_mask(self.bytes.wrapping_sub(8 * i)));
+            i += 1;
+        }
+        mix(mix(f, tail[0]), tail[1])
+    }
+}
+
+/// The first `count` bytes of a word: none if it is negative, all from 8 on. Without a branch, each of which the
+/// verifier would go both ways.
+#[inline(always)]
+const fn first_bytes_mask(count: u64) -> u64 {
+    let count = count as i64;
+    let none = (count.wrapping_sub(1) >> 63) as u64;
+    let all = (7i64.wrapping_sub(count) >> 63) as u64;
+    (all | ((1 << (8 * (count & 7))) - 1)) & !none
+}
+
+/// Fingerprint of a code object: `co_filename`, `co_qualname`/`co_name` and `co_linetable` pointers, [`Text::fingerprint`] of
 /// the first two, `co_firstlineno`, and the line table's size and first 16 bytes. Of a shorter table what lies
 /// behind it does not count: it may be another object, which changes.
 #[inline(always)]
@@ -87,25 +134,15 @@ pub const fn code_object(
     let f = mix(mix(mix(SEED, pointers[0]), pointers[1]), pointers[2]);
     let f = mix(mix(f, names[0]), names[1]);
     let f = mix(mix(f, first_line as u64), linetable_size);
-    let f = mix(f, first_bytes(linetable[0], linetable_size));
-    mix(f, first_bytes(linetable[1], linetable_size.saturating_sub(8)))
-}
-
-/// The word with nothing but its first `count` bytes.
-#[inline(always)]
-const fn first_bytes(word: u64, count: u64) -> u64 {
-    if count >= 8 {
-        word
-    } else {
-        word & ((1 << (8 * count)) - 1)
-    }
+    let f = mix(f, linetable[0] & first_bytes_mask(linetable_size));
+    mix(f, linetable[1] & first_bytes_mask(linetable_size.wrapping_sub(8)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// [`text`] of a compact ASCII `str` as 3.12 lays it out, in memory that held another one before.
+    /// The fingerprint of a compact ASCII `str` as 3.12 lays it out, in memory that held another one before.
     fn of_ascii(name: &str) -> Option<u64> {
         let offsets = Offsets::from_lookup(|key| match key {
             "PyASCIIObject.length" => Some(16),
@@ -120,10 +157,38 @@ mod tests {
         // `kind` 1, compact, ascii.
         object[32] = 1 << 2 | 1 << 5 | 1 << 6;
         object[40..40 + name.len()].copy_from_slice(name.as_bytes());
-        text(&offsets, |at| {
-            let word = object.get(usize::from(at)..)?.first_chunk()?;
+        of_bytes(&offsets, &object)
+    }
+
+    /// Of a `str` of Python 2.
+    fn of_python2(name: &str) -> Option<u64> {
+        let offsets = Offsets::from_lookup(|key| match key {
+            "PyVarObject.ob_size" => Some(16),
+            "PyBytesObject.ob_sval" => Some(36),
+            _ => None,
+        });
+        let mut object = [0xff; 200];
+        object[16..24].copy_from_slice(&(name.len() as u64).to_le_bytes());
+        object[36..36 + name.len()].copy_from_slice(name.as_bytes());
+        of_bytes(&offsets, &object)
+    }
+
+    fn of_bytes(offsets: &Offsets, object: &[u8]) -> Option<u64> {
+        let word = |at: usize| {
+            let word = object.get(at..)?.first_chunk()?;
             Some(u64::from_le_bytes(*word))
-        })
+        };
+        let text = Text::new(offsets, |at| word(usize::from(at)))?;
+        assert!(text.head() < 8 * TEXT_WORDS as u64);
+        let mut head = [0; TEXT_WORDS];
+        for (i, place) in head.iter_mut().enumerate() {
+            *place = word(8 * i)?;
+        }
+        let tail = match text.tail() {
+            Some(at) => [word(at as usize)?, word(at as usize + 8)?],
+            None => [0, 0],
+        };
+        Some(text.fingerprint(&head, tail))
     }
 
     #[test]
@@ -145,13 +210,31 @@ mod tests {
             long!("b_module.py"),
             long!("a_module.p"),
         ];
-        for (i, name) in names.iter().enumerate() {
-            assert!(of_ascii(name).is_some());
-            for other in &names[i + 1..] {
-                assert_ne!(of_ascii(name), of_ascii(other), "{name} {other}");
+        for of in [of_ascii, of_python2] {
+            for (i, name) in names.iter().enumerate() {
+                assert!(of(name).is_some());
+                for other in &names[i + 1..] {
+                    assert_ne!(of(name), of(other), "{name} {other}");
+                }
             }
         }
-        assert_eq!(text(&Offsets::from_lookup(|_| None), |_| None), None);
+        assert!(Text::new(&Offsets::from_lookup(|_| None), |_| None).is_none());
+    }
+
+    #[test]
+    fn only_the_first_bytes_count() {
+        for (count, mask) in [
+            (0, 0),
+            (1, 0xff),
+            (7, u64::MAX >> 8),
+            (8, u64::MAX),
+            (4096, u64::MAX),
+        ] {
+            assert_eq!(first_bytes_mask(count), mask);
+        }
+        for less in 1..100u64 {
+            assert_eq!(first_bytes_mask(less.wrapping_neg()), 0);
+        }
     }
 
     #[test]

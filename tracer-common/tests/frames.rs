@@ -32,7 +32,7 @@ fn the_innermost_frame_hangs_on_the_thread_state() {
 /// A code object with a line table of one word; the instructions are where it ends.
 fn code(image: &mut Image, first_line: u64) -> u64 {
     let table = image.place(&[1, 0, 1, 0, 0x80, 0]);
-    let empty = image.place(&[1, 0, 0, 0, 0, 0]);
+    let empty = image.place(&[1, 0, 0, 0, 0, 0, 0, 0]);
     let mut words = [0; 24];
     words[8] = first_line << 32;
     words[14] = empty;

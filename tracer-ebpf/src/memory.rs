@@ -55,6 +55,13 @@ impl Memory for User {
     }
 
     #[inline(always)]
+    fn start(&mut self, to: &mut [u64; WINDOW_WORDS], len: u32, address: u64) -> bool {
+        const { assert!((WINDOW_WORDS * 8).is_power_of_two()) };
+        let len = masked(len, WINDOW_WORDS as u32 * 8 - 1) as u32;
+        copy(to.as_mut_ptr().cast(), len, address)
+    }
+
+    #[inline(always)]
     fn u32(&mut self, address: u64) -> Option<u32> {
         let mut value = 0u32;
         copy((&raw mut value).cast(), 4, address).then_some(value)

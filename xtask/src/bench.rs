@@ -31,6 +31,8 @@ pub fn run() -> anyhow::Result<()> {
     for python in interpreters() {
         println!("== {}", python.display());
         price(&python)?;
+        more_prices(&python)?;
+        start(&python)?;
         attach(&python)?;
         first_event(&python)?;
         keeps_up(&python)?;
@@ -59,9 +61,13 @@ struct Calls {
 
 impl Calls {
     fn start(python: &PathBuf) -> anyhow::Result<Self> {
+        Self::of(python, FUNCTION)
+    }
+
+    fn of(python: &PathBuf, function: &str) -> anyhow::Result<Self> {
         let mut child = Command::new(python)
             .arg(shell::root().join("xtask/bench/calls.py"))
-            .arg(FUNCTION)
+            .arg(function)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -157,6 +163,65 @@ fn price(python: &PathBuf) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What of a call costs how much, against the same call traced without it.
+fn more_prices(python: &PathBuf) -> anyhow::Result<()> {
+    let (stack, hidden) = (["--stack", "10"], ["--in", "no/such/file.py"]);
+    // A descriptor's file is looked up for functions that the catalogue says are about one.
+    for (what, function, with) in [
+        ("a filtered call", FUNCTION, &hidden[..]),
+        ("a call with ten frames (two are there)", FUNCTION, &stack[..]),
+        ("a call on a descriptor", "posix.write", &[]),
+    ] {
+        let mut calls = Calls::of(python, function)?;
+        let pid = calls.child.id();
+        let (mut with_it, mut ratio) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            let untraced = calls.run(CALLS)?;
+            let only = ["-e", "none", "-f", function, "--format", "json"];
+            let tracer = Tracer::start(pid, &[&only[..], &["--empty"]].concat())?;
+            let bare = calls.run(CALLS)? - untraced;
+            tracer.stop()?;
+            let tracer = Tracer::start(pid, &[&only[..], with].concat())?;
+            let traced = calls.run(CALLS)? - untraced;
+            tracer.stop()?;
+            with_it.push(traced);
+            ratio.push(traced / bare);
+        }
+        println!(
+            "price of {what}: {:.0} ns, {:.2} times a bare pair",
+            median(with_it),
+            median(ratio)
+        );
+    }
+    Ok(())
+}
+
+/// A program that does nothing, with and without the tool.
+fn start(python: &PathBuf) -> anyhow::Result<()> {
+    let time = |command: &mut Command| -> anyhow::Result<f64> {
+        let before = Instant::now();
+        let output = command.output()?;
+        anyhow::ensure!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(before.elapsed().as_secs_f64() * 1e3)
+    };
+    let (mut alone, mut traced) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        alone.push(time(Command::new(python).args(["-c", "pass"]))?);
+        let mut run = Command::new(build::binary());
+        traced.push(time(run.args(["run", "--"]).arg(python).args(["-c", "pass"]))?);
+    }
+    println!(
+        "a program that does nothing: {:.0} ms, under `run` {:.0} ms",
+        median(alone),
+        median(traced)
+    );
+    Ok(())
+}
+
 /// Attaching to and detaching from every function there is.
 fn attach(python: &PathBuf) -> anyhow::Result<()> {
     let calls = Calls::start(python)?;
@@ -179,11 +244,14 @@ fn attach(python: &PathBuf) -> anyhow::Result<()> {
             .spawn()?;
         for line in BufReader::new(child.stderr.take().context("no stderr")?).lines() {
             let line = line?;
-            if let Some((head, time)) = line.split_once(" sites attached in ") {
-                sites = head.trim_start_matches("pytrace-ebpf: ").to_owned();
+            if let Some((_, time)) = line.split_once(": attached in ") {
                 attached.push(milliseconds(time)?);
-            } else if let Some((_, time)) = line.split_once(" sites detached in ") {
+            } else if let Some((_, time)) = line.split_once(": detached in ") {
                 detached.push(milliseconds(time)?);
+            } else if let Some((_, rest)) = line.split_once("): ")
+                && let Some((count, _)) = rest.split_once(" functions;")
+            {
+                sites = count.to_owned();
             }
         }
         child.wait()?;

@@ -11,6 +11,10 @@ use std::{
 pub const BPF_TARGET: &str = "bpfel-unknown-none";
 /// Debian's compiler, when rustc-web is installed.
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+/// For all crates of the program. bpf-linker passes LLVM `-bpf-expand-memcpy-in-order` unless told not to, with which
+/// each clearing of a buffer becomes a loop over its bytes, and the verifier walks every round.
+const FLAGS: &str =
+    "-C target-cpu=v3 -C debuginfo=2 -C link-arg=--btf -C link-arg=--disable-expand-memcpy-in-order";
 
 /// A compiler that can build for BPF.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,10 +99,7 @@ impl Toolchain {
         let linker = format!("linker={}", self.linker.display());
         command
             .current_dir(root)
-            .env(
-                "RUSTFLAGS",
-                format!("-C target-cpu=v3 -C debuginfo=2 -C link-arg=--btf -C {linker}"),
-            )
+            .env("RUSTFLAGS", format!("{FLAGS} -C {linker}"))
             .args(["--release", "--package", "tracer-ebpf", "--target", BPF_TARGET])
             .arg("--target-dir")
             .arg(target_dir);

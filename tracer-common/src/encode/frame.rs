@@ -2,7 +2,7 @@
 
 use super::{Cursor, Memory, Slot, at, slot::Window};
 use crate::{
-    fingerprint,
+    fingerprint::{self, TEXT_WORDS, Text},
     target::{ABSENT, Offsets, Target},
     wire::FLAG_FRAME_FAULT,
 };
@@ -16,8 +16,6 @@ const CODE_WORDS: usize = 12;
 const OWNED_BY_C: u8 = 3;
 /// `_PyStackRef` tag bits (3.14+); objects are aligned to 8 bytes at least.
 const TAG_BITS: u64 = 7;
-/// Words of a string: its head and a usual path.
-const TEXT_WORDS: usize = 16;
 /// Words of a `bytes` object from `ob_size` to its 16th byte.
 const TABLE_WORDS: usize = 4;
 
@@ -83,7 +81,10 @@ fn describe<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, frame: 
     let filename = window.word(slot, memory, o.co_filename - start)?;
     let qualname = window.word(slot, memory, o.co_qualname - start)?;
     let linetable = window.word(slot, memory, o.co_linetable - start)?;
-    let names = [text(slot, o, memory, filename)?, text(slot, o, memory, qualname)?];
+    let names = [text(slot, o, memory, filename), text(slot, o, memory, qualname)];
+    if names[0] == 0 || names[1] == 0 {
+        return None;
+    }
     let window = Window::read::<TABLE_WORDS, _>(slot, memory, at(linetable, o.ob_size));
     let size = window.word(slot, memory, 0)?;
     let first = window.word(slot, memory, o.ob_sval - o.ob_size)?;
@@ -98,11 +99,24 @@ fn describe<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, frame: 
     Some([code, fingerprint, instruction as u64 | (first_line as u64) << 32])
 }
 
-/// [`fingerprint::text`] of a string.
+/// [`Text::fingerprint`] of a string; 0 if it cannot be read. A function of its own has a stack of its own.
+#[inline(never)]
+fn text<M: Memory>(slot: &mut Slot, o: &Offsets, memory: &mut M, address: u64) -> u64 {
+    fingerprint_of(slot, o, memory, address).unwrap_or(0)
+}
+
 #[inline(always)]
-fn text<M: Memory>(slot: &mut Slot, o: &Offsets, memory: &mut M, text: u64) -> Option<u64> {
-    let window = Window::read::<TEXT_WORDS, _>(slot, memory, text);
-    fingerprint::text(o, |offset| window.word(slot, memory, offset))
+fn fingerprint_of<M: Memory>(slot: &mut Slot, o: &Offsets, memory: &mut M, address: u64) -> Option<u64> {
+    let window = Window::read::<TEXT_WORDS, _>(slot, memory, address);
+    let text = Text::new(o, |offset| window.word(slot, memory, offset))?;
+    if !window.is_there() && !memory.start(&mut slot.window, text.head() as u32, address) {
+        return None;
+    }
+    let tail = match text.tail() {
+        Some(offset) => memory.words::<2>(address.wrapping_add(offset))?,
+        None => [0, 0],
+    };
+    Some(text.fingerprint(&slot.window, tail))
 }
 
 /// The word of a code object where the fields that are read begin.

@@ -36,6 +36,8 @@ pub trait Memory {
     fn words<const N: usize>(&mut self, address: u64) -> Option<[u64; N]>;
     /// `N` words at `address` into the first places of `to`; false if they cannot be read.
     fn window<const N: usize>(&mut self, to: &mut [u64; WINDOW_WORDS], address: u64) -> bool;
+    /// `len` bytes, less than there is room for, at `address` into the first places of `to`; false if they cannot be read.
+    fn start(&mut self, to: &mut [u64; WINDOW_WORDS], len: u32, address: u64) -> bool;
     /// A 32-bit number at `address`.
     fn u32(&mut self, address: u64) -> Option<u32>;
     /// A byte at `address`.

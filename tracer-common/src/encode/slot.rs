@@ -70,6 +70,12 @@ impl Window {
         memory.u8(self.base.wrapping_add(at))
     }
 
+    /// Whether it could be read.
+    #[inline(always)]
+    pub fn is_there(self) -> bool {
+        self.len != 0
+    }
+
     /// Whether `len` bytes at `offset`, a multiple of 8, are in the window.
     #[inline(always)]
     pub fn holds(self, offset: u64, len: u64) -> bool {

@@ -55,6 +55,15 @@ impl<F: FnMut(u64, &mut [u8]) -> bool> Memory for ByRead<F> {
         words.is_some()
     }
 
+    fn start(&mut self, to: &mut [u64; WINDOW_WORDS], len: u32, address: u64) -> bool {
+        let mut bytes = [0; 8 * WINDOW_WORDS];
+        let there = (self.0)(address, &mut bytes[..len as usize]);
+        if there {
+            put(to, &bytes);
+        }
+        there
+    }
+
     fn u32(&mut self, address: u64) -> Option<u32> {
         let mut bytes = [0; 4];
         (self.0)(address, &mut bytes).then(|| u32::from_le_bytes(bytes))

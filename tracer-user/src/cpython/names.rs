@@ -382,12 +382,7 @@ pub fn code_fingerprint<M: ReadMemory>(objects: &Objects<'_, M>, code: u64) -> R
         objects.field(code, offsets.co_filename)?,
         objects.field(code, offsets.co_qualname)?,
     );
-    let text = |text: u64| {
-        fingerprint::text(offsets, |offset| {
-            objects.memory.read_u64(text.wrapping_add(offset.into())).ok()
-        })
-        .ok_or(ObjectError::Absent(CHANGED))
-    };
+    let text = |text: u64| text_fingerprint(objects, text);
     Ok(fingerprint::code_object(
         [file, name, linetable],
         [text(file)?, text(name)?],
@@ -397,6 +392,24 @@ pub fn code_fingerprint<M: ReadMemory>(objects: &Objects<'_, M>, code: u64) -> R
         objects.field(linetable, offsets.ob_size)?,
         words(&first),
     ))
+}
+
+/// [`fingerprint::Text::fingerprint`] of a string as it is now.
+fn text_fingerprint<M: ReadMemory>(objects: &Objects<'_, M>, address: u64) -> Result<u64, ObjectError> {
+    let word = |offset: u16| objects.memory.read_u64(address.wrapping_add(offset.into())).ok();
+    let text = fingerprint::Text::new(&objects.layout.offsets, word).ok_or(ObjectError::Absent(CHANGED))?;
+    let bytes = objects.memory.read_bytes(address, text.head() as usize)?;
+    let mut head = [0; fingerprint::TEXT_WORDS];
+    for (word, chunk) in head.iter_mut().zip(bytes.chunks(8)) {
+        let mut whole = [0; 8];
+        whole[..chunk.len()].copy_from_slice(chunk);
+        *word = u64::from_le_bytes(whole);
+    }
+    let tail = match text.tail() {
+        Some(offset) => words(&objects.memory.read_bytes(address.wrapping_add(offset), 16)?),
+        None => [0, 0],
+    };
+    Ok(text.fingerprint(&head, tail))
 }
 
 fn words(bytes: &[u8]) -> [u64; 2] {
