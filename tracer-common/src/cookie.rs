@@ -44,11 +44,18 @@ pub enum Convention {
     SliceValue = 11,
     /// `f(self, other, op)`: `richcmpfunc`; `op` is recorded as a last argument.
     Compare = 12,
+    /// A specialised bytecode at its last check, see [`crate::guard`]; from the top of the value stack: object, value. The
+    /// name is that of the frame's instruction.
+    StackAttribute = 13,
+    /// The same; from the top: key, object, value.
+    StackItem = 14,
+    /// The same; from the top: item, object.
+    StackAppend = 15,
 }
 
 impl Convention {
     /// All conventions, in numeric order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::NoArgs,
         Self::O,
         Self::VarArgs,
@@ -62,11 +69,16 @@ impl Convention {
         Self::Slice,
         Self::SliceValue,
         Self::Compare,
+        Self::StackAttribute,
+        Self::StackItem,
+        Self::StackAppend,
     ];
 
     /// How many C arguments the snapshot needs, `self` included.
     pub const fn arguments(self) -> usize {
         match self {
+            // Not arguments: see `crate::guard`.
+            Self::StackAttribute | Self::StackItem | Self::StackAppend => 0,
             Self::NoArgs => 1,
             Self::O | Self::VarArgs | Self::Index => 2,
             Self::VarArgsKeywords | Self::FastCall => 3,
@@ -276,10 +288,10 @@ mod tests {
     #[test]
     fn conventions_are_known_by_number_and_have_the_arguments_of_their_prototypes() {
         let arguments = Convention::ALL.map(Convention::arguments);
-        assert_eq!(arguments, [1, 2, 2, 3, 3, 4, 5, 3, 2, 3, 3, 4, 3]);
-        let by_number: [_; 14] = core::array::from_fn(|n| Convention::from_u8(n as u8));
-        assert_eq!(by_number[..13], Convention::ALL.map(Some));
-        assert_eq!(by_number[13], None);
+        assert_eq!(arguments, [1, 2, 2, 3, 3, 4, 5, 3, 2, 3, 3, 4, 3, 0, 0, 0]);
+        let by_number: [_; 17] = core::array::from_fn(|n| Convention::from_u8(n as u8));
+        assert_eq!(by_number[..16], Convention::ALL.map(Some));
+        assert_eq!(by_number[16], None);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! - [`wire`]: the records that cross the ring buffer.
 //! - [`counters`]: hits, delivered, dropped … per site.
 //! - [`encode`]: copies Python objects into a record.
+//! - [`guard`]: where a specialised bytecode is probed, and where its operands are there.
 //! - [`handle`]: what a file descriptor stands for.
 //! - [`watch`]: what happens to processes: exec, fork, modules loaded.
 //! - [`limits`]: the bounds both sides keep.
@@ -20,6 +21,7 @@ pub mod counters;
 pub mod encode;
 pub mod filter;
 pub mod fingerprint;
+pub mod guard;
 pub mod handle;
 pub mod limits;
 pub mod target;

@@ -137,6 +137,8 @@ offsets! {
         co_code_adaptive = "PyCodeObject.co_code_adaptive",
         /// Free-threaded builds: `_PyCodeArray *` of the per-thread copies.
         co_tlbc = "PyCodeObject.co_tlbc",
+        /// Read from 3.11 on.
+        co_names = "PyCodeObject.co_names",
         co_firstlineno = "PyCodeObject.co_firstlineno",
         co_filename = "PyCodeObject.co_filename",
         /// `co_name` before 3.11.
@@ -235,6 +237,9 @@ pub struct Target {
     pub features: u32,
     /// Bytes per character of every `unicode` of Python 2 (`Py_UNICODE`: 2 or 4); 0 elsewhere.
     pub unicode_width: u32,
+    /// The numbers of the opcodes `EXTENDED_ARG` and `EXTENDED_ARG_QUICK` (3.11; elsewhere the first again), a byte
+    /// each.
+    pub extended_arg: u64,
     pub offsets: Offsets,
     /// Keeps the size a multiple of 8.
     pub _padding: [u8; PADDING],

@@ -1,7 +1,8 @@
-//! The encoder on hand-made Python frames.
+//! The encoder on hand-made Python frames, and what hangs on them.
 
 mod host;
 mod image;
+mod operands;
 
 use image::{Image, new_slot, target};
 use tracer_common::{

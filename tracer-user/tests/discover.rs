@@ -1,13 +1,13 @@
 //! Discovery against Python's own view of itself, on every supported interpreter that is here.
 
+mod asked;
 mod pythons;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
+use asked::Python;
 use serde::Deserialize;
 use tracer_common::cookie::{Convention, ReturnKind};
 use tracer_common::target::{ABSENT, CaptureLimits};
@@ -18,13 +18,6 @@ use tracer_user::cpython::{Interpreter, InterpreterError};
 use tracer_user::decode::names::Names;
 use tracer_user::process::{INITIAL_PID_NAMESPACE, Process, ReadMemory};
 
-/// A Python process that answers when asked, killed when dropped.
-struct Python {
-    child: Child,
-    stdin: ChildStdin,
-    stdout: BufReader<ChildStdout>,
-}
-
 #[derive(Deserialize)]
 struct Answer {
     version: String,
@@ -32,45 +25,6 @@ struct Answer {
     slots: Vec<(String, u64)>,
     types: Vec<(u64, String)>,
     codes: Vec<(u64, String, String, u32, Vec<u8>)>,
-}
-
-impl Python {
-    /// `None`, after saying so, where that interpreter is not installed.
-    fn start(program: &Path, arguments: &[&str]) -> Option<Self> {
-        if !program.exists() {
-            eprintln!("skipped: no {}", program.display());
-            return None;
-        }
-        let mut child = Command::new(program)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stdin = child.stdin.take().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut python = Self { child, stdin, stdout };
-        assert_eq!(python.line(), "ready");
-        Some(python)
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.stdout.read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
-    }
-
-    fn ask(&mut self) -> Answer {
-        self.stdin.write_all(b"\n").unwrap();
-        serde_json::from_str(&self.line()).unwrap()
-    }
-}
-
-impl Drop for Python {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 fn agrees_with_itself(program: &Path) {
@@ -81,7 +35,7 @@ fn agrees_with_itself(program: &Path) {
     let process = Process::open(python.child.id()).unwrap();
     let interpreter = Interpreter::find(&process).unwrap();
     let discovery = discover(&process, &interpreter).unwrap();
-    let answer = python.ask();
+    let answer: Answer = python.ask();
     assert_eq!(interpreter.python_version_string(), answer.version);
     assert_eq!(discovery.cut, None);
     same_functions(&discovery, &answer);

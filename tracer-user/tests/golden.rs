@@ -60,6 +60,7 @@ fn site() -> SiteMeta {
         named: true,
         no_return: None,
         handle: HandleKind::None,
+        operands: None,
         target: &[],
     }
 }

@@ -6,6 +6,7 @@
 //! drive it by a `for` loop over recorded memory. Nothing recurses, nothing allocates, and every
 //! index is masked, so that the same code passes the BPF verifier and plain safe Rust.
 
+mod bytecode;
 mod code;
 mod container;
 mod frame;
@@ -18,6 +19,7 @@ mod slot;
 mod text;
 mod value;
 
+pub use bytecode::{as_call, operands};
 pub use code::{CODE_STRINGS, begin_code, code_key, code_string};
 pub use handle::begin_handle;
 pub use roots::{Outcome, begin_entry, begin_filled, begin_return, innermost_frame, is_raise, positional};

@@ -2,6 +2,7 @@
 
 use super::Memory;
 use crate::{
+    cookie::COOKIE_REGISTERS,
     limits::{MAX_FRAMES, RECORD_MAX},
     wire::{RecordHeader, Tag, value_word},
 };
@@ -283,6 +284,8 @@ pub struct Slot {
     pub window: [u64; WINDOW_WORDS],
     /// The probed thread's general-purpose registers, by x86-64's own numbers. Owned by the kernel half.
     pub registers: [u64; 16],
+    /// The C arguments, or the operands. Owned by the kernel half.
+    pub arguments: [u64; COOKIE_REGISTERS],
     pub stack: [Cursor; STACK_MAX],
     pub words: [u64; WORDS],
 }
@@ -300,6 +303,7 @@ impl Default for Slot {
             whole: 0,
             window: [0; WINDOW_WORDS],
             registers: [0; 16],
+            arguments: [0; COOKIE_REGISTERS],
             stack: [Cursor::default(); STACK_MAX],
             words: [0; WORDS],
         }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::bytecode::{OPERATIONS, Operation};
+
 use super::effects::{self, EFFECTS, Effect, From, GROUPS, TargetPart, audit, secrets};
 
 /// Lines are at most this wide, where names allow.
@@ -11,30 +13,36 @@ const WIDTH: usize = 100;
 struct Listing {
     effect: &'static str,
     functions: Vec<&'static Effect>,
+    bytecodes: Vec<&'static str>,
 }
 
 /// The effects of a group, in the order of the table.
 fn listings(group: &str) -> Vec<Listing> {
     let mut listed: Vec<Listing> = Vec::new();
     for entry in EFFECTS.iter().filter(|entry| entry.group() == group) {
-        match listed.iter_mut().find(|listing| listing.effect == entry.effect) {
-            Some(listing) => listing.functions.push(entry),
-            None => listed.push(Listing {
-                effect: entry.effect,
-                functions: vec![entry],
-            }),
-        }
+        listing(&mut listed, entry.effect).functions.push(entry);
     }
-    let bytecodes = effects::BYTECODE_EFFECTS.iter();
-    listed.extend(
-        bytecodes
-            .filter(|effect| effects::group_of(effect) == group)
-            .map(|effect| Listing {
-                effect,
-                functions: Vec::new(),
-            }),
-    );
+    let of_group = |operation: &&Operation| effects::group_of(operation.effect) == group;
+    for operation in OPERATIONS.iter().filter(of_group) {
+        listing(&mut listed, operation.effect)
+            .bytecodes
+            .push(operation.op);
+    }
     listed
+}
+
+/// That of an effect, a new one if need be.
+fn listing<'l>(listed: &'l mut Vec<Listing>, effect: &'static str) -> &'l mut Listing {
+    let known = listed.iter().position(|listing| listing.effect == effect);
+    let at = known.unwrap_or_else(|| {
+        listed.push(Listing {
+            effect,
+            functions: Vec::new(),
+            bytecodes: Vec::new(),
+        });
+        listed.len() - 1
+    });
+    &mut listed[at]
 }
 
 /// `posix.open[path, fd]`: a function, and the parts of its events' `target`.
@@ -59,9 +67,7 @@ pub fn text(out: &mut impl fmt::Write) -> fmt::Result {
         writeln!(out, "{}{world}: {}", group.name, group.doc)?;
         for listing in listings(group.name) {
             let mut words: Vec<String> = listing.functions.iter().map(|entry| with_target(entry)).collect();
-            if words.is_empty() {
-                words.push("(bytecodes)".into());
-            }
+            words.extend(listing.bytecodes.iter().map(|op| (*op).to_owned()));
             wrapped(&format!("  {:<20}", listing.effect), &words, out)?;
         }
     }
@@ -103,11 +109,11 @@ pub fn markdown(out: &mut impl fmt::Write) -> fmt::Result {
         writeln!(out, "| effect | function | target | data | Python |")?;
         writeln!(out, "| --- | --- | --- | --- | --- |")?;
         for listing in listings(group.name) {
-            if listing.functions.is_empty() {
-                writeln!(out, "| `{}` | (bytecodes) | | | |", listing.effect)?;
-            }
             for entry in listing.functions {
                 row(entry, out)?;
+            }
+            for op in listing.bytecodes {
+                writeln!(out, "| `{}` | bytecode `{op}` | | | |", listing.effect)?;
             }
         }
         writeln!(out)?;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use super::effects::{self, EFFECTS, GROUPS, OTHER};
+use crate::bytecode::OPERATIONS;
 
 /// What `-e` is when it is not given.
 pub const DEFAULT_EFFECTS: &str = "world";
@@ -99,7 +100,7 @@ fn all_effects() -> impl Iterator<Item = &'static str> {
     EFFECTS
         .iter()
         .map(|effect| effect.effect)
-        .chain(effects::BYTECODE_EFFECTS.iter().copied())
+        .chain(OPERATIONS.iter().map(|operation| operation.effect))
         .chain([OTHER])
 }
 

@@ -67,7 +67,7 @@ fn collect<'data>(
 
 /// What to add to the file's addresses: the segment that holds the mapping's file offset
 /// was put at the mapping's start.
-fn load_bias<'data>(
+pub(crate) fn load_bias<'data>(
     elf: &ElfFile64<'data, Endianness, &'data ReadCache<File>>,
     mapping: &Mapping,
 ) -> Option<u64> {

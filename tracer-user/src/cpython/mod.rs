@@ -17,10 +17,15 @@ use std::path::{Path, PathBuf};
 
 use tracer_common::target::{CaptureLimits, FEATURE_LONG_TAG, FEATURE_PYTHON2, KnownObjects, Target};
 
+use crate::bytecode::opcodes::Opcodes;
 use crate::process::{INITIAL_PID_NAMESPACE, Mapping, Process, ReadError, ReadMemory};
+pub(crate) use elf::load_bias;
 pub use known::Descriptors;
 use layout::Layout;
 use objects::Objects;
+
+/// What may stand before an instruction and be part of its argument. The second is what 3.11 makes of the first.
+const EXTENDED_ARG: [&str; 2] = ["EXTENDED_ARG", "EXTENDED_ARG_QUICK"];
 pub use version::Version;
 
 /// Why there is no interpreter to work with.
@@ -156,6 +161,9 @@ impl Interpreter {
             Ok((_, INITIAL_PID_NAMESPACE)) | Err(_) => (0, 0),
             Ok(other) => other,
         };
+        let opcode = |name| Opcodes::of(self.version())?.number(name);
+        let extended_arg = opcode(EXTENDED_ARG[0]).unwrap_or_default();
+        let quick = opcode(EXTENDED_ARG[1]).unwrap_or(extended_arg);
         Target {
             pidns_dev,
             pidns_ino,
@@ -165,6 +173,7 @@ impl Interpreter {
             limits,
             features: self.features(),
             unicode_width: self.layout.unicode_width,
+            extended_arg: u64::from(extended_arg) | u64::from(quick) << 8,
             offsets: self.layout.offsets,
             _padding: Default::default(),
         }

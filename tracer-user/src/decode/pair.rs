@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use tracer_common::wire::KIND_ENTRY;
+use tracer_common::wire::{FrameRecord, KIND_ENTRY};
 
 use super::record::Record;
 use crate::event::SiteMeta;
@@ -17,6 +17,9 @@ const MAX_PENDING: usize = 4096;
 
 /// Bytes the `call` instruction pushes.
 const RETURN_ADDRESS: u64 = 8;
+
+/// Threads whose latest bytecode is known at most.
+const MAX_THREADS: usize = 64 * 1024;
 
 const NOT_RECORDED: &str = "its return was not recorded";
 
@@ -59,6 +62,23 @@ struct Pending {
     entry: Record,
 }
 
+/// A bytecode that was seen. Its end is not: what happens below its stack pointer while the same instruction
+/// of the same frame runs is its own work.
+struct Bytecode {
+    id: u64,
+    shown: bool,
+    is_one_act: bool,
+    sp: u64,
+    frame: FrameRecord,
+}
+
+impl Bytecode {
+    /// Whether a call is its work.
+    fn does(&self, entry: &Record) -> bool {
+        entry.header.sp < self.sp && entry.frames().next().as_ref() == Some(&self.frame)
+    }
+}
+
 impl Pending {
     /// Is over, by an entry there of that site?
     fn is_over(&self, sp: u64, site: u32) -> bool {
@@ -71,6 +91,8 @@ pub struct Pairing {
     nested: bool,
     last_id: u64,
     threads: HashMap<(u16, u32), Vec<Pending>>,
+    /// The latest bytecode of each thread.
+    bytecodes: HashMap<(u16, u32), Bytecode>,
     counts: Counts,
 }
 
@@ -81,6 +103,7 @@ impl Pairing {
             nested,
             last_id: 0,
             threads: HashMap::new(),
+            bytecodes: HashMap::new(),
             counts: Counts::default(),
         }
     }
@@ -128,9 +151,40 @@ impl Pairing {
         // Whether it jumped or its return is missing, only the next record tells. So it has nothing inside.
         let around = || stack.iter().rev().filter(|pending| pending.sp != sp);
         let inside = around().any(|pending| site_of(pending).is_some_and(SiteMeta::is_one_act));
+        let thread = (entry.header.target, entry.header.tid);
+        // The same bytecode again is that instruction run anew, perhaps by a handler with a larger C frame.
+        let bytecode = self
+            .bytecodes
+            .get(&thread)
+            .filter(|bytecode| meta.operands.is_none() && bytecode.does(&entry));
+        let inside = inside || bytecode.is_some_and(|bytecode| bytecode.is_one_act);
         let shown = self.nested || meta.named || !inside;
         self.last_id += 1;
-        let parent = around().find(|pending| pending.shown).map(|pending| pending.id);
+        let mut shown_around = around().filter(|pending| pending.shown);
+        let nearest = shown_around.next();
+        let parent = match bytecode.filter(|bytecode| bytecode.shown) {
+            // What is deeper than the bytecode came after it.
+            Some(bytecode) if nearest.is_none_or(|nearest| bytecode.sp <= nearest.sp) => Some(bytecode.id),
+            _ => nearest.map(|nearest| nearest.id),
+        };
+        if meta.operands.is_some() {
+            if self.bytecodes.len() >= MAX_THREADS {
+                self.bytecodes.clear();
+            }
+            match entry.frames().next() {
+                Some(frame) => {
+                    let bytecode = Bytecode {
+                        id: self.last_id,
+                        shown,
+                        is_one_act: meta.is_one_act(),
+                        sp,
+                        frame,
+                    };
+                    self.bytecodes.insert(thread, bytecode);
+                }
+                None => drop(self.bytecodes.remove(&thread)),
+            }
+        }
         let pending = Pending {
             id: self.last_id,
             parent,
@@ -180,6 +234,8 @@ impl Pairing {
             }
             !ends
         });
+        self.bytecodes
+            .retain(|(of, _), _| target.is_some_and(|target| target != *of));
         left.sort_by_key(|pending| pending.id);
         for pending in left {
             over(pending, End::Unobserved(why), out);

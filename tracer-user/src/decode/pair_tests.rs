@@ -1,10 +1,11 @@
 use tracer_common::{
     cookie::{Convention, ReturnKind, SelfKind},
     handle::HandleKind,
-    wire::{KIND_RETURN, RecordHeader},
+    wire::{FrameRecord, KIND_RETURN, RecordHeader},
 };
 
 use super::*;
+use crate::bytecode::Operands;
 
 fn site(effect: &'static str) -> SiteMeta {
     SiteMeta {
@@ -20,6 +21,7 @@ fn site(effect: &'static str) -> SiteMeta {
         named: false,
         no_return: None,
         handle: HandleKind::None,
+        operands: None,
         target: &[],
     }
 }
@@ -29,8 +31,9 @@ const WRITE: u32 = 1;
 const OTHER: u32 = 2;
 const NAMED: u32 = 3;
 const NO_RETURN: u32 = 4;
+const STORE: u32 = 5;
 
-fn sites() -> [SiteMeta; 5] {
+fn sites() -> [SiteMeta; 6] {
     [
         site("console.print"),
         site("file.write"),
@@ -42,6 +45,11 @@ fn sites() -> [SiteMeta; 5] {
         SiteMeta {
             no_return: Some("return probe refused"),
             ..site("file.write")
+        },
+        SiteMeta {
+            no_return: Some("a bytecode"),
+            operands: Some(Operands::Item),
+            ..site("memory.store_item")
         },
     ]
 }
@@ -61,13 +69,31 @@ impl Trace {
     }
 
     fn feed(&mut self, kind: u8, site: u32, target: u16, tid: u32, sp: u64) {
-        let words = [
+        self.feed_words([
             u64::from(kind) | u64::from(target) << 16 | (RecordHeader::SIZE as u64) << 32,
             u64::from(site) | u64::from(tid) << 32,
             0,
             sp,
             0,
-        ];
+        ]);
+    }
+
+    /// An entry by an instruction of a frame.
+    fn enter_from(&mut self, site: u32, sp: u64, instruction: u64) {
+        let len = RecordHeader::SIZE + FrameRecord::SIZE;
+        self.feed_words([
+            u64::from(KIND_ENTRY) | (len as u64) << 32,
+            u64::from(site) | 1 << 32,
+            0,
+            sp,
+            1 << 32,
+            0x1000,
+            0x2000,
+            instruction,
+        ]);
+    }
+
+    fn feed_words<const N: usize>(&mut self, words: [u64; N]) {
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         let record = Record::parse(bytes.into()).expect("a record");
         self.pairing
@@ -256,4 +282,48 @@ fn the_end_of_a_process_ends_its_calls_in_the_order_of_entry() {
     );
     trace.finish(None);
     assert_eq!(trace.calls(), [ended(2, None, "ended")]);
+}
+
+#[test]
+fn what_a_bytecode_does_by_way_of_a_call_is_its_own_act() {
+    let mut trace = Trace::new(false);
+    trace.enter_from(STORE, 900, 8);
+    trace.enter_from(WRITE, 800, 8);
+    trace.leave(WRITE, 800);
+    assert_eq!(trace.calls(), [(1, None, "a bytecode".to_owned())]);
+    // Another instruction of the same frame, and one that is not below it.
+    trace.enter_from(WRITE, 800, 10);
+    trace.leave(WRITE, 800);
+    trace.enter_from(STORE, 900, 12);
+    trace.enter_from(WRITE, 950, 12);
+    trace.leave(WRITE, 950);
+    let ids: Vec<_> = trace
+        .calls()
+        .into_iter()
+        .map(|(id, parent, _)| (id, parent))
+        .collect();
+    assert_eq!(ids, [(3, None), (4, None), (5, None)]);
+    // The same instruction again, in a handler that is a function with a larger frame.
+    trace.enter_from(STORE, 890, 12);
+    assert_eq!(trace.calls(), [(6, None, "a bytecode".to_owned())]);
+    assert_eq!(trace.pairing.counts().inner, 1);
+}
+
+#[test]
+fn with_nested_a_call_has_the_bytecode_that_does_it_for_a_parent() {
+    let mut trace = Trace::new(true);
+    trace.enter_from(OTHER, 1000, 2);
+    trace.enter_from(STORE, 900, 8);
+    trace.enter_from(WRITE, 800, 8);
+    trace.enter_from(PRINT, 700, 8);
+    trace.leave(PRINT, 700);
+    trace.leave(WRITE, 800);
+    trace.leave(OTHER, 1000);
+    let parents: Vec<_> = trace
+        .calls()
+        .into_iter()
+        .map(|(id, parent, _)| (id, parent))
+        .collect();
+    assert_eq!(parents, [(2, Some(1)), (4, Some(3)), (3, Some(2)), (1, None)]);
+    trace.finish(None);
 }

@@ -6,6 +6,7 @@ use tracer_common::wire::TypeRef;
 
 use super::{SiteMeta, handle::NamedHandle};
 use crate::{
+    bytecode::Operands,
     catalogue::effects::From,
     decode::{
         names::{Code, Names},
@@ -150,9 +151,31 @@ impl<'a> CallEvent<'a> {
         self.function.get(..self.module_len).unwrap_or_default()
     }
 
-    /// `qualname` of `module.qualname`.
+    /// `qualname` of `module.qualname`; the name of a bytecode.
     pub fn qualname(&self) -> &'a str {
+        if self.module_len == 0 {
+            return self.function;
+        }
         self.function.get(self.module_len + 1..).unwrap_or(self.function)
+    }
+
+    /// What a bytecode works on, by what the formats call it; nothing for a call.
+    pub fn operands(&self) -> impl Iterator<Item = (&'static str, &Value<'a>)> {
+        let (object, names): (_, &[_]) = match self.meta.operands {
+            None => ("", &[]),
+            Some(Operands::Attribute) => ("object", &["name", "value"]),
+            Some(Operands::Global) => ("object", &["name", "value"]),
+            Some(Operands::Item) => ("object", &["key", "value"]),
+            Some(Operands::Append) => ("object", &["value"]),
+            Some(Operands::Print) => ("file", &["value"]),
+            Some(Operands::Newline) => ("file", &[]),
+        };
+        let given = names.iter().copied().zip(&self.arguments.args);
+        let object = self.arguments.self_.as_ref().map(|value| (object, value));
+        object
+            .into_iter()
+            .chain(given)
+            .filter(|_| self.meta.operands.is_some())
     }
 
     /// A part of the event's target: an argument by place or name, or the result.

@@ -3,6 +3,7 @@
 use super::call::{ExceptionArgs, Outcome};
 use super::secret_text::masked;
 use crate::{
+    bytecode::Operands,
     catalogue::effects::{From, secrets},
     decode::value::{Arguments, BytesKind, MaskedText, Value},
 };
@@ -39,6 +40,16 @@ pub fn call(function: &str, effect: &str, arguments: &mut Arguments<'_>, outcome
             }
         }
         Outcome::Unobserved(_) => {}
+    }
+}
+
+/// Masks what a bytecode gives to an attribute, a global or an item that is named like a secret.
+pub fn stored(operands: Operands, arguments: &mut Arguments<'_>) {
+    if operands.name_a_value()
+        && let [name, value, ..] = &mut arguments.args[..]
+        && bytes_of(name).is_some_and(|name| secrets::is_name(&name) || is_environment(&name))
+    {
+        hide(value);
     }
 }
 
@@ -133,6 +144,23 @@ mod tests {
             len: data.len() as u64,
             unicode: false,
         })
+    }
+
+    #[test]
+    fn what_is_stored_under_a_secrets_name_is_masked() {
+        let stored = |operands, name: &'static str| {
+            let mut arguments = Arguments {
+                args: vec![text(name), text("hunter2")],
+                ..Arguments::default()
+            };
+            stored(operands, &mut arguments);
+            arguments.args[1] == Value::Masked(None)
+        };
+        assert!(stored(Operands::Attribute, "password"));
+        assert!(stored(Operands::Item, "API_KEY"));
+        assert!(stored(Operands::Global, "token"));
+        assert!(!stored(Operands::Attribute, "name"));
+        assert!(!stored(Operands::Print, "password"));
     }
 
     fn masked_call<'a>(

@@ -17,14 +17,14 @@ use tracer_common::{
     handle::HandleKind,
 };
 
-use crate::{catalogue::effects::TargetPart, decode::value::Arguments};
+use crate::{bytecode::Operands, catalogue::effects::TargetPart, decode::value::Arguments};
 
 /// What the decoder has to know of a site, by site index.
 #[derive(Clone, Debug)]
 pub struct SiteMeta {
-    /// `module.qualname` as Python reports it: `posix.open`, `_socket.socket.send`.
+    /// `module.qualname` as Python reports it: `posix.open`, `_socket.socket.send`. Of a bytecode its name.
     pub function: Arc<str>,
-    /// Module part of `function` (`_socket`), so that `qualname` is the rest.
+    /// Module part of `function` (`_socket`), so that `qualname` is the rest; 0: it is a bytecode.
     pub module_len: usize,
     /// Other names it goes by: several types may share one C function.
     pub aliases: Arc<[Arc<str>]>,
@@ -43,6 +43,8 @@ pub struct SiteMeta {
     pub no_return: Option<&'static str>,
     /// Where a file descriptor is that the call is on.
     pub handle: HandleKind,
+    /// Of a bytecode: what its operands are.
+    pub operands: Option<Operands>,
     /// Parts of the event's `target`.
     pub target: &'static [TargetPart],
 }

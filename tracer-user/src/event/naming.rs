@@ -237,6 +237,7 @@ mod tests {
             named: false,
             no_return: None,
             handle: HandleKind::None,
+            operands: None,
             target: &[],
         }
     }

@@ -12,6 +12,7 @@ use tracer_common::{
 };
 
 use crate::{
+    bytecode::Operands,
     catalogue::effects::{From, TargetPart},
     event::{Deletion, SiteMeta},
 };
@@ -34,6 +35,8 @@ pub struct SiteItem {
     no_return: Option<String>,
     #[serde(default)]
     handle: u8,
+    #[serde(default)]
+    operands: Option<u8>,
     target: Vec<Part>,
 }
 
@@ -68,6 +71,7 @@ impl SiteItem {
             named,
             no_return,
             handle,
+            operands,
             target,
         } = meta;
         Self {
@@ -83,6 +87,7 @@ impl SiteItem {
             named: *named,
             no_return: no_return.map(str::to_owned),
             handle: *handle as u8,
+            operands: operands.map(|operands| operands as u8),
             target: target.iter().map(Part::new).collect(),
         }
     }
@@ -109,6 +114,10 @@ impl SiteItem {
             named: self.named,
             no_return: self.no_return.map(|why| intern(&why)),
             handle: *HandleKind::ALL.get(usize::from(self.handle))?,
+            operands: match self.operands {
+                Some(number) => Some(*Operands::ALL.get(usize::from(number))?),
+                None => None,
+            },
             target: if target.is_empty() { &[] } else { target.leak() },
         })
     }

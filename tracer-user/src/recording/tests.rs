@@ -16,6 +16,7 @@ use super::{
     item::{Filter, Gone, Header, Limits},
 };
 use crate::{
+    bytecode::Operands,
     catalogue::effects::{From, TargetPart},
     decode::{
         linetable::LineFormat,
@@ -70,6 +71,7 @@ fn site() -> SiteMeta {
         named: true,
         no_return: Some("a reason"),
         handle: HandleKind::Text,
+        operands: Some(Operands::Item),
         target: &[
             TargetPart {
                 key: "path",

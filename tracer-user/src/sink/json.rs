@@ -29,7 +29,12 @@ impl Sink for Json {
     }
 
     fn call(&mut self, call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
-        push!(out, "{{\"type\":\"call\",\"id\":{},\"parent\":", call.id);
+        let kind = if call.meta.operands.is_some() {
+            "bytecode"
+        } else {
+            "call"
+        };
+        push!(out, "{{\"type\":\"{kind}\",\"id\":{},\"parent\":", call.id);
         match call.parent {
             Some(parent) => push!(out, "{parent}"),
             None => out.extend_from_slice(b"null"),
@@ -45,7 +50,10 @@ impl Sink for Json {
             Some(duration) => push!(out, "{duration}"),
             None => out.extend_from_slice(b"null"),
         }
-        out.extend_from_slice(b",\"function\":");
+        out.extend_from_slice(match call.meta.operands {
+            Some(_) => &b",\"op\":"[..],
+            None => &b",\"function\":"[..],
+        });
         json_text(call.function, out);
         out.extend_from_slice(b",\"effect\":");
         json_text(call.effect, out);
@@ -117,9 +125,19 @@ impl Sink for Json {
     }
 }
 
-/// Appends `,"self":…,"args":…,"kwargs":…`.
+/// Appends `,"self":…,"args":…,"kwargs":…`, or the operands of a bytecode by their names.
 pub(super) fn arguments(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
     let arguments = &call.arguments;
+    if call.meta.operands.is_some() {
+        for (key, operand) in call.operands() {
+            push!(out, ",\"{key}\":");
+            value(operand, names, out);
+        }
+        if arguments.cut {
+            out.extend_from_slice(b",\"cut\":true");
+        }
+        return;
+    }
     if let Some(self_) = &arguments.self_ {
         out.extend_from_slice(b",\"self\":");
         value(self_, names, out);

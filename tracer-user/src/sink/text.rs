@@ -11,6 +11,7 @@ use super::{
     repr,
 };
 use crate::{
+    bytecode::Operands,
     decode::value::{Arguments, Value},
     event::{
         call::{CallEvent, Frame, Outcome, TypeNames},
@@ -147,6 +148,8 @@ pub(super) fn outcome(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut
             }
             repr::raised(&raised.args, names, out);
         }
+        // Of a bytecode never more is known.
+        Outcome::Unobserved(_) if call.meta.operands.is_some() => {}
         Outcome::Unobserved(why) => push!(out, " = ? ({why})"),
     }
 }
@@ -227,6 +230,9 @@ fn as_filled<'c, 'a>(arguments: &'c Arguments<'a>) -> Cow<'c, [Value<'a>]> {
 /// Appends `(self, 1, key=2)`.
 pub(super) fn arguments(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
     let arguments = &call.arguments;
+    if let Some(kind) = call.meta.operands {
+        return operands(kind, arguments, names, out);
+    }
     let mut comma = Separator(false);
     out.push(b'(');
     if let Some(self_) = &arguments.self_ {
@@ -251,6 +257,48 @@ pub(super) fn arguments(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &m
         out.extend_from_slice(b"...");
     }
     out.push(b')');
+}
+
+/// Appends ` <app.Order 0x7f3c>.total = 3`, ` {…}['k']`, ` count = 1` or ` 'text'`.
+fn operands(kind: Operands, arguments: &Arguments<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+    let mut given = arguments.args.iter();
+    out.push(b' ');
+    match kind {
+        Operands::Newline => {
+            out.pop();
+            return;
+        }
+        Operands::Print => {}
+        Operands::Global => plain(&given.next().map_or("?".into(), text_of), out),
+        Operands::Attribute | Operands::Item | Operands::Append => {
+            match &arguments.self_ {
+                Some(object) => repr::value(object, names, out),
+                None => out.push(b'?'),
+            }
+            match (kind, given.next()) {
+                (Operands::Attribute, Some(name)) => {
+                    out.push(b'.');
+                    plain(&text_of(name), out);
+                }
+                (Operands::Append, Some(item)) => {
+                    out.extend_from_slice(b" += ");
+                    repr::value(item, names, out);
+                }
+                (_, Some(key)) => {
+                    out.push(b'[');
+                    repr::value(key, names, out);
+                    out.push(b']');
+                }
+                (_, None) => out.extend_from_slice(b" ..."),
+            }
+        }
+    }
+    if let Some(value) = given.next() {
+        if kind != Operands::Print {
+            out.extend_from_slice(b" = ");
+        }
+        repr::value(value, names, out);
+    }
 }
 
 /// `<socket fd=7 127.0.0.1:5432>`, `<file '/var/log/x.log'>`, `<file fd=5>`.

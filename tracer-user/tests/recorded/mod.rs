@@ -177,6 +177,7 @@ impl Recording {
             features: feature(layout.long_tag, FEATURE_LONG_TAG)
                 | feature(layout.is_python2(), FEATURE_PYTHON2),
             unicode_width: self.python.unicode_width,
+            extended_arg: 0,
             offsets: layout.offsets,
             _padding: Default::default(),
         }
@@ -422,6 +423,7 @@ fn site() -> SiteMeta {
         named: true,
         no_return: None,
         handle: HandleKind::None,
+        operands: None,
         target: &[],
     }
 }

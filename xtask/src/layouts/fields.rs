@@ -172,6 +172,7 @@ pub(super) const FIELDS: &[(&str, &[&str])] = &[
     ("PyFrameObject.f_lasti", &[]),
     ("PyCodeObject.co_code_adaptive", &[]),
     ("PyCodeObject.co_tlbc", &[]),
+    ("PyCodeObject.co_names", &[]),
     ("PyCodeObject.co_firstlineno", &[]),
     ("PyCodeObject.co_filename", &[]),
     (
@@ -321,6 +322,7 @@ pub(super) const DEBUG_OFFSETS: &[(&str, &str, &str)] = &[
     ("PyCodeObject.co_filename", "code_object", "filename"),
     ("PyCodeObject.co_qualname", "code_object", "qualname"),
     ("PyCodeObject.co_linetable", "code_object", "linetable"),
+    ("PyCodeObject.co_names", "code_object", "names"),
     ("PyCodeObject.co_firstlineno", "code_object", "firstlineno"),
     ("PyCodeObject.co_code_adaptive", "code_object", "co_code_adaptive"),
     ("PyCodeObject.co_tlbc", "code_object", "co_tlbc"),

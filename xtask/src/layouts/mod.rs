@@ -1,4 +1,5 @@
-//! `cargo xtask layouts`: writes `tracer-user/layouts/cpython-3.N.json` from CPython's own headers.
+//! `cargo xtask layouts`: writes `tracer-user/layouts/cpython-3.N.json` and `tracer-user/opcodes/cpython-3.N.json`
+//! from CPython's own headers.
 //!
 //! For every minor version it asks gcc for `offsetof` of each field in [`fields::FIELDS`]. A field may
 //! be spelled differently from version to version: the first spelling that compiles counts, and a
@@ -6,6 +7,7 @@
 
 mod compiler;
 mod fields;
+mod opcodes;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -47,6 +49,7 @@ pub fn run(check: bool) -> Result<()> {
         "no interpreter with headers under ~/.pyenv/versions"
     );
     for source in sources {
+        opcodes::write(root, &source, check)?;
         let json = layout(&source)?;
         let path = root.join(format!("tracer-user/layouts/cpython-{}.json", source.name));
         if !check {

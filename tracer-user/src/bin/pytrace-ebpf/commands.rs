@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use tracer_user::{
+    bytecode::{self, Operation},
     catalogue::{
         reference,
         select::{Functions, Selection},
@@ -37,6 +38,22 @@ pub fn functions(pid: u32, glob: Option<&str>) -> anyhow::Result<()> {
             price,
             file.display()
         );
+        if line.is_err() {
+            return Ok(());
+        }
+    }
+    let matches = |operation: &Operation| {
+        wanted.functions.matches::<&str>(operation.op, &[])
+            || operation
+                .function
+                .is_some_and(|name| wanted.functions.matches::<&str>(name, &[]))
+    };
+    for planned in bytecode::plan(&traced.process, &traced.interpreter, matches) {
+        let effect = planned.operation.effect;
+        let line = match planned.sites {
+            Ok(_) => writeln!(out, "{:<48} {effect:<20} bytecode", planned.form),
+            Err(why) => writeln!(out, "{:<48} refused: {why}", planned.form),
+        };
         if line.is_err() {
             return Ok(());
         }

@@ -59,6 +59,7 @@ fn site(function: &str, effect: &'static str) -> SiteMeta {
         named: false,
         no_return: None,
         handle: HandleKind::None,
+        operands: None,
         target: &[],
     }
 }

@@ -193,6 +193,9 @@ impl<N: Names> Reporter<N> {
         let handle = NamedHandle::new(&arguments, meta.handle, &mut names);
         if !self.show_secrets {
             mask::call(&name.function, name.effect, &mut arguments, &mut outcome);
+            if let Some(operands) = meta.operands {
+                mask::stored(operands, &mut arguments);
+            }
         }
         let event = CallEvent {
             function: &name.function,

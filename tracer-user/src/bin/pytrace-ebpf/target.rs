@@ -3,11 +3,16 @@
 use std::{collections::HashSet, fs::File, os::unix::fs::FileExt as _, path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, bail};
-use tracer_common::{cookie::SiteCookie, limits::MAX_SITES};
+use tracer_common::{
+    cookie::{ReturnKind, SiteCookie},
+    handle::HandleKind,
+    limits::MAX_SITES,
+};
 use tracer_user::{
     attach::{Kernel, Link, Point, Probe},
+    bytecode::{self, BytecodeSite, Operation},
     catalogue::{
-        discover::{CFunction, Discovery, discover},
+        discover::{CFunction, Discovery, MappedFile, discover},
         effects,
         select::{Functions, Selection},
     },
@@ -22,6 +27,10 @@ use tracer_user::{
 
 use crate::harm;
 
+/// Of a call that a specialised bytecode does itself.
+const IN_LINE: &str = "the interpreter does it without a call: whether it succeeds is not observed";
+/// Of every other bytecode.
+const NO_END: &str = "whether a bytecode succeeds is not observed";
 /// Bytes of a function looked at to choose the instruction.
 const CODE_WINDOW: usize = 4096;
 
@@ -126,6 +135,10 @@ impl Traced {
                 Err(why) => self.refused.push((function.function.clone(), why)),
             }
         }
+        // The interpreter does not change while it runs.
+        if known.is_empty() {
+            self.choose_bytecodes(wanted);
+        }
         let refused = self.discovery.refused.iter();
         self.refused.extend(
             refused
@@ -133,6 +146,69 @@ impl Traced {
                 .map(|function| (function.function.clone(), function.why.to_owned())),
         );
         Ok(())
+    }
+
+    /// Adds the bytecodes that have wanted effects.
+    fn choose_bytecodes(&mut self, wanted: &Wanted) {
+        let named = |operation: &Operation| match operation.function {
+            Some(function) => wanted.functions.matches::<&str>(function, &[]),
+            None => wanted.functions.names::<&str>(operation.op, &[]),
+        };
+        let is_wanted = |operation: &Operation| wanted.effects.wants(operation.effect) || named(operation);
+        for planned in bytecode::plan(&self.process, &self.interpreter, is_wanted) {
+            match planned.sites {
+                Ok(sites) => sites
+                    .into_iter()
+                    .for_each(|site| self.add_bytecode(&site, named(planned.operation))),
+                Err(why) => self.refused.push((planned.form.to_owned(), why.to_string())),
+            }
+        }
+    }
+
+    fn add_bytecode(&mut self, site: &BytecodeSite, named: bool) {
+        let Some((mapping, file_offset)) = self.process.locate(site.address) else {
+            return;
+        };
+        let files = &mut self.discovery.files;
+        let is_there = |file: &MappedFile| (file.dev, file.inode) == (mapping.dev, mapping.inode);
+        let file = files.iter().position(is_there).unwrap_or_else(|| {
+            files.push(MappedFile::of(mapping));
+            files.len() - 1
+        });
+        let operation = site.operation;
+        let function = operation.function.unwrap_or(operation.op);
+        self.sites.push(Site {
+            meta: SiteMeta {
+                function: Arc::from(function),
+                module_len: operation.function.and_then(|name| name.find('.')).unwrap_or(0),
+                aliases: [].into(),
+                effect: operation.effect,
+                wanted: true,
+                deletion: None,
+                convention: site.convention,
+                self_kind: site.self_kind,
+                return_kind: ReturnKind::Status,
+                named,
+                no_return: Some(if operation.function.is_some() {
+                    IN_LINE
+                } else {
+                    NO_END
+                }),
+                handle: HandleKind::None,
+                operands: operation.function.is_none().then_some(operation.operands),
+                target: &[],
+            },
+            // It never has a return probe.
+            leaf: true,
+            number: 0,
+            plan: Plan {
+                offset: 0,
+                registers: site.registers,
+                price: site.price,
+            },
+            file,
+            file_offset,
+        });
     }
 
     /// Where its sites are.
@@ -341,6 +417,7 @@ fn meta(
         return_kind: function.return_kind,
         named,
         no_return: harm.no_return(leaf),
+        operands: None,
         handle: effects::handle_of(
             function.names(),
             function.self_kind,

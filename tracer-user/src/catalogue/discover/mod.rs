@@ -109,6 +109,18 @@ pub struct MappedFile {
     pub mapping: Mapping,
 }
 
+impl MappedFile {
+    /// The file behind an executable mapping.
+    pub fn of(mapping: &Mapping) -> Self {
+        Self {
+            path: mapping.path.clone().unwrap_or_default(),
+            dev: mapping.dev,
+            inode: mapping.inode,
+            mapping: mapping.clone(),
+        }
+    }
+}
+
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Discovery {
@@ -187,12 +199,7 @@ fn place(process: &Process, merged: Vec<Merged>) -> Discovery {
             continue;
         };
         let file = *known.entry((mapping.dev, mapping.inode)).or_insert_with(|| {
-            discovery.files.push(MappedFile {
-                path: mapping.path.clone().unwrap_or_default(),
-                dev: mapping.dev,
-                inode: mapping.inode,
-                mapping: mapping.clone(),
-            });
+            discovery.files.push(MappedFile::of(mapping));
             discovery.files.len() - 1
         });
         discovery.functions.push(CFunction {

@@ -37,17 +37,6 @@ pub struct TargetPart {
 /// The effect of functions that are traced only because somebody named them.
 pub const OTHER: &str = "other.call";
 
-/// Effects of bytecodes that call no C function: `memory.store_attr` of `STORE_ATTR` …
-pub const BYTECODE_EFFECTS: &[&str] = &[
-    "memory.store_attr",
-    "memory.delete_attr",
-    "memory.store_global",
-    "memory.delete_global",
-    "memory.store_name",
-    "memory.store_subscr",
-    "memory.delete_subscr",
-];
-
 /// What a C function does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effect {

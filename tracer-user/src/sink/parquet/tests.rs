@@ -60,6 +60,7 @@ fn unlink() -> SiteMeta {
         named: false,
         no_return: None,
         handle: HandleKind::None,
+        operands: None,
         target: PATH,
     }
 }

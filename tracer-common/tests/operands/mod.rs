@@ -1,0 +1,79 @@
+//! The operands of specialised bytecodes, on hand-made frames.
+
+use tracer_common::{
+    cookie::Convention,
+    encode::{as_call, operands},
+};
+
+use crate::image::{Image, target};
+
+const UNREADABLE: u64 = 1 << 63;
+const EXTENDED_ARG: u64 = 69;
+
+/// A frame of code with so many names, at an instruction with that argument, behind that opcode.
+fn frame(image: &mut Image, names: u64, before: u64, argument: u64) -> u64 {
+    let mut tuple = vec![0, 0, names];
+    tuple.extend((0..names).map(|n| 0x9000 + n));
+    let tuple = image.place(&tuple);
+    let code = image.place(&[0, 0, 0, 0, tuple]);
+    let instruction = image.place(&[before << 48, 60 | argument << 8]) + 8;
+    let mut words = [0; 16];
+    (words[0], words[7]) = (code | 1, instruction);
+    image.place(&words)
+}
+
+#[test]
+fn operands_are_taken_from_the_top_of_the_value_stack() {
+    let mut image = Image::default();
+    let (mut target, names) = (target(), 5);
+    target.offsets.co_names = 32;
+    target.extended_arg = EXTENDED_ARG | EXTENDED_ARG << 8;
+    let frame = frame(&mut image, names, 0, 3);
+    let end = image.place(&[0x100, 0x208 | 1, 0x300 | 3]) + 24;
+    let of = |convention: Convention, end| {
+        let [object, key, value, ..] = operands(&target, &mut image.memory(), convention as u8, end, frame);
+        [object, key, value]
+    };
+    assert_eq!(of(Convention::StackAttribute, end), [0x300, 0x9003, 0x208]);
+    assert_eq!(of(Convention::StackItem, end), [0x208, 0x300, 0x100]);
+    assert_eq!(of(Convention::StackAppend, end), [0x208, 0x300, 0]);
+    assert_eq!(of(Convention::StackItem, 0), [UNREADABLE; 3]);
+}
+
+#[test]
+fn a_name_that_is_not_certain_is_none() {
+    let name = |names, before, argument| {
+        let mut image = Image::default();
+        let mut target = target();
+        target.offsets.co_names = 32;
+        target.extended_arg = EXTENDED_ARG | (EXTENDED_ARG + 1) << 8;
+        let frame = frame(&mut image, names, before, argument);
+        let convention = Convention::StackAttribute as u8;
+        operands(&target, &mut image.memory(), convention, 0, frame)[1]
+    };
+    assert_eq!(name(256, EXTENDED_ARG, 255), 0x90ff);
+    assert_eq!(name(300, 0, 255), 0x90ff);
+    assert_eq!(name(300, EXTENDED_ARG, 1), UNREADABLE);
+    assert_eq!(name(300, EXTENDED_ARG + 1, 1), UNREADABLE);
+    assert_eq!(name(3, 0, 3), UNREADABLE);
+    // A version without the offset.
+    let mut image = Image::default();
+    let frame = frame(&mut image, 3, 0, 1);
+    let convention = Convention::StackAttribute as u8;
+    assert_eq!(
+        operands(&target(), &mut image.memory(), convention, 0, frame)[1],
+        UNREADABLE
+    );
+}
+
+#[test]
+fn operands_are_read_like_arguments() {
+    for convention in Convention::ALL {
+        let expected = match convention {
+            Convention::StackAttribute | Convention::StackItem => Convention::KeyValue,
+            Convention::StackAppend => Convention::O,
+            other => other,
+        };
+        assert_eq!(as_call(convention as u8), expected as u8);
+    }
+}

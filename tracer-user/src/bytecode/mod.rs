@@ -1,0 +1,17 @@
+//! The interpreter's bytecodes: which there are, which have side effects, and the machine code that runs each.
+//!
+//! Some side effects call no C function that any table lists: `x.y = 1` is one bytecode, and from 3.11 on so is
+//! `a[0] = 1` and `list.append`. Each bytecode has a handler in the eval loop; a probe on it sees that bytecode
+//! exactly, by whatever way it is reached.
+
+mod checks;
+mod code;
+mod handlers;
+mod machine;
+pub mod opcodes;
+mod operations;
+mod plan;
+
+pub use handlers::{Dispatch, HandlerError, Handlers};
+pub use operations::{OPERATIONS, Operands, Operation};
+pub use plan::{BytecodeSite, Planned, Refusal, plan};

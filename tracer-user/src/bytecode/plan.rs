@@ -1,0 +1,234 @@
+//! Where to probe the bytecodes that have side effects, in one interpreter.
+//!
+//! Most handlers that change something end in one call of a C-API function: `STORE_ATTR` in `PyObject_SetAttr(owner,
+//! name, value)`. The `call` instruction is the place to probe: it is reached once for each effect (the beginning of
+//! an adaptive handler runs twice when it specialises itself), it has the operands in argument registers, the
+//! frame's instruction is stored by then, and the kernel emulates it. Specialised forms are probed at their last check,
+//! see [`super::checks`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use iced_x86::FlowControl;
+use tracer_common::cookie::{COOKIE_REGISTERS, Convention, Register, SelfKind};
+
+use super::checks::{CheckError, Loop, last_checks};
+use super::code::{Region, instruction};
+use super::machine::{Machine, MachineError};
+use super::opcodes::Opcodes;
+use super::operations::{self, OPERATIONS, Operation, Special};
+use super::{HandlerError, Handlers};
+use crate::cpython::Interpreter;
+use crate::process::Process;
+use crate::sites::Price;
+
+/// Instructions looked at in one handler.
+const MAX_INSTRUCTIONS: usize = 2_000;
+
+/// One place to probe for a bytecode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BytecodeSite {
+    pub operation: &'static Operation,
+    /// Address of the instruction in the process.
+    pub address: u64,
+    pub convention: Convention,
+    pub self_kind: SelfKind,
+    /// Where the arguments are, or [`tracer_common::guard::Guard::pack`].
+    pub registers: [Register; COOKIE_REGISTERS],
+    pub price: Price,
+}
+
+/// Why a bytecode is not probed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error(transparent)]
+    Handlers(#[from] HandlerError),
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    #[error("its handler calls none of the functions that do such work: it is not understood")]
+    NoCall,
+    #[error("its handler shares the call that does the work with {0}")]
+    Shared(String),
+    #[error(transparent)]
+    Check(#[from] CheckError),
+}
+
+/// A bytecode, or a specialised form of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    pub operation: &'static Operation,
+    /// Its name in `opcode.h`.
+    pub form: &'static str,
+    pub sites: Result<Vec<BytecodeSite>, Refusal>,
+}
+
+/// Finds the places for those operations that are `wanted` and that this version has.
+pub fn plan(
+    process: &Process,
+    interpreter: &Interpreter,
+    wanted: impl Fn(&Operation) -> bool,
+) -> Vec<Planned> {
+    let Some(opcodes) = Opcodes::of(interpreter.version()) else {
+        return Vec::new();
+    };
+    let operations: Vec<_> = OPERATIONS
+        .iter()
+        .filter(|operation| operation.is_in(opcodes) && wanted(operation))
+        .collect();
+    if operations.is_empty() {
+        return Vec::new();
+    }
+    let eval = match Eval::of(process, interpreter, opcodes) {
+        Ok(eval) => eval,
+        Err(why) => {
+            let refused = |operation: &'static Operation| Planned {
+                operation,
+                form: operation.op,
+                sites: Err(why.clone()),
+            };
+            return operations.into_iter().map(refused).collect();
+        }
+    };
+    let mut planned = Vec::new();
+    for operation in operations {
+        if operation.has_work() {
+            planned.push(Planned {
+                operation,
+                form: operation.op,
+                sites: eval.calls(operation),
+            });
+        }
+        for form in operation.forms(opcodes) {
+            planned.push(Planned {
+                operation,
+                form,
+                sites: eval.checks(operation, form),
+            });
+        }
+    }
+    planned
+}
+
+/// A `call` of a function that does such work, and the opcodes whose handlers come to it.
+struct Call {
+    function: &'static str,
+    price: Price,
+    ops: BTreeSet<String>,
+}
+
+/// An interpreter's eval loop.
+struct Eval {
+    opcodes: &'static Opcodes,
+    handlers: Handlers,
+    machine: Machine,
+    /// By address.
+    calls: BTreeMap<u64, Call>,
+    /// Offset of the running instruction in a frame.
+    frame_instruction: u64,
+}
+
+impl Eval {
+    fn of(process: &Process, interpreter: &Interpreter, opcodes: &'static Opcodes) -> Result<Self, Refusal> {
+        let handlers = Handlers::find(process, interpreter)?;
+        let machine = Machine::of(process, interpreter, &operations::functions())?;
+        let mut calls: BTreeMap<u64, Call> = BTreeMap::new();
+        for opcode in 0..=u8::MAX {
+            let Some(name) = opcodes.name(opcode) else {
+                continue;
+            };
+            for at in Region::new(&machine, handlers.of(opcode), MAX_INSTRUCTIONS, true) {
+                let Some(instruction) = instruction(&machine, at) else {
+                    continue;
+                };
+                let price = match instruction.flow_control() {
+                    FlowControl::Call => Price::Emulated,
+                    FlowControl::IndirectCall => Price::SingleStepped,
+                    _ => continue,
+                };
+                if let Some(function) = machine.called(&instruction) {
+                    let call = calls.entry(at).or_insert_with(|| Call {
+                        function,
+                        price,
+                        ops: BTreeSet::new(),
+                    });
+                    call.ops.insert(name.to_owned());
+                }
+            }
+        }
+        Ok(Self {
+            opcodes,
+            handlers,
+            machine,
+            calls,
+            frame_instruction: u64::from(interpreter.layout().offsets.frame_instr),
+        })
+    }
+
+    /// Where a general form does its work.
+    fn calls(&self, operation: &'static Operation) -> Result<Vec<BytecodeSite>, Refusal> {
+        let mut sites = Vec::new();
+        let mut shared = BTreeSet::new();
+        for (address, call) in &self.calls {
+            let Some(work) = operation.work_of(call.function) else {
+                continue;
+            };
+            let (own, others): (Vec<&String>, Vec<&String>) =
+                call.ops.iter().partition(|op| operation.has_form(op));
+            if own.is_empty() {
+                continue;
+            }
+            if !others.is_empty() {
+                shared.extend(others);
+                continue;
+            }
+            sites.push(BytecodeSite {
+                operation,
+                address: *address,
+                convention: work.convention,
+                self_kind: work.self_kind,
+                registers: work.registers,
+                price: call.price,
+            });
+        }
+        match shared.first() {
+            Some(_) => {
+                let names: Vec<_> = shared.into_iter().map(String::as_str).collect();
+                Err(Refusal::Shared(names.join(", ")))
+            }
+            None if sites.is_empty() => Err(Refusal::NoCall),
+            None => Ok(sites),
+        }
+    }
+
+    /// Where a specialised form is sure to do its work.
+    fn checks(&self, operation: &'static Operation, form: &str) -> Result<Vec<BytecodeSite>, Refusal> {
+        let Special {
+            general, convention, ..
+        } = operation.special.ok_or(CheckError::Code)?;
+        let number = |name: &str| self.opcodes.number(name);
+        let form = number(form).ok_or(CheckError::Code)?;
+        let general = general
+            .iter()
+            .find_map(|name| number(name))
+            .ok_or(CheckError::Code)?;
+        let eval = Loop::of(
+            &self.machine,
+            &self.handlers,
+            self.opcodes,
+            general,
+            self.frame_instruction,
+        )
+        .ok_or(CheckError::Stack)?;
+        let mut sites = Vec::new();
+        for check in last_checks(&self.machine, self.handlers.of(form), &eval)? {
+            sites.push(BytecodeSite {
+                operation,
+                address: check.address,
+                convention,
+                self_kind: SelfKind::Bound,
+                registers: check.guard.pack().ok_or(CheckError::Operands)?,
+                price: Price::Emulated,
+            });
+        }
+        Ok(sites)
+    }
+}
