@@ -108,11 +108,13 @@ pub enum SelfKind {
     Bound = 1,
     /// The type that a constructor is to make an instance of: names the event, not shown.
     Type = 2,
+    /// None: the site is where an exception comes to a frame, and the arguments are the exception.
+    Exception = 3,
 }
 
 impl SelfKind {
     /// All kinds, in numeric order.
-    pub const ALL: [Self; 3] = [Self::Module, Self::Bound, Self::Type];
+    pub const ALL: [Self; 4] = [Self::Module, Self::Bound, Self::Type, Self::Exception];
 }
 
 /// What the C function returns.

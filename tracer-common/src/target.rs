@@ -103,6 +103,8 @@ offsets! {
         m_self = "PyCFunctionObject.m_self",
         m_module = "PyCFunctionObject.m_module",
         exception_args = "PyBaseExceptionObject.args",
+        /// Python 3.
+        exception_traceback = "PyBaseExceptionObject.traceback",
         /// The embedded `Py_buffer`.
         memoryview_view = "PyMemoryViewObject.view",
         memoryview_flags = "PyMemoryViewObject.flags",
@@ -122,6 +124,8 @@ offsets! {
         current_frame = "current_frame",
         /// `curexc_type` (up to 3.11); absent after.
         curexc_type = "PyThreadState.curexc_type",
+        /// The same.
+        curexc_traceback = "PyThreadState.curexc_traceback",
         /// `curexc_value` (up to 3.11) or `current_exception` (3.12+).
         current_exception = "PyThreadState.current_exception",
         /// `f_code` (to 3.11) or `f_executable` (3.12+; with tag bits in 3.14+).

@@ -13,11 +13,11 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::warn;
 use tracer_common::{
-    cookie::{COOKIE_REGISTERS, Packed},
+    cookie::{COOKIE_REGISTERS, Packed, SelfKind},
     counters::{Control, SiteCounters},
     encode::{
         Progress, Slot, as_call, begin_entry, begin_filled, begin_handle, begin_return, innermost_frame,
-        is_raise, operands, positional, step,
+        is_raise, new_exception, operands, positional, step,
     },
     filter::{FILTER_CODE, FILTER_THREAD, THREAD_HIDDEN, THREAD_NEW, thread_key},
     guard,
@@ -129,6 +129,11 @@ pub fn entry(ctx: &ProbeContext) {
     if is_guard {
         take_operands(slot, hit.target, hit.cookie, frame);
     }
+    if hit.cookie.self_kind() == SelfKind::Exception as u8 && !take_exception(slot, hit.target, tstate) {
+        scratch::give_back(slot);
+        count::one(&mut hit.counters.filtered);
+        return;
+    }
     let arguments = slot.arguments;
     if filters & FILTER_CODE != 0 {
         if !filter::frames(slot, hit.target, hit.cookie.target(), frame) && filter::hide(call) {
@@ -168,6 +173,18 @@ pub fn entry(ctx: &ProbeContext) {
 fn take_operands(slot: &mut Slot, target: &Target, cookie: Packed, frame: u64) {
     let end = guard::stack_end(cookie, slot.arguments[0], frame).unwrap_or(0);
     slot.arguments = operands(target, &mut User, cookie.convention(), end, frame);
+}
+
+/// Puts the thread's exception in the place of arguments; false where it was in another frame before.
+#[inline(never)]
+fn take_exception(slot: &mut Slot, target: &Target, tstate: u64) -> bool {
+    match new_exception(target, &mut User, tstate) {
+        Some(arguments) => {
+            slot.arguments = arguments;
+            true
+        }
+        None => false,
+    }
 }
 
 /// The return program.

@@ -22,7 +22,9 @@ mod value;
 pub use bytecode::{as_call, operands};
 pub use code::{CODE_STRINGS, begin_code, code_key, code_string};
 pub use handle::begin_handle;
-pub use roots::{Outcome, begin_entry, begin_filled, begin_return, innermost_frame, is_raise, positional};
+pub use roots::{
+    Outcome, begin_entry, begin_filled, begin_return, innermost_frame, is_raise, new_exception, positional,
+};
 pub use slot::{Cursor, RECORD_WORDS, STACK_MAX, Slot, WINDOW_WORDS, WORDS};
 
 use crate::{

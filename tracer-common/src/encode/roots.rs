@@ -57,7 +57,7 @@ pub fn begin_entry<M: Memory>(
             .ended()
     };
     slot.push(positional);
-    if self_kind != SelfKind::Module as u8 {
+    if self_kind == SelfKind::Bound as u8 || self_kind == SelfKind::Type as u8 {
         slot.push(Cursor::pointers(arguments[0], 0, 1, 0).opened(Tag::Self_, 0));
     }
     slot.push(Cursor::frames(frame, target.limits.stack as u64));
@@ -215,6 +215,25 @@ pub fn innermost_frame<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut
         slot.flags |= FLAG_FRAME_FAULT;
     }
     frame.unwrap_or(0)
+}
+
+/// The exception that a thread has, as [`begin_entry`] takes it for a call of `f(…, type, value)` or, from 3.12 on,
+/// `f(…, exception)`. `None`: it has a traceback, so that it was in another frame before, or it cannot be read.
+#[inline(always)]
+pub fn new_exception<M: Memory>(
+    target: &Target,
+    memory: &mut M,
+    tstate: u64,
+) -> Option<[u64; COOKIE_REGISTERS]> {
+    let o = &target.offsets;
+    let value = memory.field(tstate, o.current_exception)?;
+    let (first, second, traceback) = if o.curexc_type == ABSENT {
+        (value, 0, memory.field(value, o.exception_traceback)?)
+    } else {
+        let ty = memory.field(tstate, o.curexc_type)?;
+        (ty, value, memory.field(tstate, o.curexc_traceback)?)
+    };
+    (traceback == 0).then_some([0, first, second, 0, 0])
 }
 
 /// How a C function ended.

@@ -1,8 +1,8 @@
-//! The operands of specialised bytecodes, on hand-made frames.
+//! The operands of specialised bytecodes, and exceptions, on hand-made frames and thread states.
 
 use tracer_common::{
     cookie::Convention,
-    encode::{as_call, operands},
+    encode::{as_call, new_exception, operands},
 };
 
 use crate::image::{Image, target};
@@ -76,4 +76,27 @@ fn operands_are_read_like_arguments() {
         };
         assert_eq!(as_call(convention as u8), expected as u8);
     }
+}
+
+#[test]
+fn an_exception_is_new_as_long_as_it_has_no_traceback() {
+    let mut image = Image::default();
+    let mut target = target();
+    target.offsets.current_exception = 16;
+    let of = |target: &_, image: &Image, tstate| new_exception(target, &mut image.memory(), tstate);
+    // An object that has its traceback itself (3.12+).
+    target.offsets.exception_traceback = 32;
+    let (new, known) = (image.place(&[0; 6]), image.place(&[0, 0, 0, 0, 0x7000, 0]));
+    let mut with = |exception| image.place(&[0, 0, exception]);
+    let (first, later, lost) = (with(new), with(known), with(0xdead_0000));
+    assert_eq!(of(&target, &image, first), Some([0, new, 0, 0, 0]));
+    assert_eq!(of(&target, &image, later), None);
+    assert_eq!(of(&target, &image, lost), None);
+    // Type, value and traceback of the thread.
+    (target.offsets.curexc_type, target.offsets.curexc_traceback) = (8, 24);
+    let first = image.place(&[0, 0x100, 0x200, 0]);
+    let later = image.place(&[0, 0x100, 0x200, 0x300]);
+    assert_eq!(of(&target, &image, first), Some([0, 0x100, 0x200, 0, 0]));
+    assert_eq!(of(&target, &image, later), None);
+    assert_eq!(of(&target, &image, 0xdead_0000), None);
 }

@@ -11,7 +11,9 @@ mod machine;
 pub mod opcodes;
 mod operations;
 mod plan;
+mod raised;
 
 pub use handlers::{Dispatch, HandlerError, Handlers};
 pub use operations::{OPERATIONS, Operands, Operation};
 pub use plan::{BytecodeSite, Planned, Refusal, plan};
+pub use raised::{RaisedError, raised};

@@ -19,17 +19,20 @@ pub enum Operands {
     Print,
     /// To a file: the end of a line.
     Newline,
+    /// An exception, as the thread has it: its type and what it is made from, or itself.
+    Exception,
 }
 
 impl Operands {
     /// All of them, in numeric order; recordings have the numbers.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Attribute,
         Self::Global,
         Self::Item,
         Self::Append,
         Self::Print,
         Self::Newline,
+        Self::Exception,
     ];
 
     /// Whether the first operand names the second.
@@ -221,6 +224,15 @@ pub const OPERATIONS: &[Operation] = &[
         operands: Operands::Print,
         function: None,
         work: &[Work::print("PyFile_WriteObject", Convention::O)],
+        special: None,
+    },
+    // Not by a handler: see `bytecode::raised`.
+    Operation {
+        op: "raise",
+        effect: "exception.raised",
+        operands: Operands::Exception,
+        function: None,
+        work: &[],
         special: None,
     },
     Operation {

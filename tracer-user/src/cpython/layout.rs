@@ -207,6 +207,8 @@ mod tests {
         ("PyThreadState.cframe", 10, 12),
         ("_PyCFrame.current_frame", 11, 12),
         ("PyThreadState.curexc_type", 0, 11),
+        ("PyThreadState.curexc_traceback", 0, 11),
+        ("PyBaseExceptionObject.traceback", 6, 99),
         ("_PyInterpreterFrame.instr", 11, 99),
         ("_PyInterpreterFrame.owner", 11, 99),
         ("PyFrameObject.f_lasti", 0, 10),

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use tracer_common::wire::{FrameRecord, KIND_ENTRY};
 
 use super::record::Record;
+use crate::bytecode::Operands;
 use crate::event::SiteMeta;
 
 /// Calls in progress on one thread at most; beyond that the oldest is given up.
@@ -167,7 +168,10 @@ impl Pairing {
             Some(bytecode) if nearest.is_none_or(|nearest| bytecode.sp <= nearest.sp) => Some(bytecode.id),
             _ => nearest.map(|nearest| nearest.id),
         };
-        if meta.operands.is_some() {
+        if meta
+            .operands
+            .is_some_and(|operands| operands != Operands::Exception)
+        {
             if self.bytecodes.len() >= MAX_THREADS {
                 self.bytecodes.clear();
             }

@@ -115,6 +115,18 @@ impl<'a> Raised<'a> {
     }
 }
 
+impl<'a> Raised<'a> {
+    /// From the operands of a `raise`.
+    pub fn of_operands(args: Vec<Value<'a>>) -> Self {
+        let mut args = args.into_iter();
+        match (args.next(), args.next()) {
+            (Some(ty @ Value::Type(_)), value) => Self::new(ty, value.unwrap_or(Value::Null)),
+            (Some(exception), _) => Self::new(Value::Null, exception),
+            (None, _) => Self::new(Value::Null, Value::Null),
+        }
+    }
+}
+
 impl Raised<'_> {
     /// An exception that is no object yet has the arguments it is to be made with. Of three,
     /// `EnvironmentError` keeps the last, the file name, apart from its `args`
@@ -168,6 +180,8 @@ impl<'a> CallEvent<'a> {
             Some(Operands::Item) => ("object", &["key", "value"]),
             Some(Operands::Append) => ("object", &["value"]),
             Some(Operands::Print) => ("file", &["value"]),
+            // It is the outcome.
+            Some(Operands::Exception) => ("", &[]),
             Some(Operands::Newline) => ("file", &[]),
         };
         let given = names.iter().copied().zip(&self.arguments.args);

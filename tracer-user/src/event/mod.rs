@@ -59,7 +59,7 @@ pub struct Deletion {
 
 /// Effect groups whose functions run other people's code rather than doing one act: what happens
 /// inside them is shown by itself.
-const ENCLOSING: [&str; 4] = ["other", "code", "import", "thread"];
+const ENCLOSING: [&str; 5] = ["other", "code", "import", "thread", "exception"];
 
 impl SiteMeta {
     /// Whether calls inside this one are part of the same act (`print` writes to a file).

@@ -141,7 +141,11 @@ pub(super) fn outcome(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut
             repr::value(result, names, out);
         }
         Outcome::Raised(raised) => {
-            out.extend_from_slice(b" raised ");
+            // A `raise` says so itself.
+            out.extend_from_slice(match call.meta.operands {
+                Some(_) => &b" "[..],
+                None => &b" raised "[..],
+            });
             match raised.ty {
                 Some(ty) => plain(repr::last_part(&names.of(ty)), out),
                 None => out.push(b'?'),
@@ -264,7 +268,7 @@ fn operands(kind: Operands, arguments: &Arguments<'_>, names: &mut TypeNames<'_>
     let mut given = arguments.args.iter();
     out.push(b' ');
     match kind {
-        Operands::Newline => {
+        Operands::Newline | Operands::Exception => {
             out.pop();
             return;
         }

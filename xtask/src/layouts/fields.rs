@@ -110,6 +110,7 @@ pub(super) const FIELDS: &[(&str, &[&str])] = &[
     ("PyCFunctionObject.m_self", &[]),
     ("PyCFunctionObject.m_module", &[]),
     ("PyBaseExceptionObject.args", &[]),
+    ("PyBaseExceptionObject.traceback", &[]),
     ("PyMemoryViewObject.view", &[]),
     ("PyMemoryViewObject.flags", &[]),
     ("PyInterpreterState.next", &[]),
@@ -138,6 +139,7 @@ pub(super) const FIELDS: &[(&str, &[&str])] = &[
     ),
     ("_PyCFrame.current_frame", &[]),
     ("PyThreadState.curexc_type", &[]),
+    ("PyThreadState.curexc_traceback", &[]),
     (
         "PyThreadState.current_exception",
         &[

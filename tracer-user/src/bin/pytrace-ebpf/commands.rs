@@ -58,6 +58,15 @@ pub fn functions(pid: u32, glob: Option<&str>) -> anyhow::Result<()> {
             return Ok(());
         }
     }
+    if Operation::find("raise").is_some_and(matches) {
+        let line = match bytecode::raised(&traced.process, &traced.interpreter) {
+            Ok(_) => writeln!(out, "{:<48} {:<20} exceptions", "raise", "exception.raised"),
+            Err(why) => writeln!(out, "{:<48} refused: {why}", "raise"),
+        };
+        if line.is_err() {
+            return Ok(());
+        }
+    }
     for (function, why) in &traced.refused {
         if writeln!(out, "{function:<48} refused: {why}").is_err() {
             return Ok(());

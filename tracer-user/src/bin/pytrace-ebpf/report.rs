@@ -11,6 +11,7 @@ use tracer_common::{
     wire::{FLAG_CUT, FrameRecord},
 };
 use tracer_user::{
+    bytecode::Operands,
     cpython::names::ProcessNames,
     decode::{
         linetable::Lines,
@@ -149,7 +150,15 @@ impl<N: Names> Reporter<N> {
     /// Writes it, if the filters are for it.
     fn shown(&mut self, call: &Call, out: &mut Vec<u8>) -> bool {
         let header = call.entry.header;
+        let operands = self
+            .sites
+            .get(header.site as usize)
+            .and_then(|meta| meta.operands);
         let (outcome, duration) = match &call.end {
+            End::Unobserved(_) if operands == Some(Operands::Exception) => {
+                let raised = Raised::of_operands(arguments(call.entry.values()).args);
+                (Outcome::Raised(raised), None)
+            }
             End::Unobserved(why) => (Outcome::Unobserved(why), None),
             End::Seen(leave) => (
                 outcome(leave),

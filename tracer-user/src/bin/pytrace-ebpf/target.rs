@@ -163,6 +163,13 @@ impl Traced {
                 Err(why) => self.refused.push((planned.form.to_owned(), why.to_string())),
             }
         }
+        if Operation::find("raise").is_some_and(is_wanted) {
+            match bytecode::raised(&self.process, &self.interpreter) {
+                // Shown wherever it happens.
+                Ok(site) => self.add_bytecode(&site, true),
+                Err(why) => self.refused.push(("raise".to_owned(), why.to_string())),
+            }
+        }
     }
 
     fn add_bytecode(&mut self, site: &BytecodeSite, named: bool) {

@@ -125,6 +125,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::bytecode::OPERATIONS;
 
     #[test]
     fn every_name_is_there_once() {
@@ -144,10 +145,10 @@ mod tests {
             assert!(!effect.names.is_empty(), "{effect:?}");
         }
         for group in GROUPS {
-            assert!(
-                EFFECTS.iter().any(|effect| effect.group() == group.name),
-                "{group:?}"
-            );
+            let effects = EFFECTS.iter().map(|effect| effect.effect);
+            let of_bytecodes = OPERATIONS.iter().map(|operation| operation.effect);
+            let mut groups = effects.chain(of_bytecodes).map(group_of);
+            assert!(groups.any(|name| name == group.name), "{group:?}");
         }
     }
 

@@ -76,6 +76,7 @@ pub static GROUPS: &[Group] = &[
         "containers changed in place, and values turned into bytes and back",
     ),
     inner("gc", "the garbage collector"),
+    inner("exception", "exceptions raised, also those that are caught"),
 ];
 
 const fn world(name: &'static str, doc: &'static str) -> Group {
