@@ -1,7 +1,7 @@
 //! Files rebuilt from a trace: what opens, writes and renames made of them.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fs,
     path::Path,
 };
@@ -65,6 +65,8 @@ struct State {
     descriptors: HashMap<u64, String>,
     /// File objects by the calls that make them: an `opener` may open another path inside.
     constructing: HashMap<u64, (String, String)>,
+    /// File objects that were opened anew by a path that is an object itself: their first write names them.
+    unnamed: HashSet<String>,
 }
 
 impl State {
@@ -72,6 +74,8 @@ impl State {
         let function = call["function"].as_str().unwrap_or_default();
         let path = |n: usize| call["args"][n].as_str().unwrap_or_default().to_owned();
         match (function, call["effect"].as_str().unwrap_or_default()) {
+            // A path that is an object itself: whoever made it one gave it as text before.
+            ("posix.open", _) if call["args"][0].is_object() => {}
             ("posix.open", _) => {
                 let created = call["args"][1].as_i64().unwrap_or(0) & i64::from(nix::libc::O_CREAT) != 0;
                 let fd = call["result"].as_u64().expect("a descriptor");
@@ -102,6 +106,13 @@ impl State {
                     self.objects.insert(object, path);
                 }
             }
+            (_, "file.open") if call["args"][0].is_object() => {
+                let object = id(&call["result"]);
+                self.objects.remove(&object);
+                if creates(call) {
+                    self.unnamed.insert(object);
+                }
+            }
             (_, "file.open") => {
                 if creates(call) {
                     self.tree.insert(path(0), Vec::new());
@@ -126,6 +137,11 @@ impl State {
             return;
         };
         let by_target = call["target"]["path"].as_str().map(str::to_owned);
+        if let Some(path) = &by_target
+            && self.unnamed.remove(&id(&call["self"]))
+        {
+            self.tree.insert(path.clone(), Vec::new());
+        }
         let by_target = by_target.filter(|path| self.tree.contains_key(path));
         let by_fd = || self.descriptors.get(&call["target"]["fd"].as_u64()?).cloned();
         let by_object = || self.objects.get(&id(&call["self"])).cloned();

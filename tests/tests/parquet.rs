@@ -143,7 +143,9 @@ fn another_reader_finds_every_call() {
         let calls = trace.events.iter().filter(|event| event["type"] == "call");
         let expected: Vec<Value> = calls.map(row_of).collect();
         assert!(expected.len() > 10, "{}", expected.len());
-        let rows: Vec<Value> = rows.into_iter().map(with_values).collect();
+        // Bytecodes are rows too; their names have no module.
+        let is_call = |row: &Value| row["function"].as_str().is_some_and(|name| name.contains('.'));
+        let rows: Vec<Value> = rows.into_iter().map(with_values).filter(is_call).collect();
         for (row, expected) in rows.iter().zip(&expected) {
             assert_eq!(row, expected);
         }

@@ -171,6 +171,8 @@ fn more_prices(python: &PathBuf) -> anyhow::Result<()> {
         ("a filtered call", FUNCTION, &hidden[..]),
         ("a call with ten frames (two are there)", FUNCTION, &stack[..]),
         ("a call on a descriptor", "posix.write", &[]),
+        // Where it begins only: its bare pair is one probe.
+        ("an attribute set (bytecode)", "STORE_ATTR", &[]),
     ] {
         let mut calls = Calls::of(python, function)?;
         let pid = calls.child.id();
