@@ -44,9 +44,6 @@ pub static TABLE: &[Effect] = &[
     call(&["collections.deque.clear"], "memory.remove", NONE),
     call(&["builtins.list.__setitem__"], "memory.set_item", NONE),
     call(&["builtins.list.__delitem__"], "memory.delete_item", NONE),
-    // Python 2.
-    call(&["__builtin__.list.__setslice__"], "memory.set_item", NONE),
-    call(&["__builtin__.list.__delslice__"], "memory.delete_item", NONE),
     call(&["builtins.list.__iadd__"], "memory.append", NONE),
     call(&["builtins.list.__imul__"], "memory.append", NONE),
     call(&["builtins.dict.__setitem__"], "memory.set_item", NONE),
