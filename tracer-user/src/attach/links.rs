@@ -14,7 +14,7 @@ use std::{
 use aya_obj::generated::{BPF_F_UPROBE_MULTI_RETURN, bpf_attach_type, bpf_attr, bpf_cmd};
 use thiserror::Error;
 
-use super::loader::sys_bpf;
+use super::{loader::sys_bpf, outlive::outliving};
 
 /// Entry or return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,13 @@ fn hint(error: &io::Error) -> &'static str {
 /// Probes that are in. Dropping it takes them out.
 #[derive(Debug)]
 pub struct Link {
-    _fd: OwnedFd,
+    fd: Option<OwnedFd>,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        outliving(&mut || drop(self.fd.take()));
+    }
 }
 
 impl Link {
@@ -90,8 +96,10 @@ impl Link {
             0
         };
         multi.pid = pid;
-        sys_bpf(bpf_cmd::BPF_LINK_CREATE, &mut attr)
-            .map(|fd| Self { _fd: fd })
+        let mut made = None;
+        outliving(&mut || made = Some(sys_bpf(bpf_cmd::BPF_LINK_CREATE, &mut attr)));
+        made.unwrap_or_else(|| Err(io::Error::from_raw_os_error(libc::EINTR)))
+            .map(|fd| Self { fd: Some(fd) })
             .map_err(|error| LinkError::Refused {
                 path: path.to_owned(),
                 points: points.len(),

@@ -4,6 +4,7 @@ mod btf;
 mod kernel;
 mod links;
 mod loader;
+mod outlive;
 mod readiness;
 mod verdicts;
 mod watch;

@@ -22,8 +22,9 @@ use tracer_user::{
     process::{Process, pidfd},
 };
 
-/// A signal on its way may still stop a process after the probes are gone: looked for so many times,
-const LOOKS: u32 = 10;
+/// A process that was changing the tracer's links goes on to its end, and closes them a few grace periods later; until
+/// then, and a signal's way longer, processes may be stopped: looked for so many times,
+const LOOKS: u32 = 100;
 /// so far apart.
 const APART: Duration = Duration::from_millis(20);
 
@@ -92,8 +93,8 @@ pub fn member() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the guard does: waits for the tracer's end. The kernel has closed the tracer's links, and so taken
-/// out its probes, before it says that the tracer ended.
+/// What the guard does: waits for the tracer's end. The kernel closes the tracer's links, and so takes
+/// out its probes, before it says that the tracer ended, or soon after.
 pub fn run(tracer: u32) -> anyhow::Result<()> {
     let held = Held::from_fd(std::io::stdin().as_fd().try_clone_to_owned()?)?;
     let ended = pidfd(tracer);
