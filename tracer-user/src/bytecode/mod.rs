@@ -16,4 +16,4 @@ mod raised;
 pub use handlers::{Dispatch, HandlerError, Handlers};
 pub use operations::{OPERATIONS, Operands, Operation};
 pub use plan::{BytecodeSite, Planned, Refusal, plan};
-pub use raised::{RaisedError, raised};
+pub use raised::{RAISE, RaisedError, raised};

@@ -15,7 +15,7 @@ use crate::sites;
 
 const FUNCTION: &str = "PyTraceBack_Here";
 /// Its operation.
-const RAISE: &str = "raise";
+pub const RAISE: &str = "raise";
 /// Bytes of the function looked at to choose the instruction.
 const CODE_WINDOW: usize = 4096;
 

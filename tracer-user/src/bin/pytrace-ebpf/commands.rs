@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use tracer_common::guard::is_guard;
 use tracer_user::{
     bytecode::{self, Operation},
     catalogue::{
@@ -11,7 +12,7 @@ use tracer_user::{
     sites::Price,
 };
 
-use crate::target::{Traced, Wanted};
+use crate::target::{Site, Traced, Wanted};
 
 /// Prints what can be traced in a process.
 pub fn functions(pid: u32, glob: Option<&str>) -> anyhow::Result<()> {
@@ -20,7 +21,9 @@ pub fn functions(pid: u32, glob: Option<&str>) -> anyhow::Result<()> {
         functions: Functions::parse(&[glob.unwrap_or("*").to_owned()]).map_err(crate::Usage::from)?,
     };
     let traced = Traced::find(pid, &wanted)?;
-    let mut sites: Vec<_> = traced.sites.iter().collect();
+    // Bytecodes come below, by their forms.
+    let is_function = |site: &&Site| site.meta.operands.is_none() && !is_guard(site.meta.convention as u8);
+    let mut sites: Vec<_> = traced.sites.iter().filter(is_function).collect();
     sites.sort_by(|a, b| a.meta.function.cmp(&b.meta.function));
     let mut out = std::io::stdout().lock();
     for site in sites {
@@ -58,7 +61,7 @@ pub fn functions(pid: u32, glob: Option<&str>) -> anyhow::Result<()> {
             return Ok(());
         }
     }
-    if Operation::find("raise").is_some_and(matches) {
+    if Operation::find(bytecode::RAISE).is_some_and(matches) {
         let line = match bytecode::raised(&traced.process, &traced.interpreter) {
             Ok(_) => writeln!(out, "{:<48} {:<20} exceptions", "raise", "exception.raised"),
             Err(why) => writeln!(out, "{:<48} refused: {why}", "raise"),

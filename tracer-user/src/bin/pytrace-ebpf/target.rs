@@ -163,11 +163,11 @@ impl Traced {
                 Err(why) => self.refused.push((planned.form.to_owned(), why.to_string())),
             }
         }
-        if Operation::find("raise").is_some_and(is_wanted) {
+        if Operation::find(bytecode::RAISE).is_some_and(is_wanted) {
             match bytecode::raised(&self.process, &self.interpreter) {
                 // Shown wherever it happens.
                 Ok(site) => self.add_bytecode(&site, true),
-                Err(why) => self.refused.push(("raise".to_owned(), why.to_string())),
+                Err(why) => self.refused.push((bytecode::RAISE.to_owned(), why.to_string())),
             }
         }
     }
