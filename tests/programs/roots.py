@@ -452,6 +452,73 @@ def outcomes(offsets):
         outcome("Object", 0, thread_state(offsets, KeyError, given), {"outcome": "raise", "exception": truth})
 
 
+# Generators that have not begun have the frames of functions that are about to: their arguments, and nothing else.
+
+
+def no_arguments():
+    yield
+
+
+def some_arguments(a, b, c=3):
+    yield a
+
+
+def all_arguments(a, b=2, *rest, **more):
+    yield a
+
+
+def in_cells(a, cell, other, second):
+    local = 5
+    yield lambda: (cell, second, local)
+
+
+MANY = "def many(%s):\n    yield\n" % ", ".join("a%d" % n for n in range(20))
+KEYWORDS = "def keywords(a, *, b, c=1, **more):\n    yield lambda: (b, more)\n"
+
+
+def frame_of(generator):
+    frame = generator.gi_frame
+    kept.extend((generator, frame))
+    if sys.version_info < (3, 11):
+        return id(frame)
+    # `f_back`, then `f_frame` (Include/internal/pycore_frame.h).
+    return ctypes.c_void_p.from_address(id(frame) + object.__basicsize__ + 8).value
+
+
+def run(generator, **arguments):
+    names = generator.gi_code.co_varnames
+    given = [name for name in names if name in arguments][:MAX_ITEMS]
+    module = "" if PYTHON2 else __name__
+    values = generator.gi_frame.f_locals
+    assert all(values[name] == arguments[name] for name in given)
+    truth = {"args": dict((name, encode(values[name])) for name in given), "file": module}
+    say(run=frame_of(generator), truth=truth)
+
+
+def runs():
+    space = {"__name__": __name__}
+    exec(MANY, space)
+    run(no_arguments())
+    run(some_arguments(1, [u"two"]), a=1, b=[u"two"], c=3)
+    run(all_arguments(1, 2, 3, word=4), a=1, b=2, rest=(3,), more={"word": 4})
+    run(in_cells(1, (2,), 3, u"four"), a=1, cell=(2,), other=3, second=u"four")
+    run(space["many"](*range(20)), **dict(("a%d" % n, n) for n in range(20)))
+    if not PYTHON2:
+        exec(KEYWORDS, space)
+        run(space["keywords"](1, b=2, d=4), a=1, b=2, c=1, more={"d": 4})
+    begun = some_arguments(1, 2)
+    next(begun)
+    over = sys._getframe
+    ended = (lambda: over())()
+    kept.append(ended)
+    array_of = pointers([u"given"]) + 8
+    given = encode(kept[-2][0])
+    if sys.version_info < (3, 11):
+        say(run=frame_of(begun), truth={"args": {}, "file": "" if PYTHON2 else __name__, "resumed": True})
+        say(end={"frame": id(ended), "stack": array_of}, truth={"outcome": "return", "result": given})
+    say(end={"frame": frame_of(begun), "stack": array_of}, truth={"outcome": "yield", "result": given})
+
+
 def stack(frame):
     frames = []
     while frame is not None:
@@ -520,6 +587,7 @@ named_things()
 exceptions()
 entries()
 outcomes(offsets)
+runs()
 # Free-threaded builds give threads after the first their own copies of code.
 thread = threading.Thread(target=main)
 thread.start()

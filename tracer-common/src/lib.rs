@@ -3,6 +3,7 @@
 //! `no_std`, no allocation: everything here runs inside the BPF verifier's rules and,
 //! unchanged, in unit tests on the host.
 //!
+//! - [`activation`]: where runs of Python functions begin and end.
 //! - [`cookie`]: what a probe knows about its site, in 64 bits.
 //! - [`target`]: one traced process: where its interpreter's objects are and how they look.
 //! - [`wire`]: the records that cross the ring buffer.
@@ -16,6 +17,7 @@
 //! - [`fingerprint`]: how a lazily resolved object is recognised as the one that was seen.
 #![no_std]
 
+pub mod activation;
 pub mod cookie;
 pub mod counters;
 pub mod encode;

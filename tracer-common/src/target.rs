@@ -135,6 +135,15 @@ offsets! {
         /// `f_lasti` (to 3.10).
         frame_lasti = "PyFrameObject.f_lasti",
         frame_previous = "_PyInterpreterFrame.previous",
+        frame_globals = "_PyInterpreterFrame.f_globals",
+        /// `localsplus` (3.11+) or `f_localsplus`.
+        frame_localsplus = "_PyInterpreterFrame.localsplus",
+        /// `f_stacktop` (to 3.9): not NULL where the frame was left by a `yield`.
+        frame_stacktop = "PyFrameObject.f_stacktop",
+        /// `f_state` (3.10), one byte: -1 where the frame was left by a `yield`.
+        frame_state = "PyFrameObject.f_state",
+        /// `is_entry` (3.11), one byte.
+        frame_is_entry = "_PyInterpreterFrame.is_entry",
         frame_owner = "_PyInterpreterFrame.owner",
         /// Free-threaded builds: which of the code's per-thread copies runs.
         frame_tlbc_index = "_PyInterpreterFrame.tlbc_index",
@@ -143,6 +152,21 @@ offsets! {
         co_tlbc = "PyCodeObject.co_tlbc",
         /// Read from 3.11 on.
         co_names = "PyCodeObject.co_names",
+        /// Read in 3.12 and 3.13 (`RETURN_CONST`).
+        co_consts = "PyCodeObject.co_consts",
+        co_argcount = "PyCodeObject.co_argcount",
+        /// Python 3.
+        co_kwonlyargcount = "PyCodeObject.co_kwonlyargcount",
+        co_flags = "PyCodeObject.co_flags",
+        /// Up to 3.10: the cells come behind the locals.
+        co_nlocals = "PyCodeObject.co_nlocals",
+        /// `co_localsplusnames` (3.11+) or `co_varnames`: arguments first.
+        co_varnames = "PyCodeObject.co_varnames",
+        /// Up to 3.10: names of the cells.
+        co_cellvars = "PyCodeObject.co_cellvars",
+        /// `_co_instrumentation_version` (3.12+).
+        co_instrumentation_version = "PyCodeObject._co_instrumentation_version",
+        cell_ref = "PyCellObject.ob_ref",
         co_firstlineno = "PyCodeObject.co_firstlineno",
         co_filename = "PyCodeObject.co_filename",
         /// `co_name` before 3.11.
@@ -174,6 +198,7 @@ pub struct KnownObjects {
     /// `PyCMethod_Type`.
     pub cmethod_type: u64,
     pub code_type: u64,
+    pub cell_type: u64,
     /// The six exact types that `tp_flags` also tells, to tell subclasses from them.
     pub long_type: u64,
     pub unicode_type: u64,

@@ -10,6 +10,8 @@
 //!
 //! Entry record: `Self_ value` (bound methods, and constructors: the type), `Args … End`, `Kwargs … End` (only where the
 //! convention has keywords and some were given), `Handle` (calls on a file descriptor).
+//! Entry record of a Python function: `Activation`, `Globals … End` (where it may be new to the daemon), `Kwargs … End` (its
+//! arguments by name; once more for those that are in cells up to 3.10). Its return record: `Activation`, then as any other.
 //! Return record: `Result value` (then perhaps `Filled value`), or `Raised type value` where *type* is [`Tag::Type`] or, from
 //! 3.12 on where the value says it all, [`Tag::Null`].
 
@@ -171,11 +173,16 @@ pub enum Tag {
     Filled = 35,
     /// What a Unix socket's other end is bound to, `n` bytes of [`crate::handle::UNIX_NAME_WORDS`] words. After `Handle`.
     PeerName = 36,
+    /// A run of a Python function, first in its records: `sub` is `RUN_*` bits of [`crate::activation`], `n` words follow, see
+    /// [`crate::activation::word`].
+    Activation = 37,
+    /// The first of a module's globals: u64 1; name, value; End.
+    Globals = 38,
 }
 
 impl Tag {
     /// Number of tags; tags are `0..COUNT`.
-    pub const COUNT: u8 = 37;
+    pub const COUNT: u8 = 39;
 
     /// The tag with that number.
     pub const fn from_u8(n: u8) -> Option<Self> {
@@ -217,6 +224,8 @@ impl Tag {
             Tag::Handle,
             Tag::Filled,
             Tag::PeerName,
+            Tag::Activation,
+            Tag::Globals,
         ];
         if n < Self::COUNT {
             Some(ALL[n as usize])

@@ -8,6 +8,7 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod activation;
 mod atomic;
 mod codes;
 mod count;
@@ -37,6 +38,13 @@ pub fn pytrace_entry(ctx: ProbeContext) -> u32 {
 #[uretprobe(sleepable)]
 pub fn pytrace_return(ctx: RetProbeContext) -> u32 {
     probe::leave(&ctx);
+    0
+}
+
+/// Runs where the run of a Python function begins or ends.
+#[uprobe(sleepable)]
+pub fn pytrace_run(ctx: ProbeContext) -> u32 {
+    activation::probe(&ctx);
     0
 }
 

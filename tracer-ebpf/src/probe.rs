@@ -67,7 +67,7 @@ fn hit(ctx: *mut c_void, sp: u64) -> Option<Hit> {
 /// Copies the registers to where they can be indexed: the verifier allows reads of the context
 /// at constant offsets only.
 #[inline(always)]
-fn save_registers(regs: *const pt_regs, to: &mut [u64; 16]) {
+pub fn save_registers(regs: *const pt_regs, to: &mut [u64; 16]) {
     macro_rules! save {
         ($($name:ident),*) => {
             // SAFETY: a uprobe's context is the thread's registers. Volatile, so that the
@@ -268,18 +268,7 @@ fn record(
 ) -> bool {
     // SAFETY: the helper has no preconditions.
     let time_ns = unsafe { bpf_ktime_get_ns() };
-    let mut work = Work {
-        slot,
-        target: hit.target,
-    };
-    // SAFETY: `turn` has the signature bpf_loop calls, and the context outlives the loop.
-    unsafe {
-        bpf_loop(MAX_STEPS, turn as *mut c_void, (&raw mut work).cast(), 0);
-    }
-    let slot = work.slot;
-    if slot.depth != 0 {
-        slot.flags |= FLAG_CUT;
-    }
+    let slot = encode(slot, hit.target);
     if let Some(arguments) = arguments
         && hit.cookie.handle() != HandleKind::None as u8
     {
@@ -315,6 +304,21 @@ fn record(
         count::one(&mut hit.control.dropped);
     }
     delivered
+}
+
+/// Runs the encoder until nothing is left to encode.
+#[inline(always)]
+pub fn encode<'a>(slot: &'a mut Slot, target: &'static Target) -> &'a mut Slot {
+    let mut work = Work { slot, target };
+    // SAFETY: `turn` has the signature bpf_loop calls, and the context outlives the loop.
+    unsafe {
+        bpf_loop(MAX_STEPS, turn as *mut c_void, (&raw mut work).cast(), 0);
+    }
+    let slot = work.slot;
+    if slot.depth != 0 {
+        slot.flags |= FLAG_CUT;
+    }
+    slot
 }
 
 /// Hands a record over; false if the ring buffer is full.

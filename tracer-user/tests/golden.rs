@@ -61,6 +61,7 @@ fn site() -> SiteMeta {
         no_return: None,
         handle: HandleKind::None,
         operands: None,
+        run: None,
         target: &[],
     }
 }
@@ -111,6 +112,7 @@ fn print(call: &Call, names: &mut Numbered, sinks: &mut [(Box<dyn Sink>, Vec<u8>
                 })
                 .collect(),
             handle: None,
+            run: None,
         };
         sink.call(&event, &mut TypeNames { names, target: 0 }, out);
     }
@@ -169,6 +171,7 @@ fn damaged_records_are_read_without_a_panic() {
             parent: None,
             entry: record,
             end: End::Unobserved("damaged"),
+            first: None,
         };
         print(&call, &mut names, &mut sinks);
         let line = std::str::from_utf8(&sinks[0].1).expect("JSON is UTF-8");

@@ -6,6 +6,7 @@
 //! drive it by a `for` loop over recorded memory. Nothing recurses, nothing allocates, and every
 //! index is masked, so that the same code passes the BPF verifier and plain safe Rust.
 
+mod activation;
 mod bytecode;
 mod code;
 mod container;
@@ -19,6 +20,9 @@ mod slot;
 mod text;
 mod value;
 
+pub use activation::{
+    Run, arguments_by_name, begin_run, code_of, is_raising, is_yielding, quick_key, returned, run_flags,
+};
 pub use bytecode::{as_call, operands};
 pub use code::{CODE_STRINGS, begin_code, code_key, code_string};
 pub use handle::begin_handle;
@@ -166,7 +170,7 @@ fn next_item<M: Memory>(
             slot.push_word(cursor.at);
             None
         }
-        op if op == Op::Pairs as u32 => pair(slot, memory, cursor, top, depth),
+        op if op == Op::Pairs as u32 => pair(slot, target, memory, cursor, top, depth),
         op if op == Op::Keys as u32 => key(slot, target, memory, cursor, top, depth),
         op if op == Op::Ordered as u32 => ordered_pair(slot, memory, cursor, top, depth),
         op if op == Op::Unreadable as u32 => {
@@ -276,6 +280,7 @@ fn ordered_pair<M: Memory>(
 #[inline(always)]
 fn pair<M: Memory>(
     slot: &mut Slot,
+    target: &Target,
     memory: &mut M,
     cursor: &Cursor,
     top: u32,
@@ -293,9 +298,17 @@ fn pair<M: Memory>(
         slot.unreadable(cursor.values);
         return None;
     };
-    if value == 0 {
+    // A local that is not there may be in a cell: its place is kept.
+    let is_local = cursor.strides >> 16 != 0;
+    let value = if is_local {
+        activation::local(target, memory, value)
+    } else {
+        value
+    };
+    if value == 0 && !is_local {
         return None;
     }
+    let next = slot.cursor(top);
     next.left = cursor.left - 1;
     slot.push(Cursor::pointers(value, 0, 1, depth));
     Some((key, depth))

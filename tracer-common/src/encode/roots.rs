@@ -301,7 +301,7 @@ pub fn begin_return<M: Memory>(
 
 /// Has the thread an exception? Up to 3.11 the type tells: the value may be missing.
 #[inline(always)]
-fn is_raising<M: Memory>(target: &Target, memory: &mut M, tstate: u64) -> Option<bool> {
+pub(super) fn is_raising<M: Memory>(target: &Target, memory: &mut M, tstate: u64) -> Option<bool> {
     let o = &target.offsets;
     let tells = if o.curexc_type == ABSENT {
         o.current_exception

@@ -121,7 +121,7 @@ pub struct Cursor {
     /// Entries still to look at.
     pub limit: u64,
     /// Bytes from key to key (bits 0..8) and from value to value (8..16); of [`Op::Ordered`]: not 0
-    /// in bits 16.. if the order is read downwards.
+    /// in bits 16.. if the order is read downwards; of [`Op::Pairs`]: not 0 there if the values are a frame's locals.
     pub strides: u32,
     /// Not 0: write [`Tag::End`] when done.
     pub end: u32,
@@ -219,6 +219,13 @@ impl Cursor {
             limit: 1,
             ..Self::default()
         }
+    }
+
+    /// Values of [`Self::pairs`] are a frame's locals: what is in a cell is shown instead of the cell.
+    #[inline(always)]
+    pub fn of_locals(mut self) -> Self {
+        self.strides |= 1 << 16;
+        self
     }
 
     /// `count` keys out of `limit` set entries.
@@ -376,8 +383,12 @@ impl Slot {
         }
         cursor.open = 0;
         self.push_word(open);
-        if open as u8 == Tag::Args as u8 || open as u8 == Tag::Kwargs as u8 || open as u8 == Tag::Filled as u8
-        {
+        let tag = open as u8;
+        let has_total = tag == Tag::Args as u8
+            || tag == Tag::Kwargs as u8
+            || tag == Tag::Filled as u8
+            || tag == Tag::Globals as u8;
+        if has_total {
             self.push_word(total);
         }
     }

@@ -12,6 +12,7 @@ use aya::{
 };
 use thiserror::Error;
 use tracer_common::{
+    activation::MAX_RUNS,
     counters::{Control, SiteCounters},
     filter::MAX_VERDICTS,
     handle::KernelOffsets,
@@ -35,6 +36,8 @@ pub struct KernelOptions {
     pub log_level: u8,
     /// `FILTER_*` of [`tracer_common::filter`].
     pub filters: u64,
+    /// Runs of Python functions are traced.
+    pub runs: bool,
     /// Load programs that do nothing, to measure what a bare probe costs.
     pub empty: bool,
 }
@@ -93,6 +96,8 @@ pub struct Kernel {
     entry: OwnedFd,
     leave: OwnedFd,
     watch: OwnedFd,
+    /// For the places where runs of Python functions begin and end.
+    run: Option<OwnedFd>,
     targets: Array<MapData, PodTarget>,
     counters: Array<MapData, PodCounters>,
     control: Array<MapData, PodControl>,
@@ -108,6 +113,7 @@ impl Kernel {
             .next_power_of_two()
             .clamp(SLOT_RANGE.0, SLOT_RANGE.1);
         let verdicts = if options.filters == 0 { 1 } else { MAX_VERDICTS };
+        let runs = if options.runs { MAX_RUNS } else { 1 };
         let mut ebpf = EbpfLoader::new()
             .override_global("AYA_LOG_LEVEL", &options.log_level, false)
             .map_max_entries("SLOTS", slots)
@@ -116,6 +122,8 @@ impl Kernel {
             .map_max_entries("HIDDEN_CODE", verdicts)
             .map_max_entries("JUDGED_THREADS", verdicts)
             .map_max_entries("HIDDEN_CALLS", verdicts)
+            .map_max_entries("RUNS", runs)
+            .map_max_entries("RUN_VERDICTS", runs)
             .load(OBJECT)?;
         let programs = Programs::link(OBJECT, &map_fds(&ebpf))?;
         let (entry, leave) = if options.empty {
@@ -126,6 +134,12 @@ impl Kernel {
         let entry = programs.load(entry)?;
         let leave = programs.load(leave)?;
         let watch = programs.load("pytrace_watch")?;
+        let run = if options.empty {
+            "pytrace_empty"
+        } else {
+            "pytrace_run"
+        };
+        let run = options.runs.then(|| programs.load(run)).transpose()?;
         let mut take = |name| ebpf.take_map(name).ok_or(KernelError::NoMap(name));
         let targets = Array::try_from(take("TARGETS")?)?;
         let counters = Array::try_from(take("COUNTERS")?)?;
@@ -149,6 +163,7 @@ impl Kernel {
             entry,
             leave,
             watch,
+            run,
             targets,
             counters,
             control,
@@ -165,6 +180,11 @@ impl Kernel {
     /// The program for return probes.
     pub fn leave(&self) -> BorrowedFd<'_> {
         self.leave.as_fd()
+    }
+
+    /// The program for the places where runs of Python functions begin and end, if they are traced.
+    pub fn run(&self) -> Option<BorrowedFd<'_>> {
+        self.run.as_ref().map(OwnedFd::as_fd)
     }
 
     /// The program for probes that watch.

@@ -1,15 +1,17 @@
 //! What the daemon says of code objects and threads, in the maps where the kernel half looks.
 
 use aya::maps::{HashMap, MapData};
+use tracer_common::activation::{UNWANTED, WANTED};
 use tracer_common::filter::{CodeKey, THREAD_HIDDEN, THREAD_SHOWN, ThreadVerdict, thread_key};
 
 use super::{Kernel, KernelError};
-use crate::event::judge::Court;
+use crate::event::{judge::Court, runs::RunCourt};
 
 /// The maps of verdicts.
 pub struct Verdicts {
     codes: HashMap<MapData, CodeKey, u64>,
     threads: HashMap<MapData, u64, ThreadVerdict>,
+    runs: HashMap<MapData, [u64; 2], u64>,
 }
 
 impl Verdicts {
@@ -18,7 +20,19 @@ impl Verdicts {
         Ok(Self {
             codes: HashMap::try_from(kernel.take_map("HIDDEN_CODE")?)?,
             threads: HashMap::try_from(kernel.take_map("JUDGED_THREADS")?)?,
+            runs: HashMap::try_from(kernel.take_map("RUN_VERDICTS")?)?,
         })
+    }
+}
+
+impl RunCourt for Verdicts {
+    fn judge_run(&mut self, target: u16, key: u64, wanted: bool) {
+        let key = [target.into(), key];
+        let verdict = if wanted { WANTED } else { UNWANTED };
+        // Most was said before. What the map cannot take is delivered and judged by the daemon.
+        if self.runs.get(&key, 0).ok() != Some(verdict) {
+            let _ = self.runs.insert(key, verdict, 0);
+        }
     }
 }
 

@@ -10,15 +10,14 @@
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
-use iced_x86::{
-    FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register as X86,
-};
+use iced_x86::{FlowControl, Instruction, Mnemonic, Register as X86};
 use tracer_common::cookie::Register;
 use tracer_common::guard::Guard;
 
 use super::Handlers;
-use super::code::{Region, instruction};
+use super::code::{Region, Straight, instruction};
 use super::opcodes::Opcodes;
+use super::registers::{Registers, writes_memory};
 use crate::process::ReadMemory;
 
 /// Instructions walked in one handler.
@@ -116,7 +115,7 @@ impl Loop {
 }
 
 /// The register in which handlers expect the value stack pointer.
-fn value_stack(machine: &impl ReadMemory, handlers: &Handlers, opcodes: &Opcodes) -> Option<X86> {
+pub(super) fn value_stack(machine: &impl ReadMemory, handlers: &Handlers, opcodes: &Opcodes) -> Option<X86> {
     let mut votes: HashMap<X86, usize> = HashMap::new();
     for opcode in LOOK_AT_TOP.iter().filter_map(|op| opcodes.number(op)) {
         let mut ahead = Straight::new(machine, handlers.of(opcode), UNTIL_LOOK);
@@ -149,115 +148,6 @@ fn miss(machine: &impl ReadMemory, handlers: &Handlers, opcodes: &Opcodes) -> Op
     }
     let (target, opcodes) = targets.into_iter().max_by_key(|(_, opcodes)| opcodes.len())?;
     (opcodes.len() >= MIN_SHARED).then_some(target)
-}
-
-/// Instructions one behind the other, until one does not go on.
-struct Straight<'a, M> {
-    memory: &'a M,
-    at: Option<u64>,
-    left: usize,
-}
-
-impl<'a, M: ReadMemory> Straight<'a, M> {
-    fn new(memory: &'a M, at: u64, left: usize) -> Self {
-        Self {
-            memory,
-            at: Some(at),
-            left,
-        }
-    }
-}
-
-impl<M: ReadMemory> Iterator for Straight<'_, M> {
-    type Item = Instruction;
-
-    fn next(&mut self) -> Option<Instruction> {
-        self.left = self.left.checked_sub(1)?;
-        let instruction = instruction(self.memory, self.at.take()?)?;
-        if matches!(
-            instruction.flow_control(),
-            FlowControl::Next | FlowControl::ConditionalBranch
-        ) {
-            self.at = Some(instruction.next_ip());
-        }
-        Some(instruction)
-    }
-}
-
-/// A register's value, as far as it is known: that of a register at the beginning, plus an offset.
-type Known = Option<(X86, i64)>;
-
-#[derive(Clone)]
-struct Registers([Known; 16]);
-
-impl Registers {
-    fn new() -> Self {
-        Self(std::array::from_fn(|n| Some((general(n), 0))))
-    }
-
-    fn of(&self, register: X86) -> Known {
-        self.0[index(register)?]
-    }
-
-    fn set(&mut self, register: X86, known: Known) {
-        if let Some(index) = index(register) {
-            self.0[index] = known;
-        }
-    }
-
-    /// A register that holds what `register` held at the beginning, and the difference.
-    fn holds(&self, register: X86) -> Option<(usize, i64)> {
-        let mut all = self.0.iter().enumerate();
-        all.find_map(|(n, known)| {
-            known
-                .filter(|(from, _)| *from == register)
-                .map(|(_, offset)| (n, offset))
-        })
-    }
-
-    /// A function was called: what it need not keep is lost.
-    fn called(&mut self) {
-        // System V ABI: rax, rcx, rdx, rsi, rdi, r8 to r11.
-        for n in [0, 1, 2, 6, 7, 8, 9, 10, 11] {
-            self.0[n] = None;
-        }
-    }
-
-    fn step(&mut self, instruction: &Instruction) {
-        let mut infos = InstructionInfoFactory::new();
-        let to = instruction.op0_register();
-        let known = match instruction.mnemonic() {
-            Mnemonic::Mov if is_register(instruction, 0) && is_register(instruction, 1) => {
-                self.of(instruction.op1_register())
-            }
-            Mnemonic::Lea if instruction.memory_index() == X86::None => {
-                let moved =
-                    |(from, offset): (X86, i64)| (from, offset + instruction.memory_displacement64() as i64);
-                self.of(instruction.memory_base()).map(moved)
-            }
-            Mnemonic::Add | Mnemonic::Sub if is_register(instruction, 0) && is_immediate(instruction) => {
-                let by = instruction.immediate(1) as i64;
-                let by = if instruction.mnemonic() == Mnemonic::Add {
-                    by
-                } else {
-                    -by
-                };
-                self.of(to).map(|(from, offset)| (from, offset + by))
-            }
-            _ => None,
-        };
-        for used in infos.info(instruction).used_registers() {
-            if !matches!(
-                used.access(),
-                OpAccess::Read | OpAccess::CondRead | OpAccess::None
-            ) {
-                self.set(used.register(), None);
-            }
-        }
-        if known.is_some() && to.size() == 8 {
-            self.set(to, known);
-        }
-    }
 }
 
 /// Finds the last check of each way through a specialised handler.
@@ -429,7 +319,7 @@ impl<M: ReadMemory> Walk<'_, M> {
 }
 
 /// Whether the instruction writes `frame->instr_ptr` (3.13+) or `frame->prev_instr`.
-fn stores_instruction(instruction: &Instruction, registers: &Registers, eval: &Loop) -> bool {
+pub(super) fn stores_instruction(instruction: &Instruction, registers: &Registers, eval: &Loop) -> bool {
     writes_memory(instruction)
         && instruction.mnemonic() == Mnemonic::Mov
         && instruction.memory_index() == X86::None
@@ -450,56 +340,8 @@ fn changes_object(instruction: &Instruction, registers: &Registers, eval: &Loop)
     }
 }
 
-fn writes_memory(instruction: &Instruction) -> bool {
-    let mut infos = InstructionInfoFactory::new();
-    let info = infos.info(instruction);
-    let mut used = info.used_memory().iter();
-    used.any(|memory| {
-        !matches!(
-            memory.access(),
-            OpAccess::Read | OpAccess::CondRead | OpAccess::NoMemAccess
-        )
-    })
-}
-
 /// The condition of a conditional branch, as x86-64 encodes it in 4 bits: the lowest negates it.
 fn condition_of(instruction: &Instruction) -> Option<u8> {
     // `ConditionCode` counts from `None` in the order of the encoding.
     (instruction.condition_code() as u8).checked_sub(1)
-}
-
-fn is_register(instruction: &Instruction, operand: u32) -> bool {
-    instruction.op_kind(operand) == OpKind::Register
-}
-
-fn is_immediate(instruction: &Instruction) -> bool {
-    !matches!(instruction.op1_kind(), OpKind::Register | OpKind::Memory)
-}
-
-/// The general-purpose register with that encoding.
-fn general(n: usize) -> X86 {
-    const ALL: [X86; 16] = [
-        X86::RAX,
-        X86::RCX,
-        X86::RDX,
-        X86::RBX,
-        X86::RSP,
-        X86::RBP,
-        X86::RSI,
-        X86::RDI,
-        X86::R8,
-        X86::R9,
-        X86::R10,
-        X86::R11,
-        X86::R12,
-        X86::R13,
-        X86::R14,
-        X86::R15,
-    ];
-    ALL[n]
-}
-
-fn index(register: X86) -> Option<usize> {
-    let full = register.full_register();
-    (0..16).find(|n| general(*n) == full)
 }

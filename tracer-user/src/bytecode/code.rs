@@ -41,6 +41,18 @@ impl<'a, M: ReadMemory> Region<'a, M> {
         }
     }
 
+    /// The same from many instructions.
+    pub(super) fn of_all(memory: &'a M, starts: impl Iterator<Item = u64>, max: usize, calls: bool) -> Self {
+        Self {
+            memory,
+            seen: HashSet::new(),
+            waiting: starts.collect(),
+            at: None,
+            max,
+            calls,
+        }
+    }
+
     /// Where the way goes on behind the instruction at an address; branches wait.
     fn behind(&mut self, at: u64) -> Option<u64> {
         let instruction = instruction(self.memory, at)?;
@@ -75,5 +87,38 @@ impl<M: ReadMemory> Iterator for Region<'_, M> {
                 return Some(at);
             }
         }
+    }
+}
+
+/// Instructions one behind the other, until one does not go on.
+pub(super) struct Straight<'a, M> {
+    memory: &'a M,
+    at: Option<u64>,
+    left: usize,
+}
+
+impl<'a, M: ReadMemory> Straight<'a, M> {
+    pub(super) fn new(memory: &'a M, at: u64, left: usize) -> Self {
+        Self {
+            memory,
+            at: Some(at),
+            left,
+        }
+    }
+}
+
+impl<M: ReadMemory> Iterator for Straight<'_, M> {
+    type Item = Instruction;
+
+    fn next(&mut self) -> Option<Instruction> {
+        self.left = self.left.checked_sub(1)?;
+        let instruction = instruction(self.memory, self.at.take()?)?;
+        if matches!(
+            instruction.flow_control(),
+            FlowControl::Next | FlowControl::ConditionalBranch
+        ) {
+            self.at = Some(instruction.next_ip());
+        }
+        Some(instruction)
     }
 }

@@ -99,6 +99,12 @@ impl Machine {
         })
     }
 
+    /// Where one of the functions begins, if this file has it.
+    pub fn address(&self, function: &str) -> Option<u64> {
+        let mut functions = self.functions.iter();
+        functions.find_map(|(address, name)| (*name == function).then_some(*address))
+    }
+
     /// Which of the functions a `call` calls: by its address, by a stub of the procedure linkage table
     /// (System V ABI), or by the word that such a stub jumps by.
     pub fn called(&self, call: &Instruction) -> Option<&'static str> {

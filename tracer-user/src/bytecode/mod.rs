@@ -12,8 +12,11 @@ pub mod opcodes;
 mod operations;
 mod plan;
 mod raised;
+mod registers;
+mod runs;
 
 pub use handlers::{Dispatch, HandlerError, Handlers};
 pub use operations::{OPERATIONS, Operands, Operation};
 pub use plan::{BytecodeSite, Planned, Refusal, plan};
 pub use raised::{RAISE, RaisedError, raised};
+pub use runs::{RunSite, RunsError, runs};

@@ -33,6 +33,7 @@ const TYPES: &[Known<KnownObjects>] = &[
         &mut k.cfunction_type
     }),
     (&[("PyCode_Type", "code")], |k| &mut k.code_type),
+    (&[("PyCell_Type", "cell")], |k| &mut k.cell_type),
     (&[("PyLong_Type", "int"), ("PyLong_Type", "long")], |k| {
         &mut k.long_type
     }),
@@ -67,6 +68,7 @@ const DESCRIPTORS: &[Known<Descriptors>] = &[
         &mut d.staticmethod
     }),
     (&[("PyClassMethod_Type", "classmethod")], |d| &mut d.classmethod),
+    (&[("PyProperty_Type", "property")], |d| &mut d.property),
 ];
 
 /// A variable that points to the type (Objects/exceptions.c).
@@ -86,6 +88,7 @@ pub struct Descriptors {
     pub new_wrapper: u64,
     pub staticmethod: u64,
     pub classmethod: u64,
+    pub property: u64,
 }
 
 /// Every symbol that [`read`] can use.

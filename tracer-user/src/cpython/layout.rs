@@ -88,6 +88,12 @@ user_offsets! {
     /// The same for `staticmethod` and `classmethod`.
     cm_callable = "classmethod.cm_callable",
     wr_object = "PyWeakReference.wr_object",
+    /// Read up to 3.10, as the next three.
+    func_code = "PyFunctionObject.func_code",
+    func_globals = "PyFunctionObject.func_globals",
+    func_closure = "PyFunctionObject.func_closure",
+    /// Python 3; `func_qualname` is `func_name` in Python 2.
+    func_has_qualname = "PyFunctionObject.func_qualname.own",
 }
 
 /// The object layout of one interpreter.
@@ -212,6 +218,13 @@ mod tests {
         ("_PyInterpreterFrame.instr", 11, 99),
         ("_PyInterpreterFrame.owner", 11, 99),
         ("PyFrameObject.f_lasti", 0, 10),
+        ("PyFrameObject.f_stacktop", 0, 9),
+        ("PyFrameObject.f_state", 10, 10),
+        ("_PyInterpreterFrame.is_entry", 11, 11),
+        ("PyCodeObject.co_kwonlyargcount", 6, 99),
+        ("PyCodeObject.co_cellvars", 0, 10),
+        ("PyCodeObject._co_instrumentation_version", 12, 99),
+        ("PyFunctionObject.func_qualname.own", 6, 99),
         ("PyCodeObject.co_code_adaptive", 11, 99),
         ("_PyRuntimeState.initialized", 7, 99),
         ("_PyRuntimeState.interpreters.head", 7, 99),

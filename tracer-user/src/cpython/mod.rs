@@ -9,6 +9,7 @@ mod known;
 pub mod layout;
 pub mod names;
 pub mod objects;
+mod qualnames;
 pub mod start;
 mod static_types;
 mod version;
@@ -105,6 +106,11 @@ impl Interpreter {
 
     pub fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    /// Whether code objects have their qualified names themselves (3.11+).
+    pub fn has_qualnames(&self) -> bool {
+        (self.version().major(), self.version().minor()) >= (3, 11)
     }
 
     /// Address of the main interpreter's `PyInterpreterState`.

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use tracer_common::fingerprint;
 use tracer_common::wire::{FrameRecord, TypeRef};
 
-use super::Interpreter;
 use super::objects::{MAX_NAME, ObjectError, Objects};
+use super::{Interpreter, qualnames};
 use crate::decode::handle::FileId;
-use crate::decode::names::{Code, Names};
+use crate::decode::names::{Code, FunctionName, Names};
 use crate::decode::path::named_path;
 use crate::decode::record::Record;
-use crate::decode::value::code_names;
+use crate::decode::value::{Activation, code_names};
 use crate::event::handle::{whole_bytes, whole_text};
 use crate::process::{Process, ReadMemory};
 
@@ -23,6 +23,8 @@ use crate::process::{Process, ReadMemory};
 const MAX_LINETABLE: u64 = 1024 * 1024;
 /// Bases of a type looked at, as the kernel half does.
 const MAX_BASES: u32 = 8;
+/// Modules whose functions' names are remembered at most.
+const MAX_MODULES: usize = 1024;
 /// Entries of one cache at most.
 const MAX_ENTRIES: usize = 64 * 1024;
 /// Bytes that cached names and line tables hold at most.
@@ -40,6 +42,9 @@ pub struct ProcessNames {
     /// By address of the module and of its dict.
     modules: Cache<(u32, u64, u64), str>,
     codes: Cache<(u32, u64, u64), Code>,
+    functions: Cache<(u32, u64, u64), FunctionName>,
+    /// By address of the globals: what the module's code objects are called, and when that was read.
+    qualnames: HashMap<(u32, u64), (Instant, HashMap<u64, String>)>,
     /// Paths of open files that the kernel half found none of.
     files: Cache<(u32, FileId), str>,
     /// Paths that the kernel half found, by [`FileId::name`].
@@ -148,8 +153,37 @@ impl ProcessNames {
         self.types.retain(|(of, _)| *of != family);
         self.modules.retain(|(of, ..)| *of != family);
         self.codes.retain(|(of, ..)| *of != family);
+        self.functions.retain(|(of, ..)| *of != family);
+        self.qualnames.retain(|(of, _), _| *of != family);
         self.files.retain(|(of, _)| *of != family);
         self.paths.retain(|(of, _)| *of != family);
+    }
+}
+
+impl ProcessNames {
+    /// The qualified name of a code object that does not have it itself (up to 3.10), if it is found.
+    fn qualname(&mut self, target: u16, code: u64, globals: u64) -> Option<String> {
+        let found = self.targets.get(&target)?;
+        if found.interpreter.has_qualnames() {
+            return None;
+        }
+        let key = (found.family, globals);
+        if let Some((read, names)) = self.qualnames.get(&key) {
+            if let Some(name) = names.get(&code) {
+                return Some(name.clone());
+            }
+            if read.elapsed() < FAILURE_HOLDS {
+                return None;
+            }
+        }
+        let objects = found.interpreter.objects(&*found.process);
+        let names = qualnames::of_module(&objects, &found.interpreter, globals).unwrap_or_default();
+        let name = names.get(&code).cloned();
+        if self.qualnames.len() >= MAX_MODULES {
+            self.qualnames.clear();
+        }
+        self.qualnames.insert(key, (Instant::now(), names));
+        name
     }
 }
 
@@ -184,6 +218,32 @@ impl Names for ProcessNames {
                 let bytes = size(&code);
                 Some((Arc::new(code), bytes))
             })
+    }
+
+    fn function(&mut self, target: u16, frame: &FrameRecord, of: &Activation) -> Option<Arc<FunctionName>> {
+        let code = self.code(target, frame)?;
+        let found = self.targets.get(&target)?;
+        let key = (found.family, frame.code, frame.fingerprint);
+        if let Some(name) = self.functions.found.get(&key) {
+            return Some(name.clone());
+        }
+        let objects = found.interpreter.objects(&*found.process);
+        let module = of
+            .module
+            .clone()
+            .or_else(|| qualnames::module_name(&objects, of.globals).ok());
+        let is_whole = module.is_some();
+        let known = self.qualname(target, frame.code, of.globals);
+        let name = FunctionName {
+            module: module.unwrap_or_default(),
+            qualname: known.unwrap_or_else(|| code.function.clone()),
+        };
+        let bytes = name.module.len() + name.qualname.len();
+        let name = Arc::new(name);
+        if is_whole {
+            self.functions.put(key, name.clone(), bytes);
+        }
+        Some(name)
     }
 
     /// The name it has now. In another pid namespace its id would be another thread's.

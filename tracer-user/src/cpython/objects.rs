@@ -340,9 +340,14 @@ impl<M: ReadMemory> Objects<'_, M> {
         }
         if self.flags(ty)? & tp_flags::HEAPTYPE != 0 {
             let qualname = self.user_field(ty, self.layout.user.ht_qualname)?;
+            let dict = self.type_dict(ty)?;
             let module = self
-                .dict_get(self.type_dict(ty)?, "__module__")?
+                .dict_get(dict, "__module__")?
                 .and_then(|module| self.string(module, MAX_NAME).ok());
+            // No type is born with an empty dict: this one is about to be freed, and of its module nothing is known.
+            if module.is_none() && self.dict(dict)?.is_empty() {
+                return Err(ObjectError::Absent("type"));
+            }
             return Ok(TypeName {
                 module: module.unwrap_or_else(|| self.layout.builtins().to_owned()),
                 qualname: self.string(qualname, MAX_NAME)?,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::handle::FileId;
 use super::linetable::LineFormat;
+use super::value::Activation;
 use tracer_common::wire::{FrameRecord, TypeRef};
 
 /// What is known of a code object.
@@ -20,6 +21,15 @@ pub struct Code {
     pub line_format: LineFormat,
 }
 
+/// What a Python function is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionName {
+    /// `__name__` of its globals; empty where they have none.
+    pub module: String,
+    /// `__qualname__`; where a version has none, or it cannot be found, `co_name`.
+    pub qualname: String,
+}
+
 /// Resolves addresses seen in records. An implementation reads the traced process (verified by
 /// fingerprint, then cached) or a recording. `None`: the object is gone, or it is another one now.
 pub trait Names {
@@ -29,6 +39,14 @@ pub trait Names {
     fn module_name(&mut self, target: u16, module: u64, dict: u64) -> Option<Arc<str>>;
     /// The code object of a frame.
     fn code(&mut self, target: u16, frame: &FrameRecord) -> Option<Arc<Code>>;
+    /// The name of a function that runs in a frame, which begins so. `None`: not even its code object can be named.
+    fn function(&mut self, target: u16, frame: &FrameRecord, of: &Activation) -> Option<Arc<FunctionName>> {
+        let code = self.code(target, frame)?;
+        Some(Arc::new(FunctionName {
+            module: of.module.clone().unwrap_or_default(),
+            qualname: code.function.clone(),
+        }))
+    }
     /// The name of a thread (`comm`).
     fn thread_name(&mut self, _target: u16, _tid: u32) -> Option<Arc<str>> {
         None

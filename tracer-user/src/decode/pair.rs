@@ -5,11 +5,17 @@
 //! entry above a pending call's stack pointer tells that the pending call has ended. One at the same stack
 //! pointer may be a function that the pending call ended with a jump to: then both return at once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use tracer_common::wire::{FrameRecord, KIND_ENTRY};
+use tracer_common::{
+    activation::{RUN_RESUMED, RUN_YIELDED, Role},
+    wire::{FrameRecord, KIND_ENTRY},
+};
 
-use super::record::Record;
+use super::{
+    record::Record,
+    value::{Activation, activation},
+};
 use crate::bytecode::Operands;
 use crate::event::SiteMeta;
 
@@ -18,6 +24,12 @@ const MAX_PENDING: usize = 4096;
 
 /// Bytes the `call` instruction pushes.
 const RETURN_ADDRESS: u64 = 8;
+
+/// Bytes that handlers put on the stack at most.
+const HANDLERS: u64 = 4096;
+
+/// Functions that yielded and may go on, at most.
+const MAX_SUSPENDED: usize = 256 * 1024;
 
 /// Threads whose latest bytecode is known at most.
 const MAX_THREADS: usize = 64 * 1024;
@@ -33,6 +45,8 @@ pub struct Call {
     pub parent: Option<u64>,
     pub entry: Record,
     pub end: End,
+    /// Of a Python function that goes on: the run that began it, where that was seen.
+    pub first: Option<u64>,
 }
 
 /// How it ended.
@@ -61,6 +75,19 @@ struct Pending {
     /// Another function was entered at the same stack pointer, by a jump if all is well.
     jumped: bool,
     entry: Record,
+    /// It is a run of a Python function.
+    run: Option<PendingRun>,
+}
+
+/// What more is known of a run of a Python function.
+struct PendingRun {
+    /// Address of its frame, by which it is known.
+    frame: u64,
+    /// The eval function runs no other frame in that call of it (up to 3.10).
+    has_call: bool,
+    first: Option<u64>,
+    /// C stacks are switched in the process: what comes at another stack pointer says nothing.
+    switches: bool,
 }
 
 /// A bytecode that was seen. Its end is not: what happens below its stack pointer while the same instruction
@@ -74,16 +101,32 @@ struct Bytecode {
 }
 
 impl Bytecode {
-    /// Whether a call is its work.
-    fn does(&self, entry: &Record) -> bool {
-        entry.header.sp < self.sp && entry.frames().next().as_ref() == Some(&self.frame)
+    /// Whether a call is its work. `caller`: which of the record's frames makes the call.
+    fn does(&self, entry: &Record, caller: usize) -> bool {
+        entry.header.sp < self.sp && entry.frames().nth(caller).as_ref() == Some(&self.frame)
     }
 }
 
 impl Pending {
     /// Is over, by an entry there of that site?
     fn is_over(&self, sp: u64, site: u32) -> bool {
-        self.sp < sp || self.sp == sp && self.entry.header.site == site
+        match &self.run {
+            None => self.sp < sp || self.sp == sp && self.entry.header.site == site,
+            Some(run) if run.switches => false,
+            Some(run) if run.has_call => self.sp < sp || self.sp == sp && self.entry.header.site == site,
+            // Handlers differ in what they put on the stack; a call of the eval function is far from the next.
+            Some(_) => self.sp.saturating_add(HANDLERS) < sp,
+        }
+    }
+
+    /// Whether it may have a call inside that is entered at a stack pointer. Of two C functions at the same one, only the next
+    /// record tells whether the first one jumped or its return is missing: so it has nothing inside.
+    fn is_around(&self, sp: u64) -> bool {
+        self.run.is_some() || self.sp != sp
+    }
+
+    fn is_run_of(&self, frame: u64) -> bool {
+        self.run.as_ref().is_some_and(|run| run.frame == frame)
     }
 }
 
@@ -94,6 +137,10 @@ pub struct Pairing {
     threads: HashMap<(u16, u32), Vec<Pending>>,
     /// The latest bytecode of each thread.
     bytecodes: HashMap<(u16, u32), Bytecode>,
+    /// By target and frame: functions that yielded, and the run that began each.
+    suspended: HashMap<(u16, u64), u64>,
+    /// Targets in which C stacks are switched.
+    switching: HashSet<u16>,
     counts: Counts,
 }
 
@@ -105,6 +152,8 @@ impl Pairing {
             last_id: 0,
             threads: HashMap::new(),
             bytecodes: HashMap::new(),
+            suspended: HashMap::new(),
+            switching: HashSet::new(),
             counts: Counts::default(),
         }
     }
@@ -119,15 +168,46 @@ impl Pairing {
         let Some(meta) = sites.get(record.header.site as usize) else {
             return;
         };
-        if record.header.kind == KIND_ENTRY {
-            self.entry(record, meta, sites, out);
-        } else {
-            self.leave(record, out);
+        let run = meta.run.and_then(|_| activation(record.values()));
+        match (record.header.kind, run) {
+            (KIND_ENTRY, run) => self.entry(record, run.as_ref(), meta, sites, out),
+            (_, Some(run)) => self.leave_run(record, &run, out),
+            (_, None) => self.leave(record, out),
         }
     }
 
-    fn entry(&mut self, entry: Record, meta: &SiteMeta, sites: &[SiteMeta], out: &mut impl FnMut(Call)) {
+    /// From now on C stacks are switched in a target (greenlet), or no more.
+    pub fn switches(&mut self, target: u16, switches: bool) {
+        if switches {
+            self.switching.insert(target);
+        } else {
+            self.switching.remove(&target);
+        }
+    }
+
+    fn pending_run(&self, entry: &Record, run: &Activation, role: Option<Role>) -> PendingRun {
+        let target = entry.header.target;
+        let goes_on = run.flags & RUN_RESUMED != 0;
+        PendingRun {
+            frame: run.frame,
+            has_call: role == Some(Role::Eval),
+            first: goes_on
+                .then(|| self.suspended.get(&(target, run.frame)).copied())
+                .flatten(),
+            switches: self.switching.contains(&target),
+        }
+    }
+
+    fn entry(
+        &mut self,
+        entry: Record,
+        run: Option<&Activation>,
+        meta: &SiteMeta,
+        sites: &[SiteMeta],
+        out: &mut impl FnMut(Call),
+    ) {
         let sp = entry.header.sp;
+        let pending_run = run.map(|run| self.pending_run(&entry, run, meta.run));
         let stack = self
             .threads
             .entry((entry.header.target, entry.header.tid))
@@ -135,33 +215,46 @@ impl Pairing {
         // What jumped elsewhere returns right after what it jumped to.
         let late = stack.iter().rposition(|pending| !pending.jumped);
         let late = late.map_or(0, |last| last + 1);
-        let ended = stack
-            .iter()
-            .position(|pending| pending.is_over(sp, entry.header.site));
+        let ended = stack.iter().position(|pending| {
+            let again = run.is_some_and(|run| pending.is_run_of(run.frame));
+            again || pending.is_over(sp, entry.header.site)
+        });
         let first = late.min(ended.unwrap_or(stack.len()));
         for pending in stack.drain(first..).rev() {
             over(pending, End::Unobserved(NOT_RECORDED), out);
         }
         if let Some(top) = stack.last_mut() {
-            top.jumped = top.sp == sp && meta.no_return.is_none();
+            let functions = top.run.is_none() && run.is_none();
+            top.jumped = functions && top.sp == sp && meta.no_return.is_none();
         }
         if stack.len() >= MAX_PENDING {
             over(stack.remove(0), End::Unobserved(NOT_RECORDED), out);
         }
         let site_of = |pending: &Pending| sites.get(pending.entry.header.site as usize);
-        // Whether it jumped or its return is missing, only the next record tells. So it has nothing inside.
-        let around = || stack.iter().rev().filter(|pending| pending.sp != sp);
+        let around = || stack.iter().rev().filter(|pending| pending.is_around(sp));
         let inside = around().any(|pending| site_of(pending).is_some_and(SiteMeta::is_one_act));
         let thread = (entry.header.target, entry.header.tid);
         // The same bytecode again is that instruction run anew, perhaps by a handler with a larger C frame.
+        let caller = usize::from(run.is_some());
         let bytecode = self
             .bytecodes
             .get(&thread)
-            .filter(|bytecode| meta.operands.is_none() && bytecode.does(&entry));
+            .filter(|bytecode| meta.operands.is_none() && bytecode.does(&entry, caller));
         let inside = inside || bytecode.is_some_and(|bytecode| bytecode.is_one_act);
         let shown = self.nested || meta.named || !inside;
         self.last_id += 1;
-        let mut shown_around = around().filter(|pending| pending.shown);
+        // Where C stacks are switched, what began last may be elsewhere: only what it was called from is sure.
+        let surely = |pending: &&Pending| match (&pending_run, run) {
+            (Some(of), Some(run)) if of.switches => run.previous != 0 && pending.is_run_of(run.previous),
+            _ => match (&pending.run, pending.entry.frames().next()) {
+                (Some(of), Some(runs)) if of.switches => entry
+                    .frames()
+                    .next()
+                    .is_some_and(|frame| (frame.code, frame.fingerprint) == (runs.code, runs.fingerprint)),
+                _ => true,
+            },
+        };
+        let mut shown_around = around().filter(|pending| pending.shown).filter(surely);
         let nearest = shown_around.next();
         let parent = match bytecode.filter(|bytecode| bytecode.shown) {
             // What is deeper than the bytecode came after it.
@@ -196,6 +289,7 @@ impl Pairing {
             sp,
             jumped: false,
             entry,
+            run: pending_run,
         };
         if !shown {
             self.counts.inner += 1;
@@ -228,6 +322,42 @@ impl Pairing {
         }
     }
 
+    /// A run of a Python function ends.
+    fn leave_run(&mut self, leave: Record, run: &Activation, out: &mut impl FnMut(Call)) {
+        let header = leave.header;
+        let stack = self.threads.get_mut(&(header.target, header.tid));
+        let found = stack.and_then(|stack| {
+            let found = stack.iter().rposition(|pending| pending.is_run_of(run.frame))?;
+            Some((stack, found))
+        });
+        let Some((stack, found)) = found else {
+            self.counts.orphans += 1;
+            return;
+        };
+        if !self.switching.contains(&header.target) {
+            for pending in stack.drain(found + 1..).rev() {
+                over(pending, End::Unobserved(NOT_RECORDED), out);
+            }
+        }
+        let pending = stack.remove(found);
+        let key = (header.target, run.frame);
+        if run.flags & RUN_YIELDED != 0 {
+            if self.suspended.len() >= MAX_SUSPENDED {
+                self.suspended.clear();
+            }
+            let began = match &pending.run {
+                Some(run) if is_resumed(&pending.entry) => run.first,
+                _ => Some(pending.id),
+            };
+            if let Some(began) = began {
+                self.suspended.insert(key, began);
+            }
+        } else {
+            self.suspended.remove(&key);
+        }
+        over(pending, End::Seen(leave), out);
+    }
+
     /// Ends all calls of one target (or of all) that are still in progress.
     pub fn finish(&mut self, target: Option<u16>, why: &'static str, out: &mut impl FnMut(Call)) {
         let mut left: Vec<Pending> = Vec::new();
@@ -240,6 +370,8 @@ impl Pairing {
         });
         self.bytecodes
             .retain(|(of, _), _| target.is_some_and(|target| target != *of));
+        self.suspended
+            .retain(|(of, _), _| target.is_some_and(|target| target != *of));
         left.sort_by_key(|pending| pending.id);
         for pending in left {
             over(pending, End::Unobserved(why), out);
@@ -247,11 +379,17 @@ impl Pairing {
     }
 }
 
+/// Whether a run goes on behind a `yield`.
+fn is_resumed(entry: &Record) -> bool {
+    activation(entry.values()).is_some_and(|run| run.flags & RUN_RESUMED != 0)
+}
+
 fn over(pending: Pending, end: End, out: &mut impl FnMut(Call)) {
     if pending.shown {
         out(Call {
             id: pending.id,
             parent: pending.parent,
+            first: pending.run.and_then(|run| run.first),
             entry: pending.entry,
             end,
         });

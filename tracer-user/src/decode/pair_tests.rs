@@ -22,6 +22,7 @@ fn site(effect: &'static str) -> SiteMeta {
         no_return: None,
         handle: HandleKind::None,
         operands: None,
+        run: None,
         target: &[],
     }
 }
@@ -49,6 +50,7 @@ fn sites() -> [SiteMeta; 6] {
         SiteMeta {
             no_return: Some("a bytecode"),
             operands: Some(Operands::Item),
+            run: None,
             ..site("memory.store_item")
         },
     ]

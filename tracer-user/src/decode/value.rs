@@ -1,11 +1,12 @@
 //! Values out of a record's words.
 
 use num_bigint::BigUint;
+use tracer_common::activation::word;
 use tracer_common::handle::{HANDLE_WORDS, UNIX_NAME_WORDS};
 use tracer_common::wire::{SUB_PYTHON2, Tag, TypeRef, padded};
 
 use super::handle::Handle;
-use super::record::word;
+use super::record::word as word_at;
 
 /// Values nest at most this deep in what the kernel writes; more is not a record.
 const MAX_NESTING: u32 = 64;
@@ -206,8 +207,18 @@ pub fn arguments(values: &[u8]) -> Arguments<'_> {
                 arguments.args = reader.items(0);
             }
             Tag::Kwargs => {
-                arguments.kwargs_len = reader.word().unwrap_or(0);
-                arguments.kwargs = reader.pairs(0);
+                arguments.kwargs_len += reader.word().unwrap_or(0);
+                let pairs = reader.pairs(0);
+                if arguments.kwargs.is_empty() {
+                    arguments.kwargs = pairs;
+                } else {
+                    from_cells(&mut arguments.kwargs, pairs);
+                }
+            }
+            Tag::Activation => _ = reader.words(head.n),
+            Tag::Globals => {
+                let _ = reader.word();
+                let _ = reader.pairs(0);
             }
             Tag::Handle => arguments.handle = reader.handle(head.n),
             Tag::PeerName => arguments.peer_name = reader.peer_name(head.n),
@@ -215,6 +226,66 @@ pub fn arguments(values: &[u8]) -> Arguments<'_> {
         }
     }
     arguments
+}
+
+/// Puts what is in cells to the arguments that were moved there. Python 2 leaves them in their places too.
+fn from_cells<'a>(arguments: &mut [(Value<'a>, Value<'a>)], cells: Vec<(Value<'a>, Value<'a>)>) {
+    for (name, value) in cells {
+        let mut places = arguments.iter_mut();
+        if let Some((_, place)) = places.find(|(known, place)| *known == name && *place == Value::Null) {
+            *place = value;
+        }
+    }
+}
+
+/// A run of a Python function, as its records tell it; see [`tracer_common::activation`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Activation {
+    /// `RUN_*` bits.
+    pub flags: u8,
+    /// Address of the frame.
+    pub frame: u64,
+    /// That of the frame behind it, 0: none; only at the beginning, as what follows.
+    pub previous: u64,
+    /// By which the kernel half is told what is thought of the code.
+    pub key: u64,
+    /// Address of the globals.
+    pub globals: u64,
+    /// The module's name, where the record has it.
+    pub module: Option<String>,
+}
+
+/// What the records of a run begin with.
+pub fn activation(values: &[u8]) -> Option<Activation> {
+    let mut reader = Reader { bytes: values, at: 0 };
+    let head = reader.head()?;
+    if head.tag != Tag::Activation {
+        return None;
+    }
+    let words = reader.words(head.n)?;
+    let word = |n: usize| words.get(n).copied().unwrap_or(0);
+    let mut found = Activation {
+        flags: head.sub,
+        frame: word(word::FRAME),
+        previous: word(word::PREVIOUS),
+        key: word(word::KEY),
+        globals: word(word::GLOBALS),
+        module: None,
+    };
+    if reader.head().is_some_and(|head| head.tag == Tag::Globals) {
+        let _ = reader.word();
+        let first = reader.pairs(0).into_iter().next();
+        found.module = first.and_then(|(name, value)| (name.text()? == "__name__").then(|| whole(&value))?);
+    }
+    Some(found)
+}
+
+/// A text that is not cut.
+fn whole(value: &Value<'_>) -> Option<String> {
+    match value {
+        Value::Str(text) if text.captured() == text.len => value.text(),
+        _ => None,
+    }
 }
 
 /// The three values of a code record.
@@ -226,7 +297,12 @@ pub fn code_names(values: &[u8]) -> Option<[Value<'_>; 3]> {
 /// The outcome in a return record's values.
 pub fn ending(values: &[u8]) -> Option<Ending<'_>> {
     let mut reader = Reader { bytes: values, at: 0 };
-    match reader.head()?.tag {
+    let mut head = reader.head()?;
+    if head.tag == Tag::Activation {
+        reader.words(head.n)?;
+        head = reader.head()?;
+    }
+    match head.tag {
         Tag::Result => Some(Ending::Returned(reader.value(0).unwrap_or(Value::Cut))),
         Tag::Raised => {
             let ty = reader.value(0).unwrap_or(Value::Cut);
@@ -284,9 +360,15 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn word(&mut self) -> Option<u64> {
-        let word = word(self.bytes, self.at)?;
+        let word = word_at(self.bytes, self.at)?;
         self.at += 1;
         Some(word)
+    }
+
+    fn words(&mut self, count: u32) -> Option<Vec<u64>> {
+        let left = self.bytes.len() / 8 - self.at.min(self.bytes.len() / 8);
+        let count = count as usize;
+        (count <= left).then(|| (0..count).map_while(|_| self.word()).collect())
     }
 
     fn head(&mut self) -> Option<Head> {
@@ -367,6 +449,7 @@ impl<'a> Reader<'a> {
             Tag::End | Tag::Args | Tag::Kwargs | Tag::Self_ | Tag::Result | Tag::Raised | Tag::Filled => {
                 return None;
             }
+            Tag::Activation | Tag::Globals => return None,
             Tag::Null => Value::Null,
             Tag::None => Value::None,
             Tag::True => Value::Bool(true),

@@ -36,12 +36,30 @@ pub struct CallEvent<'a> {
     pub stack: Vec<Frame>,
     /// The file or socket that it is on.
     pub handle: Option<NamedHandle>,
+    /// It is a run of a Python function, whose arguments by name are in `arguments.kwargs`.
+    pub run: Option<Run>,
+}
+
+/// One run of a Python function: to its return, to a `yield`, or until an exception leaves it.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// It goes on behind a `yield` or `await`.
+    pub resumed: bool,
+    /// By an exception that is thrown into it.
+    pub thrown: bool,
+    /// The run that began it, where that was seen.
+    pub first: Option<u64>,
+    /// `co_filename` and `co_firstlineno`.
+    pub file: Arc<str>,
+    pub line: u32,
 }
 
 /// How the call ended.
 #[derive(Debug)]
 pub enum Outcome<'a> {
     Returned(Value<'a>),
+    /// A Python function: it may go on later.
+    Yielded(Value<'a>),
     Raised(Raised<'a>),
     Unobserved(&'a str),
 }

@@ -10,7 +10,7 @@ use tracer_common::{
 };
 
 use super::pattern::{BadGlob, Patterns};
-use crate::decode::{names::Names, record::Record};
+use crate::decode::{names::Names, record::Record, value::activation};
 
 /// Verdicts remembered of code objects and of threads, and calls in progress that are left out, at most. Beyond
 /// it they are forgotten, and judged anew.
@@ -133,6 +133,9 @@ impl Judge {
             return true;
         }
         let header = &record.header;
+        if let Some(run) = activation(record.values()) {
+            return self.keeps_run(record, run.frame, names, court);
+        }
         if header.kind != KIND_ENTRY {
             // 8 bytes: the return address.
             let key = (header.target, header.tid, header.sp.wrapping_sub(8), header.site);
@@ -141,7 +144,35 @@ impl Judge {
             return !hidden;
         }
         let key = (header.target, header.tid, header.sp, header.site);
-        if self.thread_shown(record, names, court) && self.code_shown(record, names, court) {
+        if self.thread_shown(record, names, court) && self.code_shown(record, 0, names, court) {
+            self.calls.remove(&key);
+            return true;
+        }
+        self.tally.at(header.site).entries += 1;
+        if self.calls.len() >= MAX_KNOWN {
+            self.calls.clear();
+        }
+        self.calls.insert(key);
+        false
+    }
+
+    /// The same of a run of a Python function, which is made by the frame behind its own.
+    fn keeps_run(
+        &mut self,
+        record: &Record,
+        frame: u64,
+        names: &mut dyn Names,
+        court: &mut dyn Court,
+    ) -> bool {
+        let header = &record.header;
+        // No site has that number.
+        let key = (header.target, header.tid, frame, u32::MAX);
+        if header.kind != KIND_ENTRY {
+            let hidden = self.calls.remove(&key);
+            self.tally.at(header.site).entries += u64::from(hidden);
+            return !hidden;
+        }
+        if self.thread_shown(record, names, court) && self.code_shown(record, 1, names, court) {
             self.calls.remove(&key);
             return true;
         }
@@ -183,15 +214,21 @@ impl Judge {
         shown
     }
 
-    /// Frames without a name are shown, as above.
-    fn code_shown(&mut self, record: &Record, names: &mut dyn Names, court: &mut dyn Court) -> bool {
+    /// Frames without a name are shown, as above. `first`: that does the calling.
+    fn code_shown(
+        &mut self,
+        record: &Record,
+        first: usize,
+        names: &mut dyn Names,
+        court: &mut dyn Court,
+    ) -> bool {
         if self.code.is_empty() {
             return true;
         }
         let unknown = record.header.flags & (FLAG_FRAME_FAULT | FLAG_NO_TSTATE) != 0;
         let target = record.header.target;
         let mut shown = false;
-        for frame in record.frames().take(self.stack) {
+        for frame in record.frames().skip(first).take(self.stack) {
             shown |= self.frame_shown(target, &frame, names, court);
         }
         shown || unknown

@@ -33,7 +33,7 @@ pub fn call(function: &str, effect: &str, arguments: &mut Arguments<'_>, outcome
     arguments.kwargs.iter_mut().for_each(|(_, value)| inside(value));
     arguments.filled.iter_mut().for_each(|(_, value)| inside(value));
     match outcome {
-        Outcome::Returned(value) => inside(value),
+        Outcome::Returned(value) | Outcome::Yielded(value) => inside(value),
         Outcome::Raised(raised) => {
             if let ExceptionArgs::Items(items, _) = &mut raised.args {
                 items.iter_mut().for_each(inside);

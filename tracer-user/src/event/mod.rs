@@ -7,12 +7,14 @@ pub mod judge;
 pub mod mask;
 pub mod naming;
 pub mod pattern;
+pub mod runs;
 mod secret_text;
 pub mod target;
 
 use std::sync::Arc;
 
 use tracer_common::{
+    activation::Role,
     cookie::{Convention, ReturnKind, SelfKind},
     handle::HandleKind,
 };
@@ -45,6 +47,8 @@ pub struct SiteMeta {
     pub handle: HandleKind,
     /// Of a bytecode: what its operands are.
     pub operands: Option<Operands>,
+    /// It is where runs of Python functions begin or end.
+    pub run: Option<Role>,
     /// Parts of the event's `target`.
     pub target: &'static [TargetPart],
 }
@@ -59,7 +63,10 @@ pub struct Deletion {
 
 /// Effect groups whose functions run other people's code rather than doing one act: what happens
 /// inside them is shown by itself.
-const ENCLOSING: [&str; 5] = ["other", "code", "import", "thread", "exception"];
+const ENCLOSING: [&str; 6] = ["other", "code", "import", "thread", "exception", "python"];
+
+/// The effect of calls of Python functions: by themselves they have none.
+pub const PYTHON_CALL: &str = "python.call";
 
 impl SiteMeta {
     /// Whether calls inside this one are part of the same act (`print` writes to a file).

@@ -238,6 +238,7 @@ mod tests {
             no_return: None,
             handle: HandleKind::None,
             operands: None,
+            run: None,
             target: &[],
         }
     }

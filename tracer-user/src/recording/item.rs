@@ -82,6 +82,8 @@ items! {
     12 Spared(Spared),
     /// A thread, before its first record.
     14 Thread(ThreadItem),
+    /// A Python function, before the first record of a run of it.
+    15 Function(FunctionItem),
 }
 
 /// What holds for the whole recording.
@@ -158,6 +160,10 @@ pub struct ThreadItem(pub u16, pub u32, pub String);
 /// Target, inode, generation, device, name (see [`crate::decode::handle::FileId`]) and path.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct FileItem(pub u16, pub u64, pub u32, pub u32, pub u64, pub String);
+
+/// Target, address and fingerprint of the code object, module, qualified name.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct FunctionItem(pub u16, pub u64, pub u64, pub String, pub String);
 
 /// A code object, see [`Code`].
 #[derive(Debug, Serialize, Deserialize)]

@@ -4,10 +4,11 @@ use std::{collections::HashMap, sync::Arc};
 
 use tracer_common::wire::{FrameRecord, TypeRef};
 
-use super::item::{CodeItem, FileItem, ModuleItem, ThreadItem, TypeItem};
+use super::item::{CodeItem, FileItem, FunctionItem, ModuleItem, ThreadItem, TypeItem};
 use crate::decode::{
     handle::FileId,
-    names::{Code, Names},
+    names::{Code, FunctionName, Names},
+    value::Activation,
 };
 
 /// Names read so far.
@@ -16,6 +17,7 @@ pub struct RecordedNames {
     types: HashMap<(u16, TypeRef), Arc<str>>,
     modules: HashMap<(u16, u64, u64), Arc<str>>,
     codes: HashMap<(u16, u64, u64), Arc<Code>>,
+    functions: HashMap<(u16, u64, u64), Arc<FunctionName>>,
     threads: HashMap<(u16, u32), Arc<str>>,
     files: HashMap<(u16, FileId), Arc<str>>,
 }
@@ -26,6 +28,7 @@ impl RecordedNames {
         self.types.retain(|(of, _), _| *of != target);
         self.modules.retain(|(of, ..), _| *of != target);
         self.codes.retain(|(of, ..), _| *of != target);
+        self.functions.retain(|(of, ..), _| *of != target);
         self.threads.retain(|(of, _), _| *of != target);
         self.files.retain(|(of, _), _| *of != target);
     }
@@ -57,6 +60,12 @@ impl RecordedNames {
         self.files.insert((target, id), path.into());
     }
 
+    /// Takes in the name of a Python function.
+    pub fn add_function(&mut self, FunctionItem(target, code, fingerprint, module, qualname): FunctionItem) {
+        let name = FunctionName { module, qualname };
+        self.functions.insert((target, code, fingerprint), Arc::new(name));
+    }
+
     /// Takes in a code object.
     pub fn add_code(&mut self, item: CodeItem) {
         let key = (item.target, item.address, item.fingerprint);
@@ -75,6 +84,12 @@ impl Names for RecordedNames {
 
     fn code(&mut self, target: u16, frame: &FrameRecord) -> Option<Arc<Code>> {
         self.codes.get(&(target, frame.code, frame.fingerprint)).cloned()
+    }
+
+    fn function(&mut self, target: u16, frame: &FrameRecord, _: &Activation) -> Option<Arc<FunctionName>> {
+        self.functions
+            .get(&(target, frame.code, frame.fingerprint))
+            .cloned()
     }
 
     fn thread_name(&mut self, target: u16, tid: u32) -> Option<Arc<str>> {

@@ -185,6 +185,7 @@ impl<R: Read> Reader<R> {
             Item::Code(item) => names.add_code(item),
             Item::Thread(item) => names.add_thread(item),
             Item::File(item) => names.add_file(item),
+            Item::Function(item) => names.add_function(item),
             Item::Record(bytes) => {
                 let record = Record::parse(bytes).map_err(|error| self.source.damaged(error.to_string()))?;
                 return Ok(Some(Happened::Record(record)));

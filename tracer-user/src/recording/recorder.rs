@@ -10,18 +10,18 @@ use tracer_common::{
 
 use super::{
     item::{
-        CodeItem, FileItem, Gone, Header, Item, Loss, ModuleItem, ProcessItem, SiteCount, Spared, TargetItem,
-        ThreadItem, TypeItem, append_record,
+        CodeItem, FileItem, FunctionItem, Gone, Header, Item, Loss, ModuleItem, ProcessItem, SiteCount,
+        Spared, TargetItem, ThreadItem, TypeItem, append_record,
     },
     site::SiteItem,
 };
 use crate::{
     decode::{
         handle::FileId,
-        names::Names,
+        names::{FunctionName, Names},
         record::Record,
         refs::{Ref, refs},
-        value::arguments,
+        value::{activation, arguments},
     },
     event::SiteMeta,
     sink::{ProcessChange, TargetInfo},
@@ -36,6 +36,7 @@ pub struct Recorder {
     types: Written<(u16, TypeRef)>,
     modules: Written<(u16, u64, u64)>,
     codes: Written<(u16, u64, u64)>,
+    functions: Written<(u16, u64, u64)>,
     threads: Written<(u16, u32)>,
     files: Written<(u16, FileId)>,
 }
@@ -88,7 +89,25 @@ impl Recorder {
             }),
         });
         self.file(record, names, out);
+        self.function(record, names, out);
         append_record(record.bytes(), out);
+    }
+
+    /// The name of the function whose run begins.
+    fn function(&mut self, record: &Record, names: &mut dyn Names, out: &mut Vec<u8>) {
+        let Some(run) = activation(record.values()).filter(|_| record.header.kind == KIND_ENTRY) else {
+            return;
+        };
+        let Some(frame) = record.frames().next() else {
+            return;
+        };
+        let target = record.header.target;
+        self.functions.once((target, frame.code, frame.fingerprint), || {
+            let name = names.function(target, &frame, &run)?;
+            let FunctionName { module, qualname } = (*name).clone();
+            let item = FunctionItem(target, frame.code, frame.fingerprint, module, qualname);
+            Some(Item::Function(item).append(out))
+        });
     }
 
     /// The path of the file that a call is on.
@@ -139,6 +158,7 @@ impl Recorder {
         self.types.0.retain(|(of, _)| *of != gone.target);
         self.modules.0.retain(|(of, ..)| *of != gone.target);
         self.codes.0.retain(|(of, ..)| *of != gone.target);
+        self.functions.0.retain(|(of, ..)| *of != gone.target);
         self.threads.0.retain(|(of, _)| *of != gone.target);
         self.files.0.retain(|(of, _)| *of != gone.target);
         Item::Gone(gone).append(out);

@@ -7,6 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use tracer_common::{
+    activation::Role,
     cookie::{Convention, ReturnKind, SelfKind},
     handle::HandleKind,
 };
@@ -37,6 +38,8 @@ pub struct SiteItem {
     handle: u8,
     #[serde(default)]
     operands: Option<u8>,
+    #[serde(default)]
+    run: Option<u8>,
     target: Vec<Part>,
 }
 
@@ -72,6 +75,7 @@ impl SiteItem {
             no_return,
             handle,
             operands,
+            run,
             target,
         } = meta;
         Self {
@@ -88,6 +92,7 @@ impl SiteItem {
             no_return: no_return.map(str::to_owned),
             handle: *handle as u8,
             operands: operands.map(|operands| operands as u8),
+            run: run.map(|role| role as u8),
             target: target.iter().map(Part::new).collect(),
         }
     }
@@ -116,6 +121,10 @@ impl SiteItem {
             handle: *HandleKind::ALL.get(usize::from(self.handle))?,
             operands: match self.operands {
                 Some(number) => Some(*Operands::ALL.get(usize::from(number))?),
+                None => None,
+            },
+            run: match self.run {
+                Some(number) => Some(*Role::ALL.get(usize::from(number))?),
                 None => None,
             },
             target: if target.is_empty() { &[] } else { target.leak() },

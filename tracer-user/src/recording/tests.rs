@@ -72,6 +72,7 @@ fn site() -> SiteMeta {
         no_return: Some("a reason"),
         handle: HandleKind::Text,
         operands: Some(Operands::Item),
+        run: None,
         target: &[
             TargetPart {
                 key: "path",

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::decode::value::Value;
 use crate::event::{
-    call::{CallEvent, Frame, Outcome, Raised, TypeNames},
+    call::{CallEvent, Frame, Outcome, Raised, Run, TypeNames},
     target::TargetValue,
 };
 
@@ -29,10 +29,10 @@ impl Sink for Json {
     }
 
     fn call(&mut self, call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
-        let kind = if call.meta.operands.is_some() {
-            "bytecode"
-        } else {
-            "call"
+        let kind = match (call.meta.operands, &call.run) {
+            (Some(_), _) => "bytecode",
+            (None, Some(_)) => "function",
+            (None, None) => "call",
         };
         push!(out, "{{\"type\":\"{kind}\",\"id\":{},\"parent\":", call.id);
         match call.parent {
@@ -59,6 +59,9 @@ impl Sink for Json {
         json_text(call.effect, out);
         arguments(call, names, out);
         outcome(&call.outcome, names, out);
+        if let Some(run) = &call.run {
+            about_run(run, out);
+        }
         stack(&call.stack, out);
         target(call, names, out);
         out.extend_from_slice(b"}\n");
@@ -125,13 +128,40 @@ impl Sink for Json {
     }
 }
 
-/// Appends `,"self":…,"args":…,"kwargs":…`, or the operands of a bytecode by their names.
+/// Appends what else is known of a run of a Python function.
+fn about_run(run: &Run, out: &mut Vec<u8>) {
+    if run.resumed {
+        out.extend_from_slice(b",\"resumed\":true");
+    }
+    if run.thrown {
+        out.extend_from_slice(b",\"thrown\":true");
+    }
+    if let Some(first) = run.first {
+        push!(out, ",\"first\":{first}");
+    }
+    out.extend_from_slice(b",\"file\":");
+    json_text(&run.file, out);
+    push!(out, ",\"line\":{}", run.line);
+}
+
+/// Appends `,"self":…,"args":…,"kwargs":…`, the arguments of a Python function by their names, or the operands of a bytecode by their names.
 pub(super) fn arguments(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
     let arguments = &call.arguments;
     if call.meta.operands.is_some() {
         for (key, operand) in call.operands() {
             push!(out, ",\"{key}\":");
             value(operand, names, out);
+        }
+        if arguments.cut {
+            out.extend_from_slice(b",\"cut\":true");
+        }
+        return;
+    }
+    if call.run.is_some() {
+        out.extend_from_slice(b",\"args\":");
+        keywords(&arguments.kwargs, names, out);
+        if arguments.kwargs.len() as u64 != arguments.kwargs_len {
+            push!(out, ",\"args_len\":{}", arguments.kwargs_len);
         }
         if arguments.cut {
             out.extend_from_slice(b",\"cut\":true");
@@ -189,6 +219,10 @@ pub(super) fn outcome(outcome: &Outcome<'_>, names: &mut TypeNames<'_>, out: &mu
     match outcome {
         Outcome::Returned(result) => {
             out.extend_from_slice(b",\"outcome\":\"return\",\"result\":");
+            value(result, names, out);
+        }
+        Outcome::Yielded(result) => {
+            out.extend_from_slice(b",\"outcome\":\"yield\",\"result\":");
             value(result, names, out);
         }
         Outcome::Raised(raised) => {

@@ -104,7 +104,7 @@ impl Sink for Otlp {
 
     fn call(&mut self, call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
         let severity = match &call.outcome {
-            Outcome::Returned(_) => INFO,
+            Outcome::Returned(_) | Outcome::Yielded(_) => INFO,
             Outcome::Raised(_) | Outcome::Unobserved(_) => WARN,
         };
         self.open(Some(call.pid), "pytrace.call", call.time_ns, severity, out);
@@ -198,7 +198,7 @@ fn what(call: &CallEvent<'_>, names: &mut TypeNames<'_>, attributes: &mut Attrib
         out.push(b'}');
     });
     match &call.outcome {
-        Outcome::Returned(result) => {
+        Outcome::Returned(result) | Outcome::Yielded(result) => {
             attributes.written("pytrace.result", |out| json_value::value(result, names, out));
         }
         Outcome::Raised(raised) => exception(raised, names, attributes),

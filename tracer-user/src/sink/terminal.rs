@@ -65,7 +65,7 @@ impl Sink for Terminal {
         text::function(call, line.styled(FUNCTION));
         line.values(|out| text::arguments(call, names, out));
         match &call.outcome {
-            Outcome::Returned(_) => line.values(|out| text::outcome(call, names, out)),
+            Outcome::Returned(_) | Outcome::Yielded(_) => line.values(|out| text::outcome(call, names, out)),
             _ => text::outcome(call, names, line.styled(ERROR)),
         }
         text::length(call, line.styled(DIM));

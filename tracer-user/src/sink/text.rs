@@ -140,6 +140,10 @@ pub(super) fn outcome(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut
             out.extend_from_slice(b" = ");
             repr::value(result, names, out);
         }
+        Outcome::Yielded(result) => {
+            out.extend_from_slice(b" yields ");
+            repr::value(result, names, out);
+        }
         Outcome::Raised(raised) => {
             // A `raise` says so itself.
             out.extend_from_slice(match call.meta.operands {
@@ -244,6 +248,14 @@ pub(super) fn arguments(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &m
         match &call.handle {
             Some(handle) if handle.of_self => handle_repr(handle, out),
             _ => repr::value(self_, names, out),
+        }
+    }
+    if let Some(run) = call.run.as_ref().filter(|run| run.resumed) {
+        comma.next(out);
+        out.extend_from_slice(if run.thrown { b"<thrown" } else { b"<resumed" });
+        match run.first {
+            Some(first) => push!(out, " #{first}>"),
+            None => out.push(b'>'),
         }
     }
     if arguments.args_len != 0 {

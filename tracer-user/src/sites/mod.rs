@@ -11,7 +11,7 @@ mod prologue;
 use thiserror::Error;
 use tracer_common::cookie::{COOKIE_REGISTERS, Convention, Register};
 
-pub use prologue::plan;
+pub use prologue::{plan, price};
 
 /// What a probe costs the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

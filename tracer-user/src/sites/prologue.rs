@@ -9,6 +9,7 @@ use iced_x86::{
 use tracer_common::cookie::{COOKIE_REGISTERS, Convention, Register, SelfKind};
 
 use super::{Plan, Price, Refusal, at_entry};
+use crate::process::ReadMemory;
 
 /// Instructions walked at most.
 const MAX_WALK: usize = 24;
@@ -37,6 +38,21 @@ pub fn plan(code: &[u8], address: u64, convention: Convention, self_kind: SelfKi
         Some(plan) if !branched_into(code, address, plan.offset) => Ok(plan),
         _ => Ok(start),
     }
+}
+
+/// What a probe on an instruction costs; `None`: there can be none.
+pub fn price(instruction: &Instruction, memory: &impl ReadMemory) -> Option<Price> {
+    let mut bytes = vec![0; instruction.len()];
+    memory.read(instruction.ip(), &mut bytes).ok()?;
+    check_first(instruction, &bytes).ok()?;
+    // The kernel makes some of the long ones calls.
+    if instruction.mnemonic() == Mnemonic::Nop && bytes.len() > 1 {
+        return None;
+    }
+    Some(match is_emulated(instruction, &bytes) {
+        true => Price::Emulated,
+        false => Price::SingleStepped,
+    })
 }
 
 /// What a uprobe cannot sit on (`uprobe_init_insn`, `is_prefix_bad` in arch/x86/kernel/uprobes.c).

@@ -2,6 +2,7 @@
 //! much, a test of the encoder must not.
 
 use tracer_common::{
+    activation::word,
     encode::Slot,
     limits::{MAX_C_NAME, MAX_INT_DIGITS},
     wire::{FLAG_CUT, FrameRecord, KIND_ENTRY, RecordHeader, SUB_PYTHON2, Tag, padded},
@@ -61,7 +62,10 @@ impl Words<'_> {
     }
 
     fn entry(&mut self) -> Result<()> {
-        let mut tag = self.head()?.0;
+        let (mut tag, _, n) = self.head()?;
+        if tag == Tag::Activation {
+            return self.run(n);
+        }
         if tag == Tag::Self_ {
             self.value()?;
             tag = self.head()?.0;
@@ -77,8 +81,33 @@ impl Words<'_> {
         self.pairs(total)
     }
 
+    /// What follows the first word of a run of a Python function.
+    fn run(&mut self, n: u32) -> Result<()> {
+        exactly(n.into(), word::COUNT as u64)?;
+        self.skip(word::COUNT)?;
+        while self.at != self.words.len() {
+            let tag = self.head()?.0;
+            let total = self.word()?;
+            match tag {
+                Tag::Globals => self.pairs(total)?,
+                // Those in cells are apart, and counted with the others.
+                _ => {
+                    expect(tag, Tag::Kwargs)?;
+                    self.pairs(if total == 0 { u64::MAX } else { total })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn outcome(&mut self) -> Result<()> {
-        match self.head()?.0 {
+        let (mut tag, _, n) = self.head()?;
+        if tag == Tag::Activation {
+            exactly(n.into(), 1)?;
+            self.skip(1)?;
+            tag = self.head()?.0;
+        }
+        match tag {
             Tag::Result => self.value(),
             tag => {
                 expect(tag, Tag::Raised)?;
@@ -164,7 +193,9 @@ impl Words<'_> {
             | Tag::Raised
             | Tag::Handle
             | Tag::Filled
-            | Tag::PeerName => Err(wrong(format!("{tag:?} where a value should be"))),
+            | Tag::PeerName
+            | Tag::Activation
+            | Tag::Globals => Err(wrong(format!("{tag:?} where a value should be"))),
         }
     }
 

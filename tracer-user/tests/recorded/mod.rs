@@ -8,10 +8,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use tracer_common::handle::HandleKind;
 use tracer_common::{
-    cookie::{Convention, ReturnKind, SelfKind},
-    encode::{Memory, Slot, begin_entry, begin_return, innermost_frame},
-    target::{CaptureLimits, FEATURE_LONG_TAG, FEATURE_PYTHON2, KnownObjects, Target},
-    wire::{FrameRecord, KIND_ENTRY, KIND_RETURN, RecordHeader, TypeRef},
+    activation::{PackedPlace, Place, RUN_RESUMED, RUN_YIELDED, Role, ValueAt},
+    cookie::{Convention, Register, ReturnKind, SelfKind},
+    encode::{
+        Memory, Run, Slot, begin_entry, begin_return, begin_run, code_of, innermost_frame, is_yielding,
+        quick_key, returned, run_flags,
+    },
+    target::{ABSENT, CaptureLimits, FEATURE_LONG_TAG, FEATURE_PYTHON2, KnownObjects, Target},
+    wire::{FrameRecord, KIND_ENTRY, KIND_RETURN, RecordHeader, Tag, TypeRef, value_word},
 };
 use tracer_user::{
     cpython::{Version, layout::Layout},
@@ -19,11 +23,11 @@ use tracer_user::{
         linetable::Lines,
         names::{Code, Names},
         record::Record,
-        value::{Ending, arguments, ending},
+        value::{Ending, activation, arguments, ending},
     },
     event::{
         SiteMeta,
-        call::{CallEvent, Frame, Outcome, Raised, TypeNames},
+        call::{self, CallEvent, Frame, Outcome, Raised, TypeNames},
     },
     sink::{Sink as _, json::Json as JsonSink},
 };
@@ -49,6 +53,13 @@ pub enum Start {
     },
     /// At most so many frames of the thread.
     Frames(u32),
+    /// A frame that begins to run.
+    Run(u64),
+    /// A frame that gives a value to its caller: on top of its stack, whose end is there.
+    End {
+        frame: u64,
+        stack: u64,
+    },
 }
 
 /// A record to make, and the fields of its event as the program itself gives them.
@@ -206,6 +217,7 @@ macro_rules! known_objects {
 known_objects! {
     none true_ bool_type float_type complex_type bytearray_type memoryview_type set_type frozenset_type
     range_type slice_type module_type function_type method_type cfunction_type cmethod_type code_type
+    cell_type
     long_type unicode_type bytes_type list_type tuple_type dict_type object_type int_type instance_type
     class_type frozendict_type stop_iteration
 }
@@ -336,6 +348,38 @@ pub fn encode<M: Memory>(
             begin_entry(slot, &target, memory, convention, 0, [0; 5], frame);
             KIND_ENTRY
         }
+        Start::Run(frame) => {
+            // What cannot be read the kernel half leaves out.
+            let code = code_of(&target, memory, *frame).unwrap_or(0);
+            let run = Run {
+                frame: *frame,
+                code,
+                key: quick_key(slot, &target, memory, code).unwrap_or(0),
+                flags: run_flags(slot, &target, memory, Role::Eval as u8, *frame),
+            };
+            begin_run(slot, &target, memory, run, 1);
+            KIND_ENTRY
+        }
+        Start::End { frame, stack } => {
+            let place = PackedPlace(
+                Place {
+                    site: 0,
+                    target: 0,
+                    role: Role::Yield,
+                    frame: Register::Rax,
+                    value: ValueAt::Stack(Register::Rax, 0),
+                    depth: 0,
+                    if_equal: false,
+                }
+                .pack(),
+            );
+            let yields = target.offsets.frame_lasti == ABSENT || is_yielding(slot, &target, memory, *frame);
+            slot.push_word(value_word(Tag::Activation, RUN_YIELDED * u8::from(yields), 1));
+            slot.push_word(*frame);
+            let value = returned(&target, memory, place, *frame, *stack);
+            begin_return(slot, &target, memory, ReturnKind::Object as u8, value, 0);
+            KIND_RETURN
+        }
     };
     host::run(slot, &target, memory, before);
     let len = slot.finish(RecordHeader {
@@ -350,8 +394,11 @@ pub fn encode<M: Memory>(
 /// The record's event as the tool prints it.
 pub fn line(record: &Record, names: &mut dyn Names) -> String {
     let meta = site();
+    let run = activation(record.values());
+    let yields = run.as_ref().is_some_and(|run| run.flags & RUN_YIELDED != 0);
     let outcome = match record.header.kind {
         KIND_RETURN => match ending(record.values()).expect("an outcome") {
+            Ending::Returned(value) if yields => Outcome::Yielded(value),
             Ending::Returned(value) => Outcome::Returned(value),
             Ending::Raised { ty, value } => Outcome::Raised(Raised::new(ty, value)),
         },
@@ -377,6 +424,13 @@ pub fn line(record: &Record, names: &mut dyn Names) -> String {
         outcome,
         stack,
         handle: None,
+        run: run.map(|run| call::Run {
+            resumed: run.flags & RUN_RESUMED != 0,
+            thrown: false,
+            first: None,
+            file: run.module.unwrap_or_default().into(),
+            line: 0,
+        }),
     };
     let mut line = Vec::new();
     JsonSink.call(&event, &mut TypeNames { names, target: 0 }, &mut line);
@@ -390,6 +444,8 @@ pub fn event(record: &Record, start: &Start, names: &mut dyn Names) -> Json {
         Start::Value(_) | Start::Outcome { .. } => &["outcome", "result", "exception"],
         Start::Entry { .. } => &["self", "args", "args_len", "kwargs", "kwargs_len"],
         Start::Frames(_) => &["stack"],
+        Start::Run(_) => &["args", "resumed", "file"],
+        Start::End { .. } => &["outcome", "result"],
     };
     let fields = event.as_object_mut().expect("an object");
     fields.retain(|field, _| known.contains(&&**field));
@@ -424,6 +480,7 @@ fn site() -> SiteMeta {
         no_return: None,
         handle: HandleKind::None,
         operands: None,
+        run: None,
         target: &[],
     }
 }

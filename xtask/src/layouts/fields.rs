@@ -170,11 +170,43 @@ pub(super) const FIELDS: &[(&str, &[&str])] = &[
         ],
     ),
     ("_PyInterpreterFrame.owner", &[]),
+    (
+        "_PyInterpreterFrame.f_globals",
+        &[
+            "offsetof(_PyInterpreterFrame, f_globals)",
+            "offsetof(PyFrameObject, f_globals)",
+        ],
+    ),
+    (
+        "_PyInterpreterFrame.localsplus",
+        &[
+            "offsetof(_PyInterpreterFrame, localsplus)",
+            "offsetof(PyFrameObject, f_localsplus)",
+        ],
+    ),
+    ("_PyInterpreterFrame.is_entry", &[]),
+    ("PyFrameObject.f_stacktop", &[]),
+    ("PyFrameObject.f_state", &[]),
     ("_PyInterpreterFrame.tlbc_index", &[]),
     ("PyFrameObject.f_lasti", &[]),
     ("PyCodeObject.co_code_adaptive", &[]),
     ("PyCodeObject.co_tlbc", &[]),
     ("PyCodeObject.co_names", &[]),
+    ("PyCodeObject.co_consts", &[]),
+    ("PyCodeObject.co_argcount", &[]),
+    ("PyCodeObject.co_kwonlyargcount", &[]),
+    ("PyCodeObject.co_flags", &[]),
+    ("PyCodeObject.co_nlocals", &[]),
+    (
+        "PyCodeObject.co_varnames",
+        &[
+            "offsetof(PyCodeObject, co_localsplusnames)",
+            "offsetof(PyCodeObject, co_varnames)",
+        ],
+    ),
+    ("PyCodeObject.co_cellvars", &[]),
+    ("PyCodeObject._co_instrumentation_version", &[]),
+    ("PyCellObject.ob_ref", &[]),
     ("PyCodeObject.co_firstlineno", &[]),
     ("PyCodeObject.co_filename", &[]),
     (
@@ -275,6 +307,13 @@ pub(super) const FIELDS: &[(&str, &[&str])] = &[
     // Private to Objects/funcobject.c: PyObject_HEAD, then the callable; the same for both.
     ("classmethod.cm_callable", &["sizeof(PyObject)"]),
     ("PyWeakReference.wr_object", &[]),
+    ("PyFunctionObject.func_code", &[]),
+    ("PyFunctionObject.func_globals", &[]),
+    ("PyFunctionObject.func_closure", &[]),
+    (
+        "PyFunctionObject.func_qualname.own",
+        &["offsetof(PyFunctionObject, func_qualname)"],
+    ),
 ];
 
 /// Layout key, and what `_Py_DebugOffsets` (3.13+) calls it: its struct there and the member. Each
@@ -316,6 +355,13 @@ pub(super) const DEBUG_OFFSETS: &[(&str, &str, &str)] = &[
     ("_PyInterpreterFrame.code", "interpreter_frame", "executable"),
     ("_PyInterpreterFrame.instr", "interpreter_frame", "instr_ptr"),
     ("_PyInterpreterFrame.owner", "interpreter_frame", "owner"),
+    (
+        "_PyInterpreterFrame.localsplus",
+        "interpreter_frame",
+        "localsplus",
+    ),
+    ("PyCodeObject.co_argcount", "code_object", "argcount"),
+    ("PyCodeObject.co_varnames", "code_object", "localsplusnames"),
     (
         "_PyInterpreterFrame.tlbc_index",
         "interpreter_frame",

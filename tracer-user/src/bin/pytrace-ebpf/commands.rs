@@ -9,6 +9,7 @@ use tracer_user::{
         reference,
         select::{Functions, Selection},
     },
+    event::PYTHON_CALL,
     sites::Price,
 };
 
@@ -18,6 +19,7 @@ use crate::target::{Site, Traced, Wanted};
 pub fn functions(pid: u32, glob: Option<&str>) -> anyhow::Result<()> {
     let wanted = Wanted {
         effects: Selection::parse("none")?,
+        runs: false,
         functions: Functions::parse(&[glob.unwrap_or("*").to_owned()]).map_err(crate::Usage::from)?,
     };
     let traced = Traced::find(pid, &wanted)?;
@@ -65,6 +67,15 @@ pub fn functions(pid: u32, glob: Option<&str>) -> anyhow::Result<()> {
         let line = match bytecode::raised(&traced.process, &traced.interpreter) {
             Ok(_) => writeln!(out, "{:<48} {:<20} exceptions", "raise", "exception.raised"),
             Err(why) => writeln!(out, "{:<48} refused: {why}", "raise"),
+        };
+        if line.is_err() {
+            return Ok(());
+        }
+    }
+    if glob.is_none() {
+        let line = match bytecode::runs(&traced.process, &traced.interpreter) {
+            Ok(_) => writeln!(out, "{:<48} {:<20} --calls", "Python functions", PYTHON_CALL),
+            Err(why) => writeln!(out, "{:<48} refused: {why}", "Python functions"),
         };
         if line.is_err() {
             return Ok(());

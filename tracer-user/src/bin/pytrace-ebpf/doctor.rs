@@ -128,6 +128,7 @@ fn programs() -> Check {
         ring_bytes: 1 << 20,
         sites: 1,
         log_level: 0,
+        runs: true,
         empty: false,
     };
     match advice::load(options) {
@@ -175,6 +176,7 @@ fn process(pid: u32) -> Vec<Check> {
         Ok(Wanted {
             effects,
             functions: Functions::parse::<String>(&[])?,
+            runs: false,
         })
     });
     let traced = found

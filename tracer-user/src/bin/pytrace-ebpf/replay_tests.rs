@@ -60,6 +60,7 @@ fn site(function: &str, effect: &'static str) -> SiteMeta {
         no_return: None,
         handle: HandleKind::None,
         operands: None,
+        run: None,
         target: &[],
     }
 }

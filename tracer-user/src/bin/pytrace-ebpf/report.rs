@@ -7,6 +7,7 @@ use std::{
 };
 
 use tracer_common::{
+    activation::{RUN_RESUMED, RUN_THROWN, RUN_YIELDED},
     counters::SiteCounters,
     wire::{FLAG_CUT, FrameRecord},
 };
@@ -15,18 +16,20 @@ use tracer_user::{
     cpython::names::ProcessNames,
     decode::{
         linetable::Lines,
-        names::{Code, Names},
+        names::{Code, FunctionName, Names},
         pair::{Call, End, Pairing},
         record::Record,
-        value::{Ending, Value, arguments, ending, filled},
+        value::{Activation, Ending, Value, activation, arguments, ending, filled},
     },
     event::{
         SiteMeta,
         acted::ActedOn,
-        call::{CallEvent, Frame, Outcome, Raised, TypeNames},
+        call::{CallEvent, Frame, Outcome, Raised, Run, TypeNames},
         handle::NamedHandle,
         judge::Tally,
         mask,
+        naming::CallName,
+        runs::full_name,
     },
     sink::{self, ProcessChange, Sink, SiteSummary, Summary, TargetInfo},
 };
@@ -141,9 +144,14 @@ impl<N: Names> Reporter<N> {
             return;
         }
         if !self.shown(call, out) {
-            let filtered = self.filtered.at(call.entry.header.site);
-            filtered.entries += 1;
-            filtered.returns += u64::from(matches!(call.end, End::Seen(_)));
+            self.filtered.at(call.entry.header.site).entries += 1;
+            if let End::Seen(leave) = &call.end {
+                // The end of a run of a Python function is a site of its own.
+                let of_run = activation(leave.values()).is_some();
+                let filtered = self.filtered.at(leave.header.site);
+                filtered.entries += u64::from(of_run);
+                filtered.returns += u64::from(!of_run);
+            }
         }
     }
 
@@ -173,15 +181,21 @@ impl<N: Names> Reporter<N> {
         {
             return false;
         }
+        let run = activation(call.entry.values());
+        // The first frame of a run is its own.
+        let callers = usize::from(run.is_some());
         let stack = call
             .entry
             .frames()
+            .skip(callers)
             .take(self.stack)
             .map(|frame| self.frame(header.target, &frame))
             .collect();
-        let Some(meta) = self.sites.get(header.site as usize) else {
+        let sites = Arc::clone(&self.sites);
+        let Some(meta) = sites.get(header.site as usize) else {
             return false;
         };
+        let python = run.and_then(|run| self.python(call, &run));
         let mut arguments = arguments(call.entry.values());
         arguments.cut = header.flags & FLAG_CUT != 0;
         let mut names = TypeNames {
@@ -191,7 +205,15 @@ impl<N: Names> Reporter<N> {
         if let End::Seen(leave) = &call.end {
             arguments.filled = filled(leave.values());
         }
-        let name = meta.name_call(&mut arguments, &mut names);
+        let name = match &python {
+            Some((name, _)) => CallName {
+                function: full_name(&name.module, &name.qualname).into(),
+                module_len: name.module.len(),
+                effect: meta.effect,
+                wanted: meta.wanted,
+            },
+            None => meta.name_call(&mut arguments, &mut names),
+        };
         if !name.wanted || !meta.is_act(&arguments) {
             return false;
         }
@@ -222,6 +244,7 @@ impl<N: Names> Reporter<N> {
             outcome,
             stack,
             handle,
+            run: python.map(|(_, run)| run),
         };
         // All are asked, so that each knows what it ever matched.
         let acted = self.acted.iter_mut();
@@ -231,6 +254,26 @@ impl<N: Names> Reporter<N> {
         self.sink.call(&event, &mut names, out);
         self.events += 1;
         true
+    }
+
+    /// The Python function of a run.
+    fn python(&mut self, call: &Call, run: &Activation) -> Option<(Arc<FunctionName>, Run)> {
+        let target = call.entry.header.target;
+        let frame = call.entry.frames().next();
+        let name = frame.and_then(|frame| self.names.function(target, &frame, run));
+        let code = frame.and_then(|frame| self.names.code(target, &frame));
+        let unknown = || FunctionName {
+            module: String::new(),
+            qualname: "?".to_owned(),
+        };
+        let run = Run {
+            resumed: run.flags & RUN_RESUMED != 0,
+            thrown: run.flags & RUN_THROWN != 0,
+            first: call.first,
+            file: code.map_or_else(|| "?".into(), |code| code.file.as_str().into()),
+            line: frame.map_or(0, |frame| frame.first_line),
+        };
+        Some((name.unwrap_or_else(|| Arc::new(unknown())), run))
     }
 
     fn frame(&mut self, target: u16, frame: &FrameRecord) -> Frame {
@@ -351,7 +394,9 @@ impl Reporter<ProcessNames> {
 }
 
 fn outcome(leave: &Record) -> Outcome<'_> {
+    let yields = activation(leave.values()).is_some_and(|run| run.flags & RUN_YIELDED != 0);
     match ending(leave.values()) {
+        Some(Ending::Returned(value)) if yields => Outcome::Yielded(value),
         Some(Ending::Returned(value)) => Outcome::Returned(value),
         Some(Ending::Raised { ty, value }) => Outcome::Raised(Raised::new(ty, value)),
         None => Outcome::Returned(Value::Cut),

@@ -19,7 +19,7 @@ use tracer_user::{
     attach::{Kernel, Link, Verdicts},
     cpython::names::ProcessNames,
     decode::{pair::Pairing, record::Record},
-    event::{SiteMeta, judge::Judge},
+    event::{SiteMeta, judge::Judge, runs::RunJudge},
     process::Process,
     recording::{Recorder, item},
     sink::{ProcessChange, TargetInfo, nothing::Nothing},
@@ -71,6 +71,7 @@ pub struct Session {
     wanted: Wanted,
     limits: CaptureLimits,
     judge: Judge,
+    run_judge: RunJudge,
     verdicts: Verdicts,
     pairing: Pairing,
     sites: Arc<[SiteMeta]>,
@@ -131,6 +132,7 @@ impl Session {
             wanted,
             limits,
             judge,
+            run_judge: RunJudge::new(&args.calls).map_err(crate::Usage::from)?,
             verdicts,
             pairing: Pairing::new(args.output.nested),
             sites: Arc::new([]),
@@ -241,6 +243,7 @@ impl Session {
                 return Err(error);
             }
         };
+        self.pairing.switches(index, switches);
         let live = Live {
             index,
             known: parts.iter().flat_map(|part| part.places()).collect(),
@@ -313,6 +316,7 @@ impl Session {
             return Ok(());
         };
         live.switches = true;
+        self.pairing.switches(live.index, true);
         // The probe at the end of imports is one of them.
         let watch = std::mem::take(&mut live.watch);
         for attached in &mut live.attached {
@@ -386,6 +390,7 @@ impl Session {
         self.reporter.forget(live.index);
         self.reporter.names().remove(live.index);
         self.judge.forget(live.index, &mut self.verdicts);
+        self.run_judge.forget(live.index);
         if let Some(recorder) = &mut self.recorder {
             let gone = item::Gone {
                 target: live.index,
@@ -426,6 +431,7 @@ impl Session {
             sites,
             recorder,
             judge,
+            run_judge,
             verdicts,
             ..
         } = self;
@@ -440,6 +446,7 @@ impl Session {
                 }
             }
             Ok(record) if record.header.kind == KIND_PATH => reporter.learn_path(&record),
+            Ok(record) if !run_judge.keeps(&record, reporter.names(), verdicts) => {}
             Ok(record) if !judge.keeps(&record, reporter.names(), verdicts) => {}
             Ok(record) => {
                 if let Some(recorder) = recorder {
@@ -521,9 +528,13 @@ impl Session {
             .map(|site| self.kernel.counters(site))
             .collect::<Result<Vec<_>, _>>()?;
         self.judge.tally().settle(&mut counters);
+        self.run_judge.tally().settle(&mut counters);
         let inner = self.pairing.counts().inner;
         let mut summary = self.reporter.summary(&counters, inner, None, &mut self.buffer);
-        summary.unmatched.splice(0..0, self.judge.unmatched());
+        let unmatched = self.judge.unmatched().into_iter();
+        summary
+            .unmatched
+            .splice(0..0, unmatched.chain(self.run_judge.unmatched()));
         if self.recorder.is_some() {
             Recorder::end(&counters, &mut self.buffer);
         }

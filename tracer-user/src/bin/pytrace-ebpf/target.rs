@@ -4,13 +4,14 @@ use std::{collections::HashSet, fs::File, os::unix::fs::FileExt as _, path::Path
 
 use anyhow::{Context as _, bail};
 use tracer_common::{
-    cookie::{ReturnKind, SiteCookie},
+    activation,
+    cookie::{COOKIE_REGISTERS, Convention, ReturnKind, SelfKind, SiteCookie},
     handle::HandleKind,
     limits::MAX_SITES,
 };
 use tracer_user::{
     attach::{Kernel, Link, Point, Probe},
-    bytecode::{self, BytecodeSite, Operation},
+    bytecode::{self, BytecodeSite, Operation, RunSite},
     catalogue::{
         discover::{CFunction, Discovery, MappedFile, discover},
         effects,
@@ -18,7 +19,7 @@ use tracer_user::{
     },
     cpython::{Interpreter, start},
     event::{
-        Deletion, SiteMeta,
+        Deletion, PYTHON_CALL, SiteMeta,
         naming::{is_deletion, method_of},
     },
     process::Process,
@@ -38,6 +39,8 @@ const CODE_WINDOW: usize = 4096;
 pub struct Wanted {
     pub effects: Selection,
     pub functions: Functions,
+    /// Runs of Python functions.
+    pub runs: bool,
 }
 
 /// A place in a file: device, inode, offset of the function.
@@ -51,6 +54,8 @@ pub struct Site {
     /// Its index among all sites; given by the session.
     pub number: u32,
     pub plan: Plan,
+    /// It is where runs of Python functions begin or end.
+    pub run: Option<RunSite>,
     /// Index into [`Traced::discovery`]'s files.
     pub file: usize,
     pub file_offset: u64,
@@ -129,6 +134,7 @@ impl Traced {
                     leaf,
                     number: 0,
                     plan,
+                    run: None,
                     file: function.file,
                     file_offset: function.file_offset,
                 }),
@@ -138,6 +144,9 @@ impl Traced {
         // The interpreter does not change while it runs.
         if known.is_empty() {
             self.choose_bytecodes(wanted);
+            if wanted.runs {
+                self.choose_runs()?;
+            }
         }
         let refused = self.discovery.refused.iter();
         self.refused.extend(
@@ -172,16 +181,63 @@ impl Traced {
         }
     }
 
-    fn add_bytecode(&mut self, site: &BytecodeSite, named: bool) {
-        let Some((mapping, file_offset)) = self.process.locate(site.address) else {
-            return;
-        };
+    /// Adds the places where runs of Python functions begin and end: all, or the reason why not.
+    fn choose_runs(&mut self) -> anyhow::Result<()> {
+        let found = bytecode::runs(&self.process, &self.interpreter)
+            .context("--calls: Python functions cannot be traced in this process")?;
+        for run in found {
+            let (file, file_offset) = self
+                .locate(run.address)
+                .context("--calls: the interpreter's code is in no file")?;
+            self.sites.push(Site {
+                meta: SiteMeta {
+                    function: format!("Python functions ({})", run.form).into(),
+                    module_len: 0,
+                    aliases: [].into(),
+                    effect: PYTHON_CALL,
+                    wanted: true,
+                    deletion: None,
+                    convention: Convention::NoArgs,
+                    self_kind: SelfKind::Module,
+                    return_kind: ReturnKind::Object,
+                    named: true,
+                    no_return: None,
+                    handle: HandleKind::None,
+                    operands: None,
+                    run: Some(run.role),
+                    target: &[],
+                },
+                leaf: true,
+                number: 0,
+                plan: Plan {
+                    offset: 0,
+                    registers: [run.frame; COOKIE_REGISTERS],
+                    price: run.price,
+                },
+                run: Some(run),
+                file,
+                file_offset,
+            });
+        }
+        Ok(())
+    }
+
+    /// The file that an address is in, by its index, and where.
+    fn locate(&mut self, address: u64) -> Option<(usize, u64)> {
+        let (mapping, file_offset) = self.process.locate(address)?;
         let files = &mut self.discovery.files;
         let is_there = |file: &MappedFile| (file.dev, file.inode) == (mapping.dev, mapping.inode);
         let file = files.iter().position(is_there).unwrap_or_else(|| {
             files.push(MappedFile::of(mapping));
             files.len() - 1
         });
+        Some((file, file_offset))
+    }
+
+    fn add_bytecode(&mut self, site: &BytecodeSite, named: bool) {
+        let Some((file, file_offset)) = self.locate(site.address) else {
+            return;
+        };
         let operation = site.operation;
         let function = operation.function.unwrap_or(operation.op);
         self.sites.push(Site {
@@ -203,6 +259,7 @@ impl Traced {
                 }),
                 handle: HandleKind::None,
                 operands: operation.function.is_none().then_some(operation.operands),
+                run: None,
                 target: &[],
             },
             // It never has a return probe.
@@ -213,6 +270,7 @@ impl Traced {
                 registers: site.registers,
                 price: site.price,
             },
+            run: None,
             file,
             file_offset,
         });
@@ -237,7 +295,7 @@ impl Traced {
     ) -> anyhow::Result<Attached> {
         let mut attached = Attached::default();
         for (file, mapped) in self.discovery.files.iter().enumerate() {
-            for part in [Part::LeaveLeaf, Part::LeaveOther, Part::Enter] {
+            for part in Part::IN_ORDER {
                 if switches && part == Part::LeaveOther {
                     continue;
                 }
@@ -247,7 +305,11 @@ impl Traced {
                 }
                 let (program, probe) = match part {
                     Part::Enter => (kernel.entry(), Probe::Entry),
-                    _ => (kernel.leave(), Probe::Return),
+                    Part::LeaveLeaf | Part::LeaveOther => (kernel.leave(), Probe::Return),
+                    Part::EndRun | Part::BeginRun => {
+                        let program = kernel.run().context("the program for --calls is not loaded")?;
+                        (program, Probe::Entry)
+                    }
                 };
                 let path: PathBuf = process.mapping_link(&mapped.mapping);
                 let link = Link::attach(program, probe, &path, &points, process.pid())
@@ -264,17 +326,7 @@ impl Traced {
             .filter(|site| site.file == file && part.has(site))
             .map(|site| Point {
                 offset: site.file_offset + u64::from(site.plan.offset),
-                cookie: SiteCookie {
-                    site: site.number,
-                    target: index,
-                    registers: site.plan.registers,
-                    convention: site.meta.convention,
-                    self_kind: site.meta.self_kind,
-                    return_kind: site.meta.return_kind,
-                    fills: fills(&site.meta),
-                    handle: site.meta.handle,
-                }
-                .pack(),
+                cookie: site.cookie(index),
             })
             .collect()
     }
@@ -314,6 +366,35 @@ impl Traced {
     }
 }
 
+impl Site {
+    /// What the probe knows of it; `target`: index of the process.
+    fn cookie(&self, target: u8) -> u64 {
+        if let Some(run) = &self.run {
+            return activation::Place {
+                site: self.number,
+                target,
+                role: run.role,
+                frame: run.frame,
+                value: run.value,
+                depth: run.depth,
+                if_equal: run.if_equal,
+            }
+            .pack();
+        }
+        SiteCookie {
+            site: self.number,
+            target,
+            registers: self.plan.registers,
+            convention: self.meta.convention,
+            self_kind: self.meta.self_kind,
+            return_kind: self.meta.return_kind,
+            fills: fills(&self.meta),
+            handle: self.meta.handle,
+        }
+        .pack()
+    }
+}
+
 /// Which argument is a buffer that the function fills, under whichever of its names.
 fn fills(meta: &SiteMeta) -> Option<u8> {
     let names = std::iter::once(&meta.function).chain(&*meta.aliases);
@@ -328,14 +409,29 @@ enum Part {
     Enter,
     LeaveLeaf,
     LeaveOther,
+    BeginRun,
+    EndRun,
 }
 
 impl Part {
+    const COUNT: usize = 5;
+    /// In which they go in: no call begins to be followed whose end nobody sees.
+    const IN_ORDER: [Self; Self::COUNT] = [
+        Self::LeaveLeaf,
+        Self::LeaveOther,
+        Self::EndRun,
+        Self::BeginRun,
+        Self::Enter,
+    ];
+
     fn has(self, site: &Site) -> bool {
+        let returns = site.run.is_none() && site.meta.no_return.is_none();
         match self {
-            Self::Enter => true,
-            Self::LeaveLeaf => site.leaf && site.meta.no_return.is_none(),
-            Self::LeaveOther => !site.leaf && site.meta.no_return.is_none(),
+            Self::Enter => site.run.is_none(),
+            Self::LeaveLeaf => site.leaf && returns,
+            Self::LeaveOther => !site.leaf && returns,
+            Self::BeginRun => site.run.as_ref().is_some_and(|run| run.role.begins()),
+            Self::EndRun => site.run.as_ref().is_some_and(|run| !run.role.begins()),
         }
     }
 }
@@ -351,7 +447,7 @@ struct System {
 #[derive(Default)]
 pub struct Attached {
     /// By [`Part`].
-    links: [Vec<Link>; 3],
+    links: [Vec<Link>; Part::COUNT],
 }
 
 impl Attached {
@@ -361,9 +457,9 @@ impl Attached {
         let mut enter = Vec::new();
         let mut leave = Vec::new();
         for one in all {
-            let [entry, leaf, other] = one.links;
-            enter.push(entry);
-            leave.extend([leaf, other]);
+            let [entry, leaf, other, begin, end] = one.links;
+            enter.extend([entry, begin]);
+            leave.extend([leaf, other, end]);
         }
         close(enter);
         close(leave);
@@ -425,6 +521,7 @@ fn meta(
         named,
         no_return: harm.no_return(leaf),
         operands: None,
+        run: None,
         handle: effects::handle_of(
             function.names(),
             function.self_kind,

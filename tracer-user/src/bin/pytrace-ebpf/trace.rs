@@ -43,6 +43,7 @@ fn wanted(args: &TraceArgs) -> anyhow::Result<Wanted> {
     Ok(Wanted {
         effects: Selection::parse(&args.effects).map_err(crate::Usage::from)?,
         functions: Functions::parse(&args.functions).map_err(crate::Usage::from)?,
+        runs: !args.calls.is_empty(),
     })
 }
 
@@ -146,6 +147,7 @@ impl<'a> Trace<'a> {
             ring_bytes: args.ring << 20,
             sites: MAX_SITES,
             log_level: if args.verbose == 0 { 0 } else { args.verbose + 1 },
+            runs: !args.calls.is_empty(),
             empty: args.empty,
         })?;
         logging::kernel(&mut kernel, args.verbose);

@@ -106,6 +106,7 @@ pub const COLUMNS: &[Column] = &[
 fn ending(call: &CallEvent<'_>) -> &'static str {
     match call.outcome {
         Outcome::Returned(_) => "return",
+        Outcome::Yielded(_) => "yield",
         Outcome::Raised(_) => "raise",
         Outcome::Unobserved(_) => "unobserved",
     }
@@ -190,7 +191,7 @@ fn filled(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
 }
 
 fn result(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
-    if let Outcome::Returned(result) = &call.outcome {
+    if let Outcome::Returned(result) | Outcome::Yielded(result) = &call.outcome {
         json_value::value(result, names, out);
     }
 }

@@ -61,6 +61,7 @@ fn unlink() -> SiteMeta {
         no_return: None,
         handle: HandleKind::None,
         operands: None,
+        run: None,
         target: PATH,
     }
 }
@@ -87,6 +88,7 @@ fn call<'a>(id: u64, meta: &'a SiteMeta, path: &'a [u8], len: u64) -> CallEvent<
         outcome: Outcome::Unobserved("it ended"),
         stack: Vec::new(),
         handle: None,
+        run: None,
     }
 }
 
