@@ -10,6 +10,37 @@ wrong = 0
 stop = False
 
 
+class Counter(object):
+    def __init__(self, n):
+        self.n = n
+
+    def add(self, m):
+        self.n += m
+        return self.n
+
+
+def numbers(n):
+    for i in range(n):
+        yield i
+
+
+def fails(n):
+    raise ValueError(n)
+
+
+def python_calls():
+    """How many of them went wrong."""
+    counter = Counter(1)
+    items, found = [], {}
+    items.append(counter.add(2))
+    found["sum"] = sum(numbers(4))
+    try:
+        fails(7)
+    except ValueError as e:
+        items.append(e.args)
+    return (items != [3, (7,)]) + (found != {"sum": 6})
+
+
 def work():
     global count, wrong
     a, b = object(), object()
@@ -22,6 +53,7 @@ def work():
             pass
         else:
             wrong += 1
+        wrong += python_calls()
         count += 3
 
 

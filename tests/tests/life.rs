@@ -6,6 +6,9 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use tests::{Program, Tracer, assert_no_breakpoints, binary, breakpoints_go, calls, interpreters};
 
+/// No event has it.
+const SUMMARY_ONLY: &str = "\"type\":\"none\"";
+
 /// Asks `busy.py` how far it is and whether all its results were right.
 fn progress(program: &mut Program) -> u64 {
     program.tell("count");
@@ -44,11 +47,35 @@ fn attaching_and_detaching_under_load_changes_nothing() {
 }
 
 #[test]
+fn python_functions_and_bytecodes_traced_under_load_give_what_they_gave() {
+    for python in interpreters() {
+        let mut program = Program::start(&python, "busy.py");
+        for _ in 0..5 {
+            let options = ["-e", "memory,exception", "--calls", "busy.py"];
+            let tracer = Tracer::attach_for(&program, &options, SUMMARY_ONLY);
+            goes_on(&mut program);
+            let trace = tracer.stop();
+            let counted = |field: &str| trace.summary[field].as_u64().expect("a number");
+            assert!(counted("hits") > 0);
+            assert_eq!(
+                counted("hits"),
+                counted("delivered") + counted("dropped") + counted("filtered")
+            );
+            goes_on(&mut program);
+        }
+        assert_no_breakpoints(program.pid());
+        program.tell("end");
+        assert!(program.end());
+    }
+}
+
+#[test]
 fn a_killed_tracer_leaves_no_breakpoint() {
     for python in interpreters() {
         let mut program = Program::start(&python, "busy.py");
         for _ in 0..3 {
-            let tracer = Tracer::attach(&program, &["-e", "all", "-f", "*operator.*"]);
+            let options = ["-e", "all", "-f", "*operator.*", "--calls", "*"];
+            let tracer = Tracer::attach_for(&program, &options, SUMMARY_ONLY);
             goes_on(&mut program);
             tracer.kill();
             breakpoints_go(program.pid());

@@ -1,15 +1,14 @@
 //! Runs of Python functions: the places in the eval loop where they begin and end, and what a probe knows there.
 //!
-//! A frame runs from its entry, or its resumption, to its return, a `yield`, or an exception that leaves it. Up to 3.10 every
-//! run is a call of the eval function, so it is known by the stack pointer; later versions run many frames in one call, so
-//! it is known by the frame's address. Probes in the middle of the eval function have cookies of their own:
+//! A frame runs from its entry, or its resumption, to its return, a `yield`, or an exception that leaves it. It is known by its
+//! address: later versions than 3.10 run many frames in one call of the eval function, and programs that switch C stacks have
+//! several calls at one stack pointer. Probes in the middle of the eval function have cookies of their own:
 //!
 //! ```text
-//! bits  0..20  site index             bits 36..44  words to the stack pointer at entry
+//! bits  0..20  site index             bits 32..36  words (signed)
 //! bits 20..24  role                   bits 44..52  target index
 //! bits 24..28  register of the frame  bits 52..54  where the value is
-//! bits 28..32  register of the value
-//! bits 32..36  words (signed)         bit  54      only if the flags say "equal"
+//! bits 28..32  register of the value  bit  54      only if the flags say "equal"
 //! ```
 
 use crate::cookie::Register;
@@ -75,8 +74,6 @@ pub struct Place {
     pub role: Role,
     pub frame: Register,
     pub value: ValueAt,
-    /// Words by which the stack pointer at entry of the eval function is above that at this place.
-    pub depth: u8,
     /// It is a branch, and only counts where the flags say "equal".
     pub if_equal: bool,
 }
@@ -100,7 +97,6 @@ impl Place {
             | (self.frame as u64) << 24
             | register << 28
             | words << 32
-            | (self.depth as u64) << 36
             | (self.target as u64) << 44
             | kind << 52
             | (self.if_equal as u64) << 54
@@ -126,11 +122,6 @@ impl PackedPlace {
         let bit = 1u32 << self.role();
         bit & (1 << Role::Eval as u8 | 1 << Role::Resume as u8 | 1 << Role::Throw as u8) != 0
     }
-    /// Whether runs are known by the stack pointer there, not by the frame.
-    #[inline(always)]
-    pub const fn is_by_stack(self) -> bool {
-        self.role() <= Role::EvalEnd as u8
-    }
     #[inline(always)]
     pub const fn frame(self) -> u8 {
         (self.0 >> 24 & 0xf) as u8
@@ -144,11 +135,6 @@ impl PackedPlace {
     pub const fn offset(self) -> i64 {
         let words = ((self.0 >> 32 & 0xf) as i64) << 60 >> 60;
         -8 * (words + 1)
-    }
-    /// Bytes by which the stack pointer at entry is above that here.
-    #[inline(always)]
-    pub const fn depth(self) -> u64 {
-        (self.0 >> 36 & 0xff) * 8
     }
     #[inline(always)]
     pub const fn target(self) -> u32 {
@@ -216,16 +202,13 @@ mod tests {
                     role,
                     frame: Register::R12,
                     value: ValueAt::Stack(Register::R13, words),
-                    depth: 0xc3,
                     if_equal: words == 0,
                 };
                 let packed = PackedPlace(place.pack());
                 assert_eq!((packed.site(), packed.target()), (0xf_fffe, 0xa5));
                 assert_eq!((packed.role(), packed.begins()), (n, role.begins()));
-                assert_eq!(packed.is_by_stack(), n < 2);
                 assert_eq!((packed.frame(), packed.value()), (12, 13));
                 assert_eq!(packed.offset(), -8 * i64::from(words) - 8);
-                assert_eq!(packed.depth(), 0xc3 * 8);
                 assert!(packed.is_on_stack() && !packed.is_in_register());
                 assert_eq!(packed.happens(0xffff_ffbf), words != 0);
                 assert!(packed.happens(0x40));
@@ -237,7 +220,6 @@ mod tests {
             role: Role::Return,
             frame: Register::Rsi,
             value: ValueAt::Register(Register::Rax),
-            depth: 0,
             if_equal: false,
         };
         assert!(PackedPlace(place.pack()).is_in_register());

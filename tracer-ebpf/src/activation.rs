@@ -15,7 +15,7 @@ use aya_ebpf::{
 };
 use tracer_common::{
     activation::{PackedPlace, RUN_NONE, RUN_THROWN, RUN_YIELDED, Role, UNWANTED, WANTED},
-    cookie::ReturnKind,
+    cookie::{Register, ReturnKind},
     counters::{Control, SiteCounters},
     encode::{
         Cursor, Run, Slot, begin_return, begin_run, code_of, frame_step, innermost_frame, is_raising,
@@ -99,22 +99,10 @@ fn register(slot: &Slot, n: u8) -> u64 {
     slot.registers[n as usize & 15]
 }
 
-/// The stack pointer, at entry of the eval function where the place tells it.
-#[inline(always)]
-fn stack_pointer(slot: &Slot, place: PackedPlace) -> u64 {
-    const RSP: u8 = 4;
-    register(slot, RSP).wrapping_add(place.depth())
-}
-
 /// Stands for a run in progress.
 #[inline(always)]
 fn key(slot: &Slot, place: PackedPlace, tid: u32) -> [u64; 2] {
-    let run = if place.is_by_stack() {
-        stack_pointer(slot, place)
-    } else {
-        register(slot, place.frame())
-    };
-    [thread_key(place.target(), tid), run]
+    [thread_key(place.target(), tid), register(slot, place.frame())]
 }
 
 /// Prepares the record of a run that begins.
@@ -142,7 +130,7 @@ fn begin(slot: &mut Slot, target: &'static Target, place: PackedPlace, tid: u32)
         return FILTERED;
     }
     let key = key(slot, place, tid);
-    if RUNS.insert(key, frame, 0).is_err() {
+    if RUNS.insert(key, 0, 0).is_err() {
         return FILTERED;
     }
     let run = Run {
@@ -195,10 +183,11 @@ extern "C" fn look(_: u32, context: *mut c_void) -> i64 {
 #[inline(never)]
 fn end(slot: &mut Slot, target: &'static Target, place: PackedPlace, tid: u32) -> u64 {
     let key = key(slot, place, tid);
-    // SAFETY: plain words.
-    let Some(frame) = unsafe { RUNS.get(key) }.copied() else {
+    // SAFETY: the value is not looked at.
+    if unsafe { RUNS.get(key) }.is_none() {
         return FILTERED;
-    };
+    }
+    let frame = register(slot, place.frame());
     let unwinds = place.role() == Role::Unwind as u8;
     let value = if unwinds {
         0
@@ -245,7 +234,7 @@ fn finish(
         site: place.site(),
         tid,
         time_ns,
-        sp: stack_pointer(slot, place),
+        sp: register(slot, Register::Rsp as u8),
         ..RecordHeader::default()
     };
     if slot.flags & FLAG_CUT != 0 {

@@ -87,10 +87,10 @@ pub static JUDGED_THREADS: LruHashMap<u64, ThreadVerdict> = LruHashMap::with_max
 #[map]
 pub static HIDDEN_CALLS: LruHashMap<CallKey, u64> = LruHashMap::with_max_entries(1, 0);
 
-/// Runs of Python functions in progress: target << 32 | thread id, and stack pointer (up to 3.10) or frame -> frame. With the
-/// next one sized by the daemon, which may need none.
+/// Runs of Python functions in progress: target << 32 | thread id, and frame. With the next one sized by the daemon, which may
+/// need none.
 #[map]
-pub static RUNS: LruHashMap<[u64; 2], u64> = LruHashMap::with_max_entries(1, 0);
+pub static RUNS: LruHashMap<[u64; 2], u8> = LruHashMap::with_max_entries(1, 0);
 
 /// What the daemon thinks of code objects (`WANTED`, `UNWANTED`), by target and [`tracer_common::encode::quick_key`].
 #[map]

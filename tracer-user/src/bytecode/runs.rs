@@ -39,6 +39,8 @@ const MAX_WALK: usize = 200;
 const MAX_PROLOGUE: usize = 120;
 /// Instructions between the last call and the `ret`.
 const MAX_EPILOGUE: usize = 16;
+/// Instructions from where the frame behind becomes the thread's to the end.
+const BEFORE_END: usize = 24;
 /// Instructions between a comparison and its branch.
 const UNTIL_BRANCH: usize = 6;
 /// Instructions from one check to the next.
@@ -60,8 +62,6 @@ pub struct RunSite {
     pub address: u64,
     pub frame: Register,
     pub value: ValueAt,
-    /// Words by which the stack pointer at entry of the eval function is above that at this place; only of roles up to 3.10.
-    pub depth: u8,
     /// The place is a branch, and what it is of only happens where the flags say "equal".
     pub if_equal: bool,
     pub price: Price,
@@ -105,9 +105,10 @@ pub fn runs(process: &Process, interpreter: &Interpreter) -> Result<Vec<RunSite>
         eval: eval.ok_or(RunsError::NotExported)?,
     };
     if offsets.frame_lasti != ABSENT {
-        return finder.by_stack(
+        return finder.by_eval(
             u64::from(offsets.current_frame),
             (version.major(), version.minor()) >= (3, 9),
+            u64::from(offsets.frame_previous),
         );
     }
     let given = |offset: u16| (offset != ABSENT).then_some(u64::from(offset));
@@ -150,48 +151,55 @@ impl<M: Symbols> Finder<'_, M> {
     }
 
     /// Up to 3.10. `current_frame`: where a thread state has its frame; `has_tstate`: the thread state is the first argument
-    /// (3.9+).
-    fn by_stack(&self, current_frame: u64, has_tstate: bool) -> Result<Vec<RunSite>, RunsError> {
+    /// (3.9+); `previous`: where a frame has the one behind it.
+    fn by_eval(
+        &self,
+        current_frame: u64,
+        has_tstate: bool,
+        previous: u64,
+    ) -> Result<Vec<RunSite>, RunsError> {
         let (frame, result) = match has_tstate {
             true => (X86::RSI, Register::Rdx),
             false => (X86::RDI, Register::Rsi),
         };
         let mut sites = vec![self.beginning(frame, current_frame).ok_or(RunsError::Begin)?];
+        let code: BTreeMap<u64, Instruction> = self.region().map(|found| (found.ip(), found)).collect();
         let mut checked = Vec::new();
         let mut plain = Vec::new();
-        for found in self.region() {
-            let site = |value: Register, depth: u8, price: Price| RunSite {
-                role: Role::EvalEnd,
-                form: "the end of the eval function".to_owned(),
-                address: found.ip(),
-                frame: Register::Rax,
-                value: ValueAt::Register(value),
-                depth,
-                if_equal: false,
-                price,
-            };
+        for found in code.values() {
             match found.flow_control() {
-                FlowControl::Call if self.machine.called(&found) == Some(CHECK_RESULT) => {
-                    // Elsewhere it checks the result of a call.
-                    if let Some(depth) = self.epilogue(found.next_ip()) {
-                        checked.push(site(result, depth, Price::Emulated));
-                    }
+                // Elsewhere it checks the result of a call.
+                FlowControl::Call
+                    if self.machine.called(found) == Some(CHECK_RESULT) && self.is_last(found.next_ip()) =>
+                {
+                    checked.push((found.ip(), result, Price::Emulated));
                 }
-                FlowControl::Return => plain.push(site(Register::Rax, 0, Price::SingleStepped)),
+                FlowControl::Return => {
+                    plain.push((epilogue(&code, found.ip()), Register::Rax, Price::SingleStepped));
+                }
                 _ => {}
             }
         }
-        sites.extend(if checked.is_empty() { plain } else { checked });
+        for (address, value, price) in if checked.is_empty() { plain } else { checked } {
+            sites.push(RunSite {
+                role: Role::EvalEnd,
+                form: "the end of the eval function".to_owned(),
+                address,
+                frame: frame_before(&code, address, previous).ok_or(RunsError::End)?,
+                value: ValueAt::Register(value),
+                if_equal: false,
+                price,
+            });
+        }
         match sites.len() {
             1 => Err(RunsError::End),
             _ => Ok(sites),
         }
     }
 
-    /// Where the eval function has made the frame the thread's: from there on it ends where [`Self::by_stack`] sees it.
+    /// Where the eval function has made the frame the thread's: from there on it ends where [`Self::by_eval`] sees it.
     fn beginning(&self, frame: X86, current_frame: u64) -> Option<RunSite> {
         let mut registers = Registers::new();
-        let mut depth = 0i64;
         let mut linked = false;
         let mut at = self.eval;
         for _ in 0..MAX_PROLOGUE {
@@ -206,7 +214,6 @@ impl<M: Symbols> Finder<'_, M> {
                     address: at,
                     frame: Register::from_u8(register as u8)?,
                     value: ValueAt::Nowhere,
-                    depth: words(depth)?,
                     if_equal: false,
                     price: Price::Emulated,
                 });
@@ -218,7 +225,6 @@ impl<M: Symbols> Finder<'_, M> {
                 && found.memory_displacement64() == current_frame
                 && found.op1_kind() == OpKind::Register
                 && registers.of(found.op1_register()) == Some((frame, 0));
-            depth += pushed(&found)?;
             at = match found.flow_control() {
                 FlowControl::Next | FlowControl::ConditionalBranch => {
                     registers.step(&found);
@@ -235,20 +241,20 @@ impl<M: Symbols> Finder<'_, M> {
         None
     }
 
-    /// Words that a function takes off the stack from there until it returns; `None`: it does something else.
-    fn epilogue(&self, mut at: u64) -> Option<u8> {
-        let mut depth = 0;
+    /// Whether a function has only to leave its stack from there on.
+    fn is_last(&self, mut at: u64) -> bool {
         for _ in 0..MAX_EPILOGUE {
-            let found = instruction(self.machine, at)?;
-            at = match found.flow_control() {
-                FlowControl::Next => found.next_ip(),
-                FlowControl::UnconditionalBranch => found.near_branch_target(),
-                FlowControl::Return => return words(depth),
-                _ => return None,
+            let Some(found) = instruction(self.machine, at) else {
+                return false;
             };
-            depth -= pushed(&found)?;
+            at = match found.flow_control() {
+                FlowControl::UnconditionalBranch => found.near_branch_target(),
+                FlowControl::Next if leaves_stack(&found) => found.next_ip(),
+                FlowControl::Return => return true,
+                _ => return false,
+            };
         }
-        None
+        false
     }
 
     /// From 3.11 on. `frame_instruction`: where a frame has its instruction; `is_entry`: where it says that it was the first of
@@ -376,7 +382,6 @@ impl<M: Symbols> Finder<'_, M> {
                 address,
                 frame: Register::from_u8(frame as u8)?,
                 value,
-                depth: 0,
                 if_equal: false,
                 price,
             })
@@ -416,7 +421,6 @@ impl<M: Symbols> Finder<'_, M> {
             address: branch.address,
             frame: Register::from_u8(frame as u8)?,
             value: ValueAt::Nowhere,
-            depth: 0,
             if_equal: true,
             price: Price::Emulated,
         })
@@ -524,7 +528,6 @@ impl<M: Symbols> Finder<'_, M> {
             address: self.eval + u64::from(plan.offset),
             frame: plan.registers[1],
             value: ValueAt::Register(plan.registers[2]),
-            depth: 0,
             if_equal: false,
             price: plan.price,
         })
@@ -538,7 +541,6 @@ fn unwind(address: u64, frame: Register) -> RunSite {
         address,
         frame,
         value: ValueAt::Nowhere,
-        depth: 0,
         if_equal: false,
         price: Price::Emulated,
     }
@@ -555,36 +557,48 @@ fn role_of(name: &str) -> Option<Role> {
     }
 }
 
-/// Bytes that an instruction moves the stack pointer down; `None`: that cannot be told.
-fn pushed(instruction: &Instruction) -> Option<i64> {
+/// Whether an instruction is one of those by which a function leaves its stack.
+fn leaves_stack(instruction: &Instruction) -> bool {
     match instruction.mnemonic() {
-        Mnemonic::Push => Some(8),
-        Mnemonic::Pop => Some(-8),
-        Mnemonic::Sub | Mnemonic::Add
-            if instruction.op0_register() == X86::RSP && instruction.op1_kind() != OpKind::Register =>
-        {
-            let by = instruction.immediate(1) as i64;
-            Some(if instruction.mnemonic() == Mnemonic::Sub {
-                by
-            } else {
-                -by
-            })
-        }
-        _ if writes(instruction, X86::RSP)
-            && !matches!(
-                instruction.flow_control(),
-                FlowControl::Call | FlowControl::IndirectCall
-            ) =>
-        {
-            None
-        }
-        _ => Some(0),
+        Mnemonic::Pop | Mnemonic::Leave => true,
+        Mnemonic::Add | Mnemonic::Lea => instruction.op0_register() == X86::RSP,
+        _ => false,
     }
 }
 
-/// Bytes as words, of which there is room for 255.
-fn words(bytes: i64) -> Option<u8> {
-    (bytes % 8 == 0).then_some(u8::try_from(bytes / 8).ok()?)
+/// The first of the instructions that end with a `ret`, by which a function leaves its stack.
+fn epilogue(code: &BTreeMap<u64, Instruction>, ret: u64) -> u64 {
+    let mut first = ret;
+    for (at, found) in code.range(..ret).rev() {
+        if found.next_ip() != first || !leaves_stack(found) {
+            break;
+        }
+        first = *at;
+    }
+    first
+}
+
+/// The register that has the frame at an instruction before which the frame behind it becomes the thread's.
+fn frame_before(code: &BTreeMap<u64, Instruction>, at: u64, previous: u64) -> Option<Register> {
+    let mut written = HashSet::new();
+    let mut next = at;
+    for (at, found) in code.range(..at).rev().take(BEFORE_END) {
+        if found.next_ip() != next || found.flow_control() != FlowControl::Next {
+            return None;
+        }
+        next = *at;
+        let frame = found.memory_base().full_register();
+        let loads = found.mnemonic() == Mnemonic::Mov
+            && found.op1_kind() == OpKind::Memory
+            && found.memory_index() == X86::None
+            && found.memory_displacement64() == previous
+            && !matches!(frame, X86::RSP | X86::RIP | X86::None);
+        if loads && !written.contains(&frame) && found.op0_register().full_register() != frame {
+            return Register::from_u8(index(frame)? as u8);
+        }
+        written.extend((0..16).map(general).filter(|register| writes(found, *register)));
+    }
+    None
 }
 
 /// The register from whose first value the address is made, where an instruction writes a word of what may be a frame.

@@ -368,7 +368,6 @@ pub fn encode<M: Memory>(
                     role: Role::Yield,
                     frame: Register::Rax,
                     value: ValueAt::Stack(Register::Rax, 0),
-                    depth: 0,
                     if_equal: false,
                 }
                 .pack(),

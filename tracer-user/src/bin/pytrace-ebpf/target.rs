@@ -376,7 +376,6 @@ impl Site {
                 role: run.role,
                 frame: run.frame,
                 value: run.value,
-                depth: run.depth,
                 if_equal: run.if_equal,
             }
             .pack();
