@@ -50,7 +50,7 @@ fn attaching_and_detaching_under_load_changes_nothing() {
 fn python_functions_and_bytecodes_traced_under_load_give_what_they_gave() {
     for python in interpreters() {
         let mut program = Program::start(&python, "busy.py");
-        for _ in 0..5 {
+        for _ in 0..2 {
             let options = ["-e", "memory,exception", "--calls", "busy.py"];
             let tracer = Tracer::attach_for(&program, &options, SUMMARY_ONLY);
             goes_on(&mut program);

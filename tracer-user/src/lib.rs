@@ -15,3 +15,4 @@ pub mod process;
 pub mod recording;
 pub mod sink;
 pub mod sites;
+pub mod testgen;

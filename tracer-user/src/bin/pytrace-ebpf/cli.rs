@@ -101,6 +101,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Effects that one recording has and another has not, by function, target and call site
     Diff(DiffArgs),
+    /// Tests for pytest from a recording: a function is called as it was, and the world answers as it did
+    Testgen(TestgenArgs),
     /// What this kernel and a process allow, what not, and the remedy
     Doctor {
         /// Process to look at
@@ -202,6 +204,25 @@ pub struct ReplayArgs {
     pub output: OutputArgs,
 }
 
+/// Options of `testgen`.
+#[derive(Debug, Args)]
+pub struct TestgenArgs {
+    /// A recording, made with `--calls GLOB -e world,time,random,memory -o FILE.pytrace`
+    pub file: PathBuf,
+    /// The function to call, `module.qualname`
+    #[arg(long, value_name = "NAME")]
+    pub function: String,
+    /// Write there (created 0600); otherwise to standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Different calls made into tests at most
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub max_tests: usize,
+    /// Passwords, tokens and keys as they are; tests that need them are skipped otherwise
+    #[arg(long)]
+    pub show_secrets: bool,
+}
+
 /// Options of `diff`.
 #[derive(Debug, Args)]
 pub struct DiffArgs {
@@ -272,6 +293,23 @@ pub struct FilterArgs {
 }
 
 impl OutputArgs {
+    /// Everything is shown; secrets as they are, or masked.
+    pub fn of_secrets(shown: bool) -> Self {
+        Self {
+            format: Format::Json,
+            output: None,
+            max_events: None,
+            errors: false,
+            min_duration: None,
+            filters: FilterArgs::default(),
+            show_secrets: shown,
+            summary: false,
+            nested: false,
+            color: Colour::Never,
+            wide: true,
+        }
+    }
+
     /// `--format`, or what the name of the file asks for.
     pub fn format(&self) -> Format {
         match is_parquet(self.output.as_deref()) {

@@ -18,7 +18,7 @@ use tracer_user::{
 };
 
 use crate::{
-    cli::{Colour, DiffArgs, FilterArgs, Format, OutputArgs},
+    cli::{DiffArgs, FilterArgs, OutputArgs},
     replay::{Narrow, Play, open, print_torn},
 };
 
@@ -91,17 +91,8 @@ pub fn run(args: &DiffArgs) -> anyhow::Result<()> {
 fn tally(path: &Path, filters: &FilterArgs) -> anyhow::Result<Tally> {
     let tally = Arc::new(Mutex::new(Tally::default()));
     let options = OutputArgs {
-        format: Format::Text,
-        output: None,
-        max_events: None,
-        errors: false,
-        min_duration: None,
-        nested: false,
         filters: filters.clone(),
-        summary: false,
-        show_secrets: false,
-        color: Colour::Never,
-        wide: true,
+        ..OutputArgs::of_secrets(false)
     };
     let sink = Box::new(Counter(Arc::clone(&tally)));
     let play = Play::new(open(path)?, Narrow::default(), &options, sink)?;

@@ -18,6 +18,7 @@ mod ring;
 mod screen;
 mod session;
 mod target;
+mod testgen;
 mod trace;
 mod watching;
 
@@ -88,6 +89,7 @@ fn main() -> ExitCode {
         Some(Command::Effects { markdown }) => commands::effects(*markdown),
         Some(Command::Replay(args)) => replay::run(args),
         Some(Command::Diff(args)) => diff::run(args),
+        Some(Command::Testgen(args)) => testgen::run(args),
         Some(Command::Doctor { pid, format }) => match doctor::run(*pid, *format) {
             Ok(code) => return code,
             Err(error) => Err(error),
