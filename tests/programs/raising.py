@@ -2,6 +2,7 @@
 frame of each; without, it only does it."""
 from __future__ import print_function
 
+import dis
 import json
 import os
 import sys
@@ -11,11 +12,17 @@ from truth_value import encode
 seen = []
 
 
+def opcode(frame):
+    found = frame.f_code.co_code[frame.f_lasti]
+    return dis.opname[found if isinstance(found, int) else ord(found)]
+
+
 def trace(frame, event, argument):
     if event == "exception":
         t, value, traceback = argument
-        # Without a traceback: a loop's end, which no frame sees. With another frame in it: it came from there.
-        if traceback is not None and traceback.tb_next is None:
+        # Without a traceback: a loop's end, which no frame sees. With another frame in it: it came from there, unless it is
+        # raised once more.
+        if traceback is not None and (traceback.tb_next is None or opcode(frame) == "RAISE_VARARGS"):
             if not isinstance(value, BaseException):
                 value = t() if value is None else t(*value) if isinstance(value, tuple) else t(value)
             code = frame.f_code

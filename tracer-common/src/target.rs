@@ -150,6 +150,8 @@ offsets! {
         co_code_adaptive = "PyCodeObject.co_code_adaptive",
         /// Free-threaded builds: `_PyCodeArray *` of the per-thread copies.
         co_tlbc = "PyCodeObject.co_tlbc",
+        /// The bytecode, up to 3.10.
+        co_code = "PyCodeObject.co_code",
         /// Read from 3.11 on.
         co_names = "PyCodeObject.co_names",
         /// Read in 3.12 and 3.13 (`RETURN_CONST`).
@@ -269,6 +271,8 @@ pub struct Target {
     /// The numbers of the opcodes `EXTENDED_ARG` and `EXTENDED_ARG_QUICK` (3.11; elsewhere the first again), a byte
     /// each.
     pub extended_arg: u64,
+    /// That of `RAISE_VARARGS`.
+    pub raise_varargs: u64,
     pub offsets: Offsets,
     /// Keeps the size a multiple of 8.
     pub _padding: [u8; PADDING],

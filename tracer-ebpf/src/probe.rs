@@ -129,7 +129,8 @@ pub fn entry(ctx: &ProbeContext) {
     if is_guard {
         take_operands(slot, hit.target, hit.cookie, frame);
     }
-    if hit.cookie.self_kind() == SelfKind::Exception as u8 && !take_exception(slot, hit.target, tstate) {
+    if hit.cookie.self_kind() == SelfKind::Exception as u8 && !take_exception(slot, hit.target, tstate, frame)
+    {
         scratch::give_back(slot);
         count::one(&mut hit.counters.filtered);
         return;
@@ -175,10 +176,10 @@ fn take_operands(slot: &mut Slot, target: &Target, cookie: Packed, frame: u64) {
     slot.arguments = operands(target, &mut User, cookie.convention(), end, frame);
 }
 
-/// Puts the thread's exception in the place of arguments; false where it was in another frame before.
+/// Puts the thread's exception in the place of arguments; false where it only passes by, from another frame.
 #[inline(never)]
-fn take_exception(slot: &mut Slot, target: &Target, tstate: u64) -> bool {
-    match new_exception(target, &mut User, tstate) {
+fn take_exception(slot: &mut Slot, target: &Target, tstate: u64, frame: u64) -> bool {
+    match new_exception(target, &mut User, tstate, frame) {
         Some(arguments) => {
             slot.arguments = arguments;
             true

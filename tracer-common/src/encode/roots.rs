@@ -218,12 +218,14 @@ pub fn innermost_frame<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut
 }
 
 /// The exception that a thread has, as [`begin_entry`] takes it for a call of `f(…, type, value)` or, from 3.12 on,
-/// `f(…, exception)`. `None`: it has a traceback, so that it was in another frame before, or it cannot be read.
+/// `f(…, exception)`. `None`: it has a traceback, so that it was in another frame before, and `frame` does not raise it again; or
+/// it cannot be read.
 #[inline(always)]
 pub fn new_exception<M: Memory>(
     target: &Target,
     memory: &mut M,
     tstate: u64,
+    frame: u64,
 ) -> Option<[u64; COOKIE_REGISTERS]> {
     let o = &target.offsets;
     let value = memory.field(tstate, o.current_exception)?;
@@ -233,7 +235,26 @@ pub fn new_exception<M: Memory>(
         let ty = memory.field(tstate, o.curexc_type)?;
         (ty, value, memory.field(tstate, o.curexc_traceback)?)
     };
-    (traceback == 0).then_some([0, first, second, 0, 0])
+    let is_new = traceback == 0 || opcode(target, memory, frame) == Some(target.raise_varargs as u8);
+    is_new.then_some([0, first, second, 0, 0])
+}
+
+/// The opcode of the instruction that a frame runs.
+#[inline(always)]
+fn opcode<M: Memory>(target: &Target, memory: &mut M, frame: u64) -> Option<u8> {
+    let o = &target.offsets;
+    if o.frame_lasti == ABSENT {
+        let instruction = memory.field(frame, o.frame_instr)?;
+        return memory.u8(instruction);
+    }
+    let code = memory.field(frame, o.frame_code)?;
+    let bytes = memory.field(code, o.co_code)?;
+    let mut lasti = memory.u32(at(frame, o.frame_lasti))? as u64;
+    // 3.10 counts code units (Include/cpython/frameobject.h).
+    if o.frame_state != ABSENT {
+        lasti *= 2;
+    }
+    memory.u8(at(bytes, o.ob_sval).wrapping_add(lasti))
 }
 
 /// How a C function ended.

@@ -108,6 +108,7 @@ pub fn target() -> Target {
         features: FEATURE_LONG_TAG,
         unicode_width: 0,
         extended_arg: 0,
+        raise_varargs: 0,
         offsets,
         _padding: Default::default(),
     }

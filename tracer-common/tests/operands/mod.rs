@@ -3,6 +3,7 @@
 use tracer_common::{
     cookie::Convention,
     encode::{as_call, new_exception, operands},
+    target::{ABSENT, Target},
 };
 
 use crate::image::{Image, target};
@@ -83,7 +84,7 @@ fn an_exception_is_new_as_long_as_it_has_no_traceback() {
     let mut image = Image::default();
     let mut target = target();
     target.offsets.current_exception = 16;
-    let of = |target: &_, image: &Image, tstate| new_exception(target, &mut image.memory(), tstate);
+    let of = |target: &_, image: &Image, tstate| new_exception(target, &mut image.memory(), tstate, 0);
     // An object that has its traceback itself (3.12+).
     target.offsets.exception_traceback = 32;
     let (new, known) = (image.place(&[0; 6]), image.place(&[0, 0, 0, 0, 0x7000, 0]));
@@ -99,4 +100,28 @@ fn an_exception_is_new_as_long_as_it_has_no_traceback() {
     assert_eq!(of(&target, &image, first), Some([0, 0x100, 0x200, 0, 0]));
     assert_eq!(of(&target, &image, later), None);
     assert_eq!(of(&target, &image, 0xdead_0000), None);
+    raised_again(target, image, later);
+}
+
+/// The instruction of the frame tells, whatever the version calls it.
+fn raised_again(mut target: Target, mut image: Image, tstate: u64) {
+    const RAISE: u64 = 130;
+    target.raise_varargs = RAISE;
+    let of = |target: &_, image: &Image, frame| new_exception(target, &mut image.memory(), tstate, frame);
+    let again = Some([0, 0x100, 0x200, 0, 0]);
+    (target.offsets.frame_lasti, target.offsets.frame_instr) = (ABSENT, 8);
+    let (raises, calls) = (image.place(&[RAISE]), image.place(&[131]));
+    let (raises, calls) = (image.place(&[0, raises]), image.place(&[0, calls]));
+    assert_eq!(of(&target, &image, raises), again);
+    assert_eq!(of(&target, &image, calls), None);
+    // The bytecode is in a `bytes` object, and the frame counts: bytes, or in 3.10 code units.
+    let o = &mut target.offsets;
+    (o.frame_lasti, o.frame_code, o.co_code, o.ob_sval) = (8, 0, 8, 16);
+    let bytes = image.place(&[0, 0, RAISE << 32]);
+    let code = image.place(&[0, bytes]);
+    for (state, lasti, expected) in [(ABSENT, 4, again), (ABSENT, 2, None), (12, 2, again), (12, 4, None)] {
+        target.offsets.frame_state = state;
+        let frame = image.place(&[code, lasti]);
+        assert_eq!(of(&target, &image, frame), expected, "{state} {lasti}");
+    }
 }

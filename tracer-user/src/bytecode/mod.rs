@@ -6,17 +6,17 @@
 
 mod checks;
 mod code;
+mod exported;
 mod handlers;
 mod machine;
 pub mod opcodes;
 mod operations;
 mod plan;
-mod raised;
 mod registers;
 mod runs;
 
+pub use exported::{EXPORTED, ExportedError, RAISE, exported};
 pub use handlers::{Dispatch, HandlerError, Handlers};
 pub use operations::{OPERATIONS, Operands, Operation};
 pub use plan::{BytecodeSite, Planned, Refusal, plan};
-pub use raised::{RAISE, RaisedError, raised};
 pub use runs::{RunSite, RunsError, runs};

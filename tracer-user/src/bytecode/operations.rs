@@ -21,11 +21,13 @@ pub enum Operands {
     Newline,
     /// An exception, as the thread has it: its type and what it is made from, or itself.
     Exception,
+    /// A module's name, and what is imported from it, where anything is.
+    Import,
 }
 
 impl Operands {
     /// All of them, in numeric order; recordings have the numbers.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Attribute,
         Self::Global,
         Self::Item,
@@ -33,6 +35,7 @@ impl Operands {
         Self::Print,
         Self::Newline,
         Self::Exception,
+        Self::Import,
     ];
 
     /// Whether the first operand names the second.
@@ -226,11 +229,19 @@ pub const OPERATIONS: &[Operation] = &[
         work: &[Work::print("PyFile_WriteObject", Convention::O)],
         special: None,
     },
-    // Not by a handler: see `bytecode::raised`.
+    // Not by a handler: see `bytecode::exported`, as the next one.
     Operation {
         op: "raise",
         effect: "exception.raised",
         operands: Operands::Exception,
+        function: None,
+        work: &[],
+        special: None,
+    },
+    Operation {
+        op: "import",
+        effect: "import.name",
+        operands: Operands::Import,
         function: None,
         work: &[],
         special: None,

@@ -223,6 +223,7 @@ mod tests {
         ("_PyInterpreterFrame.is_entry", 11, 11),
         ("PyCodeObject.co_kwonlyargcount", 6, 99),
         ("PyCodeObject.co_cellvars", 0, 10),
+        ("PyCodeObject.co_code", 0, 10),
         ("PyCodeObject._co_instrumentation_version", 12, 99),
         ("PyFunctionObject.func_qualname.own", 6, 99),
         ("PyCodeObject.co_code_adaptive", 11, 99),

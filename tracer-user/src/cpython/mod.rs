@@ -27,6 +27,8 @@ use objects::Objects;
 
 /// What may stand before an instruction and be part of its argument. The second is what 3.11 makes of the first.
 const EXTENDED_ARG: [&str; 2] = ["EXTENDED_ARG", "EXTENDED_ARG_QUICK"];
+/// What `raise` is.
+const RAISE_VARARGS: &str = "RAISE_VARARGS";
 pub use version::Version;
 
 /// Why there is no interpreter to work with.
@@ -179,6 +181,7 @@ impl Interpreter {
             limits,
             features: self.features(),
             unicode_width: self.layout.unicode_width,
+            raise_varargs: u64::from(opcode(RAISE_VARARGS).unwrap_or_default()),
             extended_arg: u64::from(extended_arg) | u64::from(quick) << 8,
             offsets: self.layout.offsets,
             _padding: Default::default(),

@@ -285,6 +285,14 @@ fn operands(kind: Operands, arguments: &Arguments<'_>, names: &mut TypeNames<'_>
             return;
         }
         Operands::Print => {}
+        Operands::Import => {
+            plain(&given.next().map_or("?".into(), text_of), out);
+            if let Some(from) = given.next().filter(|from| !matches!(from, Value::None)) {
+                out.extend_from_slice(b" from ");
+                repr::value(from, names, out);
+            }
+            return;
+        }
         Operands::Global => plain(&given.next().map_or("?".into(), text_of), out),
         Operands::Attribute | Operands::Item | Operands::Append => {
             match &arguments.self_ {

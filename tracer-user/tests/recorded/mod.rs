@@ -189,6 +189,7 @@ impl Recording {
                 | feature(layout.is_python2(), FEATURE_PYTHON2),
             unicode_width: self.python.unicode_width,
             extended_arg: 0,
+            raise_varargs: 0,
             offsets: layout.offsets,
             _padding: Default::default(),
         }

@@ -191,6 +191,7 @@ pub(super) const FIELDS: &[(&str, &[&str])] = &[
     ("PyFrameObject.f_lasti", &[]),
     ("PyCodeObject.co_code_adaptive", &[]),
     ("PyCodeObject.co_tlbc", &[]),
+    ("PyCodeObject.co_code", &[]),
     ("PyCodeObject.co_names", &[]),
     ("PyCodeObject.co_consts", &[]),
     ("PyCodeObject.co_argcount", &[]),

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use tracer_common::guard::is_guard;
 use tracer_user::{
-    bytecode::{self, Operation},
+    bytecode::{self, EXPORTED, Operation},
     catalogue::{
         reference,
         select::{Functions, Selection},
@@ -63,10 +63,14 @@ pub fn functions(pid: u32, glob: Option<&str>) -> anyhow::Result<()> {
             return Ok(());
         }
     }
-    if Operation::find(bytecode::RAISE).is_some_and(matches) {
-        let line = match bytecode::raised(&traced.process, &traced.interpreter) {
-            Ok(_) => writeln!(out, "{:<48} {:<20} exceptions", "raise", "exception.raised"),
-            Err(why) => writeln!(out, "{:<48} refused: {why}", "raise"),
+    for operation in EXPORTED.iter().filter_map(|op| Operation::find(op)) {
+        if !matches(operation) {
+            continue;
+        }
+        let line = match bytecode::exported(&traced.process, &traced.interpreter, operation.op) {
+            Some(Ok(_)) => writeln!(out, "{:<48} {:<20} statement", operation.op, operation.effect),
+            Some(Err(why)) => writeln!(out, "{:<48} refused: {why}", operation.op),
+            None => Ok(()),
         };
         if line.is_err() {
             return Ok(());

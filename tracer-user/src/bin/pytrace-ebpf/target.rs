@@ -11,7 +11,7 @@ use tracer_common::{
 };
 use tracer_user::{
     attach::{Kernel, Link, Point, Probe},
-    bytecode::{self, BytecodeSite, Operation, RunSite},
+    bytecode::{self, BytecodeSite, EXPORTED, Operation, RunSite},
     catalogue::{
         discover::{CFunction, Discovery, MappedFile, discover},
         effects,
@@ -172,11 +172,15 @@ impl Traced {
                 Err(why) => self.refused.push((planned.form.to_owned(), why.to_string())),
             }
         }
-        if Operation::find(bytecode::RAISE).is_some_and(is_wanted) {
-            match bytecode::raised(&self.process, &self.interpreter) {
+        for op in EXPORTED {
+            if !Operation::find(op).is_some_and(is_wanted) {
+                continue;
+            }
+            match bytecode::exported(&self.process, &self.interpreter, op) {
                 // Shown wherever it happens.
-                Ok(site) => self.add_bytecode(&site, true),
-                Err(why) => self.refused.push((bytecode::RAISE.to_owned(), why.to_string())),
+                Some(Ok(site)) => self.add_bytecode(&site, true),
+                Some(Err(why)) => self.refused.push((op.to_owned(), why.to_string())),
+                None => {}
             }
         }
     }
