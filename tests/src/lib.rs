@@ -26,7 +26,7 @@ pub use cut::assert_beginning;
 pub use environment::command;
 pub use folder::Folder;
 pub use journal::{assert_acts, data, from_file};
-pub use json::parse;
+pub use json::{parse, without_ids};
 pub use postgres::{Log, Postgres};
 pub use program::{Program, programs};
 pub use recording::{Printed, Recording, replay, tool};

@@ -3,21 +3,9 @@
 use std::{collections::HashMap, path::Path};
 
 use serde_json::Value;
-use tests::{Program, Trace, Tracer, interpreters, version};
+use tests::{Program, Trace, Tracer, interpreters, version, without_ids};
 
 const CALLS: [&str; 4] = ["--calls", "calls.py", "--calls", "calls_async.py"];
-
-/// Addresses differ between two processes.
-fn without_ids(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.remove("id");
-            fields.values_mut().for_each(without_ids);
-        }
-        Value::Array(items) => items.iter_mut().for_each(without_ids),
-        _ => {}
-    }
-}
 
 /// Of each thread, in the order in which they began, what the trace says of the runs that began after that of `runs`: as
 /// `calls.py` writes them down.

@@ -119,7 +119,12 @@ fn raised_again(mut target: Target, mut image: Image, tstate: u64) {
     (o.frame_lasti, o.frame_code, o.co_code, o.ob_sval) = (8, 0, 8, 16);
     let bytes = image.place(&[0, 0, RAISE << 32]);
     let code = image.place(&[0, bytes]);
-    for (state, lasti, expected) in [(ABSENT, 4, again), (ABSENT, 2, None), (12, 2, again), (12, 4, None)] {
+    for (state, lasti, expected) in [
+        (ABSENT, 4, again),
+        (ABSENT, 2, None),
+        (12, 2, again),
+        (12, 4, None),
+    ] {
         target.offsets.frame_state = state;
         let frame = image.place(&[code, lasti]);
         assert_eq!(of(&target, &image, frame), expected, "{state} {lasti}");
