@@ -45,6 +45,18 @@ fn escape(text: &str) -> (&str, Option<u16>) {
     }
 }
 
+/// Takes out addresses, which differ between two processes, and between equal objects.
+pub fn without_ids(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.remove("id");
+            fields.values_mut().for_each(without_ids);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_ids),
+        _ => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,17 +68,5 @@ mod tests {
         assert_eq!(parse(r#""\udc00\ud800""#), "\\udc00\\ud800");
         assert_eq!(parse(r#""\\ud800\n""#), "\\ud800\n");
         assert_ne!(parse(r#""\ud800""#), parse(r#""\ud801""#));
-    }
-}
-
-/// Takes out addresses, which differ between two processes, and between equal objects.
-pub fn without_ids(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.remove("id");
-            fields.values_mut().for_each(without_ids);
-        }
-        Value::Array(items) => items.iter_mut().for_each(without_ids),
-        _ => {}
     }
 }
