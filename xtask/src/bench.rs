@@ -32,6 +32,7 @@ pub fn run() -> anyhow::Result<()> {
         println!("== {}", python.display());
         price(&python)?;
         more_prices(&python)?;
+        python_calls(&python)?;
         start(&python)?;
         attach(&python)?;
         first_event(&python)?;
@@ -194,6 +195,54 @@ fn more_prices(python: &PathBuf) -> anyhow::Result<()> {
             median(with_it),
             median(ratio)
         );
+    }
+    Ok(())
+}
+
+/// A call of a Python function, traced, not asked for, and under tracers inside of the process.
+fn python_calls(python: &PathBuf) -> anyhow::Result<()> {
+    let mut calls = Calls::of(python, "python")?;
+    let pid = calls.child.id();
+    let wanted = ["-e", "none", "--calls", "calls.py", "--format", "json"];
+    let unwanted = ["-e", "none", "--calls", "no/such/file.py", "--format", "json"];
+    let (mut bare, mut full, mut other, mut ratio) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let untraced = calls.run(CALLS)?;
+        let mut with = |args: &[&str]| -> anyhow::Result<f64> {
+            let tracer = Tracer::start(pid, args)?;
+            let taken = calls.run(CALLS)? - untraced;
+            tracer.stop()?;
+            Ok(taken)
+        };
+        bare.push(with(&[&wanted[..], &["--empty"]].concat())?);
+        full.push(with(&wanted)?);
+        other.push(with(&unwanted)?);
+        ratio.push(full[full.len() - 1] / bare[bare.len() - 1]);
+    }
+    println!(
+        "price of a call of a Python function: bare probes {:.0} ns, traced {:.0} ns, ratio {:.2} (target 2.5), not asked for {:.0} ns",
+        median(bare),
+        median(full),
+        median(ratio),
+        median(other)
+    );
+    for tracer in ["setprofile", "monitoring"] {
+        let Ok(mut inside) = Calls::of(python, &format!("python+{tracer}")) else {
+            continue;
+        };
+        let mut taken = Vec::new();
+        for _ in 0..ROUNDS {
+            let untraced = calls.run(CALLS)?;
+            // Versions before 3.12 have no `sys.monitoring`.
+            let Ok(with) = inside.run(CALLS) else { break };
+            taken.push(with - untraced);
+        }
+        if !taken.is_empty() {
+            println!(
+                "the same by sys.{tracer} inside of the process: {:.0} ns",
+                median(taken)
+            );
+        }
     }
     Ok(())
 }
