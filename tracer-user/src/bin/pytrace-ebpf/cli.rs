@@ -152,7 +152,7 @@ pub struct TraceArgs {
     #[arg(short, long = "function", value_name = "GLOB", help_heading = WHICH)]
     pub functions: Vec<String>,
     /// Calls of Python functions too: `app.Shop.save`, `app.*`, or of files, `shop/*.py`; repeatable. While this is on,
-    /// every call of a Python function costs the program a microsecond, also of those that do not match
+    /// every call of a Python function costs the program some microseconds, also of those that do not match
     #[arg(long, value_name = "GLOB", help_heading = WHICH)]
     pub calls: Vec<String>,
     #[command(flatten)]
