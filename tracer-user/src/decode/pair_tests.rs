@@ -1,7 +1,7 @@
 use tracer_common::{
     cookie::{Convention, ReturnKind, SelfKind},
     handle::HandleKind,
-    wire::{FrameRecord, KIND_RETURN, RecordHeader},
+    wire::{FrameRecord, KIND_RETURN, RecordHeader, Tag, value_word},
 };
 
 use super::*;
@@ -33,8 +33,10 @@ const OTHER: u32 = 2;
 const NAMED: u32 = 3;
 const NO_RETURN: u32 = 4;
 const STORE: u32 = 5;
+const BEGIN: u32 = 6;
+const END: u32 = 7;
 
-fn sites() -> [SiteMeta; 6] {
+fn sites() -> [SiteMeta; 8] {
     [
         site("console.print"),
         site("file.write"),
@@ -52,6 +54,16 @@ fn sites() -> [SiteMeta; 6] {
             operands: Some(Operands::Item),
             run: None,
             ..site("memory.store_item")
+        },
+        SiteMeta {
+            named: true,
+            run: Some(Role::Resume),
+            ..site("python.call")
+        },
+        SiteMeta {
+            named: true,
+            run: Some(Role::Return),
+            ..site("python.call")
         },
     ]
 }
@@ -95,7 +107,47 @@ impl Trace {
         ]);
     }
 
+    /// A run of a Python function begins.
+    fn begin(&mut self, sp: u64, frame: u64, previous: u64, flags: u8) {
+        let words = [
+            value_word(Tag::Activation, flags, 4),
+            frame,
+            previous,
+            0x5000,
+            0x6000,
+        ];
+        self.feed_run(KIND_ENTRY, BEGIN, sp, &words);
+    }
+
+    /// It ends.
+    fn end(&mut self, sp: u64, frame: u64, flags: u8) {
+        let words = [
+            value_word(Tag::Activation, flags, 1),
+            frame,
+            value_word(Tag::Result, 0, 0),
+            value_word(Tag::None, 0, 0),
+        ];
+        self.feed_run(KIND_RETURN, END, sp, &words);
+    }
+
+    fn feed_run(&mut self, kind: u8, site: u32, sp: u64, values: &[u64]) {
+        let len = RecordHeader::SIZE + 8 * values.len();
+        let mut words = vec![
+            u64::from(kind) | (len as u64) << 32,
+            u64::from(site) | 1 << 32,
+            0,
+            sp,
+            0,
+        ];
+        words.extend(values);
+        self.feed_all(&words);
+    }
+
     fn feed_words<const N: usize>(&mut self, words: [u64; N]) {
+        self.feed_all(&words);
+    }
+
+    fn feed_all(&mut self, words: &[u64]) {
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         let record = Record::parse(bytes.into()).expect("a record");
         self.pairing
@@ -124,12 +176,19 @@ impl Trace {
 fn note(calls: &mut Vec<(u64, Option<u64>, String)>, call: Call) {
     let end = match call.end {
         End::Seen(leave) => {
-            assert_eq!(leave.header.site, call.entry.header.site);
-            "seen"
+            // The end of a run has a site of its own.
+            let begins = call.entry.header.site;
+            let expected = if begins == BEGIN { END } else { begins };
+            assert_eq!(leave.header.site, expected);
+            "seen".to_owned()
         }
-        End::Unobserved(why) => why,
+        End::Unobserved(why) => why.to_owned(),
     };
-    calls.push((call.id, call.parent, end.to_owned()));
+    let end = match call.first {
+        Some(first) => format!("{end}, begun by {first}"),
+        None => end,
+    };
+    calls.push((call.id, call.parent, end));
 }
 
 fn ended(id: u64, parent: Option<u64>, end: &str) -> (u64, Option<u64>, String) {
@@ -328,4 +387,106 @@ fn with_nested_a_call_has_the_bytecode_that_does_it_for_a_parent() {
         .collect();
     assert_eq!(parents, [(2, Some(1)), (4, Some(3)), (3, Some(2)), (1, None)]);
     trace.finish(None);
+}
+
+#[test]
+fn python_functions_and_c_functions_are_one_tree() {
+    let mut trace = Trace::new(false);
+    trace.begin(1000, 0x10, 0, 0);
+    // One frame after the other in one call of the eval function; handlers differ in what they put on the stack.
+    trace.begin(984, 0x20, 0x10, 0);
+    trace.enter(OTHER, 990);
+    trace.begin(500, 0x30, 0x20, 0);
+    trace.end(500, 0x30, 0);
+    trace.leave(OTHER, 990);
+    trace.end(1000, 0x20, 0);
+    trace.begin(1000, 0x20, 0x10, 0);
+    trace.end(1000, 0x20, 0);
+    trace.end(1000, 0x10, 0);
+    assert_eq!(
+        trace.calls(),
+        [
+            ended(4, Some(3), "seen"),
+            ended(3, Some(2), "seen"),
+            ended(2, Some(1), "seen"),
+            ended(5, Some(1), "seen"),
+            ended(1, None, "seen"),
+        ]
+    );
+    assert_eq!(trace.pairing.counts(), Counts::default());
+}
+
+#[test]
+fn a_generator_knows_the_run_that_began_it_until_it_is_over() {
+    let mut trace = Trace::new(false);
+    trace.begin(1000, 0x10, 0, 0);
+    trace.end(1000, 0x10, RUN_YIELDED);
+    trace.begin(800, 0x10, 0, RUN_RESUMED);
+    trace.end(800, 0x10, RUN_YIELDED);
+    trace.begin(1000, 0x10, 0, RUN_RESUMED);
+    trace.end(1000, 0x10, 0);
+    // Another one at its address, of which the beginning was not seen.
+    trace.begin(1000, 0x10, 0, RUN_RESUMED);
+    trace.end(1000, 0x10, RUN_YIELDED);
+    trace.begin(1000, 0x10, 0, RUN_RESUMED);
+    trace.end(1000, 0x10, 0);
+    assert_eq!(
+        trace.calls(),
+        [
+            ended(1, None, "seen"),
+            ended(2, None, "seen, begun by 1"),
+            ended(3, None, "seen, begun by 1"),
+            ended(4, None, "seen"),
+            ended(5, None, "seen"),
+        ]
+    );
+}
+
+#[test]
+fn runs_whose_end_is_missing_end_when_something_tells() {
+    let mut trace = Trace::new(false);
+    trace.begin(1000, 0x10, 0, 0);
+    trace.begin(1000, 0x20, 0x10, 0);
+    // No frame begins while it runs.
+    trace.begin(1000, 0x20, 0x10, 0);
+    assert_eq!(trace.calls(), [ended(2, Some(1), NOT_RECORDED)]);
+    // The frame behind it ends.
+    trace.end(1000, 0x10, 0);
+    assert_eq!(
+        trace.calls(),
+        [ended(3, Some(1), NOT_RECORDED), ended(1, None, "seen")]
+    );
+    // The eval function has been left.
+    trace.begin(1000, 0x10, 0, 0);
+    trace.enter(OTHER, 9000);
+    assert_eq!(trace.calls(), [ended(4, None, NOT_RECORDED)]);
+    trace.end(1000, 0x10, 0);
+    assert_eq!(trace.pairing.counts().orphans, 1);
+}
+
+#[test]
+fn where_stacks_are_switched_runs_end_in_any_order() {
+    let mut trace = Trace::new(false);
+    trace.pairing.switches(0, true);
+    trace.begin(1000, 0x10, 0, 0);
+    // Another greenlet's: what it was called from is not known to be the first.
+    trace.begin(1000, 0x20, 0, 0);
+    trace.begin(5000, 0x30, 0x10, 0);
+    trace.end(5000, 0x30, 0);
+    trace.end(1000, 0x10, 0);
+    trace.end(1000, 0x20, 0);
+    assert_eq!(
+        trace.calls(),
+        [
+            ended(3, Some(1), "seen"),
+            ended(1, None, "seen"),
+            ended(2, None, "seen"),
+        ]
+    );
+    trace.pairing.switches(0, false);
+    trace.begin(1000, 0x10, 0, 0);
+    trace.begin(9000, 0x20, 0, 0);
+    assert_eq!(trace.calls(), [ended(4, None, NOT_RECORDED)]);
+    trace.finish(None);
+    assert_eq!(trace.calls(), [ended(5, None, "ended")]);
 }
