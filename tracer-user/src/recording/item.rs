@@ -144,6 +144,9 @@ pub struct TargetItem {
     pub index: u16,
     #[serde(flatten)]
     pub info: TargetInfo,
+    /// It switches C stacks (greenlet).
+    #[serde(default)]
+    pub switches: bool,
 }
 
 /// Target, address, fingerprint and name.

@@ -47,9 +47,14 @@ impl Recorder {
         Item::Header(header).append(out);
     }
 
-    /// A process gets a target index.
-    pub fn target(index: u16, info: TargetInfo, out: &mut Vec<u8>) {
-        Item::Target(TargetItem { index, info }).append(out);
+    /// A process gets a target index; `switches`: it switches C stacks. Again where that is found out later.
+    pub fn target(index: u16, info: TargetInfo, switches: bool, out: &mut Vec<u8>) {
+        Item::Target(TargetItem {
+            index,
+            info,
+            switches,
+        })
+        .append(out);
     }
 
     /// More sites, numbered on.

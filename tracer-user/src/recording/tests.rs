@@ -22,6 +22,7 @@ use crate::{
         linetable::LineFormat,
         names::{Code, Names},
         record::Record,
+        value::activation,
     },
     event::{Deletion, SiteMeta},
     sink::{ProcessChange, TargetInfo},
@@ -132,7 +133,7 @@ fn record(number: u64) -> Record {
 fn begin(out: &mut Vec<u8>) {
     Recorder::header(header(), out);
     for (index, info) in targets().into_iter().enumerate() {
-        Recorder::target(index as u16, info, out);
+        Recorder::target(index as u16, info, true, out);
     }
     Recorder::sites(&[site()], out);
     Recorder::start(out);
@@ -224,6 +225,35 @@ fn what_was_recorded_is_read() {
 }
 
 #[test]
+fn runs_of_python_functions_have_their_names() {
+    let mut out = Vec::new();
+    begin(&mut out);
+    let mut recorder = Recorder::default();
+    // A frame of a code object, then what a run begins with.
+    let mut words = vec![0, 0, 1, 0, 1 << 32, 3, 9, 0];
+    words.extend([value_word(Tag::Activation, 0, 4), 0x10, 0, 0x50, 0x60]);
+    words[0] = u64::from(KIND_ENTRY) | (words.len() as u64 * 8) << 32;
+    let bytes: Vec<u8> = words.iter().flat_map(|word: &u64| word.to_le_bytes()).collect();
+    let record = Record::parse(bytes.into()).expect("a record");
+    for _ in 0..2 {
+        recorder.record(&record, &mut Process, &mut out);
+    }
+    let bytes = file(&[&out]);
+    let mut reader = Reader::open(&bytes[..]).expect("a recording");
+    assert!(reader.targets()[0].switches);
+    let mut names = RecordedNames::default();
+    let run = activation(record.values()).expect("a run");
+    let frame = record.frames().next().expect("a frame");
+    let expected = Process.function(0, &frame, &run);
+    assert!(expected.is_some());
+    while let Some(Happened::Record(_)) = reader.next_event(&mut names).expect("a recording") {
+        assert_eq!(names.function(0, &frame, &run), expected);
+    }
+    names.remove(0);
+    assert_eq!(names.function(0, &frame, &run), None);
+}
+
+#[test]
 fn processes_and_sites_come_and_go() {
     let mut out = Vec::new();
     begin(&mut out);
@@ -239,7 +269,7 @@ fn processes_and_sites_come_and_go() {
         ..site()
     };
     Recorder::sites(&[site(), probed], &mut out);
-    Recorder::target(0, targets().remove(0), &mut out);
+    Recorder::target(0, targets().remove(0), false, &mut out);
     Recorder::spared(vec![2, 7], "why", &mut out);
     // The index stands for another process: its names are written anew.
     recorder.record(&record(5), &mut Process, &mut out);

@@ -198,6 +198,7 @@ impl<R: Read> Play<R> {
         };
         for target in play.reader.targets() {
             play.reporter.set_pid(target.index, target.info.pid);
+            play.pairing.switches(target.index, target.switches);
         }
         play.reporter.narrow(recorded);
         Ok(play)
@@ -233,7 +234,10 @@ impl<R: Read> Play<R> {
         while let Some(happened) = self.reader.next_event(self.reporter.names())? {
             match happened {
                 Happened::Record(record) => self.record(record),
-                Happened::Target(target) => self.reporter.set_pid(target.index, target.info.pid),
+                Happened::Target(target) => {
+                    self.pairing.switches(target.index, target.switches);
+                    self.reporter.set_pid(target.index, target.info.pid);
+                }
                 Happened::Sites => self.sites_changed = true,
                 Happened::Gone(gone) => {
                     let why = if gone.replaced {
@@ -273,7 +277,9 @@ impl<R: Read> Play<R> {
             return;
         }
         if let Some(count) = self.counted.get_mut(site) {
-            if record.header.kind == KIND_ENTRY {
+            // The end of a run of a Python function is a site of its own.
+            let is_run = self.sites.get(site).is_some_and(|meta| meta.run.is_some());
+            if record.header.kind == KIND_ENTRY || is_run {
                 count.hits += 1;
                 count.delivered += 1;
             } else {

@@ -208,7 +208,7 @@ fn live(options: &OutputArgs, sites: Vec<SiteMeta>, seen: &[u32]) -> String {
 fn begin(header: item::Header, items: &mut Vec<u8>) {
     Recorder::header(header, items);
     for (index, info) in targets().into_iter().enumerate() {
-        Recorder::target(index as u16, info, items);
+        Recorder::target(index as u16, info, false, items);
     }
     Recorder::sites(&sites(), items);
     Recorder::start(items);

@@ -230,7 +230,7 @@ impl Session {
             names.know_types(index, &part.discovery.types);
         }
         if self.recorder.is_some() {
-            Recorder::target(index, info, &mut self.buffer);
+            Recorder::target(index, info, switches, &mut self.buffer);
         }
         let attached = parts
             .iter()
@@ -343,6 +343,10 @@ impl Session {
                 ..meta.clone()
             })
             .collect();
+        let again = live.parts.first().map(|first| (live.index, info(first, pid)));
+        if let Some((index, info)) = again.filter(|_| self.recorder.is_some()) {
+            Recorder::target(index, info, true, &mut self.buffer);
+        }
         if let Some(why) = why.filter(|_| self.recorder.is_some()) {
             Recorder::spared(others.into_iter().collect(), why, &mut self.buffer);
         }
