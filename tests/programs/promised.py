@@ -126,7 +126,8 @@ def case_printing():
             exec(compile(PRINTS, __file__, "exec", 0, True), {"to": to.file})
             prints = [op("PRINT_ITEM", value="a"), op("PRINT_NEWLINE"), op("PRINT_ITEM", value="c"),
                       op("PRINT_ITEM", value="d"), op("PRINT_NEWLINE"), op("PRINT_ITEM", value="e")]
-            return [node("call", BUILTINS + ".compile"), node("function", "<module>", prints)]
+            run_by = node("bytecode", "EXEC_STMT", [node("function", "<module>", prints)])
+            return [node("call", BUILTINS + ".compile"), run_by]
         print("a", end="", file=sys.stderr)
         print(file=sys.stderr)
         print("c", "d", file=to.file)

@@ -23,11 +23,13 @@ pub enum Operands {
     Exception,
     /// A module's name, and what is imported from it, where anything is.
     Import,
+    /// Code, or its text.
+    Exec,
 }
 
 impl Operands {
     /// All of them, in numeric order; recordings have the numbers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Attribute,
         Self::Global,
         Self::Item,
@@ -36,6 +38,7 @@ impl Operands {
         Self::Newline,
         Self::Exception,
         Self::Import,
+        Self::Exec,
     ];
 
     /// Whether the first operand names the second.
@@ -111,6 +114,15 @@ impl Work {
         }
     }
 
+    /// `f(frame, code, globals, locals)`, which calls that function.
+    const fn exec(function: &'static str) -> Self {
+        Self {
+            convention: Convention::O,
+            self_kind: SelfKind::Module,
+            ..Self::set(function)
+        }
+    }
+
     /// `f(value, file)`.
     const fn print(function: &'static str, convention: Convention) -> Self {
         Self {
@@ -126,6 +138,9 @@ impl Work {
         }
     }
 }
+
+/// Whose work is known by what it calls in its turn.
+pub(super) const EXEC_STMT: &str = "EXEC_STMT";
 
 /// All of them. Up to 3.12 deleting is setting to NULL (`PyObject_DelAttr` was a macro, Include/abstract.h).
 /// What each handler calls: Python/ceval.c up to 3.11, Python/bytecodes.c after.
@@ -227,6 +242,16 @@ pub const OPERATIONS: &[Operation] = &[
         operands: Operands::Print,
         function: None,
         work: &[Work::print("PyFile_WriteObject", Convention::O)],
+        special: None,
+    },
+    // Python 2's exec statement: `exec_statement` (Python/ceval.c) is no exported function, but calls one that no other function of
+    // the handler's does.
+    Operation {
+        op: EXEC_STMT,
+        effect: "code.exec",
+        operands: Operands::Exec,
+        function: None,
+        work: &[Work::exec("PyRun_StringFlags")],
         special: None,
     },
     // Not by a handler: see `bytecode::exported`, as the next one.

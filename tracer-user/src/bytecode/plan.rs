@@ -8,14 +8,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use iced_x86::FlowControl;
+use iced_x86::{FlowControl, Instruction};
 use tracer_common::cookie::{COOKIE_REGISTERS, Convention, Register, SelfKind};
 
 use super::checks::{CheckError, Loop, last_checks};
 use super::code::{Region, instruction};
 use super::machine::{Machine, MachineError};
 use super::opcodes::Opcodes;
-use super::operations::{self, OPERATIONS, Operation, Special};
+use super::operations::{self, EXEC_STMT, OPERATIONS, Operation, Special};
 use super::{HandlerError, Handlers};
 use crate::cpython::Interpreter;
 use crate::process::Process;
@@ -23,6 +23,8 @@ use crate::sites::Price;
 
 /// Instructions looked at in one handler.
 const MAX_INSTRUCTIONS: usize = 2_000;
+/// Instructions looked at in a function that a handler calls.
+const MAX_CALLED: usize = 500;
 
 /// One place to probe for a bytecode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +117,17 @@ struct Call {
     ops: BTreeSet<String>,
 }
 
+/// What does the work of a bytecode, where it is called by the function that a `call` calls.
+fn leads_to(machine: &Machine, call: &Instruction) -> Option<&'static str> {
+    let work = Operation::find(EXEC_STMT)?;
+    let target = (call.flow_control() == FlowControl::Call).then(|| call.near_branch_target())?;
+    Region::new(machine, target, MAX_CALLED, true)
+        .filter_map(|at| instruction(machine, at))
+        .filter(|found| found.flow_control() == FlowControl::Call)
+        .filter_map(|found| machine.called(&found))
+        .find(|function| work.work_of(function).is_some())
+}
+
 /// An interpreter's eval loop.
 struct Eval {
     opcodes: &'static Opcodes,
@@ -144,7 +157,12 @@ impl Eval {
                     FlowControl::IndirectCall => Price::SingleStepped,
                     _ => continue,
                 };
-                if let Some(function) = machine.called(&instruction) {
+                let within = || {
+                    (name == EXEC_STMT)
+                        .then(|| leads_to(&machine, &instruction))
+                        .flatten()
+                };
+                if let Some(function) = machine.called(&instruction).or_else(within) {
                     let call = calls.entry(at).or_insert_with(|| Call {
                         function,
                         price,

@@ -200,6 +200,7 @@ impl<'a> CallEvent<'a> {
             Some(Operands::Print) => ("file", &["value"]),
             // It is the outcome.
             Some(Operands::Exception) => ("", &[]),
+            Some(Operands::Exec) => ("", &["code"]),
             Some(Operands::Import) => ("", &["name", "from"]),
             Some(Operands::Newline) => ("file", &[]),
         };

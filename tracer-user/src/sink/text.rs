@@ -284,7 +284,7 @@ fn operands(kind: Operands, arguments: &Arguments<'_>, names: &mut TypeNames<'_>
             out.pop();
             return;
         }
-        Operands::Print => {}
+        Operands::Print | Operands::Exec => {}
         Operands::Import => {
             plain(&given.next().map_or("?".into(), text_of), out);
             if let Some(from) = given.next().filter(|from| !matches!(from, Value::None)) {
@@ -318,7 +318,7 @@ fn operands(kind: Operands, arguments: &Arguments<'_>, names: &mut TypeNames<'_>
         }
     }
     if let Some(value) = given.next() {
-        if kind != Operands::Print {
+        if !matches!(kind, Operands::Print | Operands::Exec) {
             out.extend_from_slice(b" = ");
         }
         repr::value(value, names, out);
