@@ -1,9 +1,9 @@
 //! Calls of Python functions (`--calls`), against `sys.settrace` or `sys.monitoring` in a second process of the same program.
 
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, fs, path::Path};
 
 use serde_json::Value;
-use tests::{Program, Trace, Tracer, interpreters, version, without_ids};
+use tests::{Program, Trace, Tracer, interpreters, programs, version, without_ids};
 
 const CALLS: [&str; 4] = ["--calls", "calls.py", "--calls", "calls_async.py"];
 
@@ -74,19 +74,26 @@ fn forgive(seen: &mut Value, truth: &mut Value) {
     }
 }
 
-fn assert_all_seen(python: &Path, environment: &[(&str, &str)]) {
-    let truth_too: Vec<(&str, &str)> = environment.iter().copied().chain([("TRUTH", "1")]).collect();
-    let mut untraced = Program::start_with(python, "calls.py", &truth_too);
-    let truth = untraced.run();
-    let mut program = Program::start_with(python, "calls.py", environment);
-    let tracer = Tracer::attach(
-        &program,
-        &[&["-e", "none", "--max-depth", "4"], &CALLS[..]].concat(),
-    );
-    program.run();
-    let trace = tracer.stop();
+/// Whether a run is one of those that `calls.py` makes to write down what happens, if it does.
+fn is_of_truth(run: &Value, first: u64) -> bool {
+    run["file"]
+        .as_str()
+        .is_some_and(|file| file.ends_with("calls.py"))
+        && run["line"].as_u64() < Some(first)
+}
+
+/// The first line of `calls.py` that is called for its own sake.
+fn first_line() -> u64 {
+    let text = fs::read_to_string(programs().join("calls.py")).expect("the program");
+    let before = text.lines().position(|line| line.starts_with("# From here on"));
+    before.expect("a line that says so") as u64
+}
+
+fn assert_same_runs(python: &Path, mut trace: Trace, truth: &Value) {
+    let first = first_line();
+    trace.events.retain(|event| !is_of_truth(event, first));
     let threads = runs(&trace);
-    let truths = truth[0].as_array().expect("a list");
+    let truths = truth.as_array().expect("a list");
     assert_eq!(threads.len(), truths.len(), "{}: threads", python.display());
     let mut all = 0;
     for (seen, truth) in threads.into_iter().zip(truths) {
@@ -102,12 +109,36 @@ fn assert_all_seen(python: &Path, environment: &[(&str, &str)]) {
     }
     assert_eq!(trace.summary["lost"], 0);
     println!("{}: {all} runs", version(python));
-    assert!(program.end() && untraced.end());
+}
+
+fn attach(program: &Program) -> Tracer {
+    Tracer::attach(
+        program,
+        &[&["-e", "none", "--max-depth", "4"], &CALLS[..]].concat(),
+    )
 }
 
 #[test]
 fn every_run_of_a_python_function_is_seen() {
     for python in interpreters() {
-        assert_all_seen(&python, &[]);
+        let mut untraced = Program::start_with(&python, "calls.py", &[("TRUTH", "1")]);
+        let truth = untraced.run();
+        let mut program = Program::start(&python, "calls.py");
+        let tracer = attach(&program);
+        program.run();
+        assert_same_runs(&python, tracer.stop(), &truth[0]);
+        assert!(program.end() && untraced.end());
+    }
+}
+
+/// Then the interpreter runs instrumented bytecodes, or its loop is another one.
+#[test]
+fn runs_are_seen_in_a_program_that_is_traced_from_inside() {
+    for python in interpreters() {
+        let mut program = Program::start_with(&python, "calls.py", &[("TRUTH", "1"), ("ROUNDS", "1")]);
+        let tracer = attach(&program);
+        let truth = program.run();
+        assert_same_runs(&python, tracer.stop(), &truth[0]);
+        assert!(program.end());
     }
 }

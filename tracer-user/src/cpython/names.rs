@@ -228,11 +228,11 @@ impl Names for ProcessNames {
             return Some(name.clone());
         }
         let objects = found.interpreter.objects(&*found.process);
-        let module = of
-            .module
-            .clone()
-            .or_else(|| qualnames::module_name(&objects, of.globals).ok());
+        let read = || qualnames::module_name(&objects, of.globals).ok();
+        let module = of.module.clone().map_or_else(read, |module| Some(Some(module)));
+        // What could not be read is asked for again.
         let is_whole = module.is_some();
+        let module = module.flatten();
         let known = self.qualname(target, frame.code, of.globals);
         let name = FunctionName {
             module: module.unwrap_or_default(),

@@ -28,7 +28,7 @@ pub(super) fn of_module<M: ReadMemory>(
     interpreter: &Interpreter,
     globals: u64,
 ) -> Result<HashMap<u64, String>, ObjectError> {
-    let module = module_name(objects, globals)?;
+    let module = module_name(objects, globals)?.unwrap_or_default();
     let mut look = Look {
         objects,
         interpreter,
@@ -42,15 +42,15 @@ pub(super) fn of_module<M: ReadMemory>(
     Ok(look.names)
 }
 
-/// `__name__` in a dict of globals.
+/// `__name__` in a dict of globals; `None`: they have none, as those of `exec` may.
 pub(super) fn module_name<M: ReadMemory>(
     objects: &Objects<'_, M>,
     globals: u64,
-) -> Result<String, ObjectError> {
-    let name = objects
-        .dict_get(globals, "__name__")?
-        .ok_or(ObjectError::Absent("module name"))?;
-    objects.string(name, MAX_NAME)
+) -> Result<Option<String>, ObjectError> {
+    match objects.dict_get(globals, "__name__")? {
+        Some(name) => objects.string(name, MAX_NAME).map(Some),
+        None => Ok(None),
+    }
 }
 
 struct Look<'a, 'm, M> {
