@@ -29,6 +29,14 @@ fn runs(trace: &Trace) -> Vec<Vec<Value>> {
             }
         };
         let thread = &mut threads[thread].1;
+        let around = event["parent"]
+            .as_u64()
+            .and_then(|parent| places.get(&parent))
+            .copied();
+        if around.is_none() && !thread.is_empty() {
+            // What the program does when all is done.
+            continue;
+        }
         places.insert(event["id"].as_u64().expect("an id"), thread.len());
         let begins = match (event["resumed"] == true, event["thrown"] == true) {
             (_, true) => "thrown",
@@ -40,7 +48,6 @@ fn runs(trace: &Trace) -> Vec<Vec<Value>> {
             outcome if outcome == "unobserved" => event["why"].clone(),
             _ => event["result"].clone(),
         };
-        let around = event["parent"].as_u64().and_then(|parent| places.get(&parent));
         let mut run = Value::from(vec![
             name(event).into(),
             event["line"].clone(),
@@ -49,7 +56,7 @@ fn runs(trace: &Trace) -> Vec<Vec<Value>> {
             event["outcome"].clone(),
             value,
             thread.len().into(),
-            around.map_or(Value::Null, |place| (*place).into()),
+            around.map_or(Value::Null, Value::from),
         ]);
         without_ids(&mut run);
         thread.push(run);
@@ -74,12 +81,15 @@ fn forgive(seen: &mut Value, truth: &mut Value) {
     }
 }
 
-/// Whether a run is one of those that `calls.py` makes to write down what happens, if it does.
+/// Whether a run is one of those that `calls.py` makes to write down what happens, if it does: they stand before `first`, and
+/// what it compiles is short.
 fn is_of_truth(run: &Value, first: u64) -> bool {
+    const COMPILED: u64 = 5;
+    let line = run["line"].as_u64().unwrap_or(0);
     run["file"]
         .as_str()
         .is_some_and(|file| file.ends_with("calls.py"))
-        && run["line"].as_u64() < Some(first)
+        && (COMPILED..first).contains(&line)
 }
 
 /// The first line of `calls.py` that is called for its own sake.
