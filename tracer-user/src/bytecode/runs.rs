@@ -122,26 +122,15 @@ pub fn runs(process: &Process, interpreter: &Interpreter) -> Result<Vec<RunSite>
     )
 }
 
-struct Finder<'a, M> {
-    machine: &'a M,
+struct Finder<'a> {
+    machine: &'a Machine,
     opcodes: &'a Opcodes,
     handlers: &'a Handlers,
     /// Address of the eval function.
     eval: u64,
 }
 
-/// Which functions a `call` calls, and where they are.
-trait Symbols: ReadMemory {
-    fn called(&self, call: &Instruction) -> Option<&'static str>;
-}
-
-impl Symbols for Machine {
-    fn called(&self, call: &Instruction) -> Option<&'static str> {
-        Machine::called(self, call)
-    }
-}
-
-impl<M: Symbols> Finder<'_, M> {
+impl Finder<'_> {
     /// All instructions that the handlers can come to, without what they call.
     fn region(&self) -> impl Iterator<Item = Instruction> {
         let starts = (0..=u8::MAX)
@@ -684,10 +673,10 @@ impl State {
     }
 }
 
-/// The nearest instruction, by branches taken, that code comes to in at most `max` steps and `is` says so of; with what is known of the registers
-/// there. Behind a call it goes on.
-fn nearest<M: ReadMemory, T>(
-    machine: &M,
+/// The nearest instruction, by branches taken, that code comes to in at most `max` steps and `is` says so of; with what
+/// is known of the registers there. Behind a call it goes on.
+fn nearest<T>(
+    machine: &Machine,
     start: u64,
     registers: Registers,
     max: usize,

@@ -144,16 +144,7 @@ impl Judge {
             return !hidden;
         }
         let key = (header.target, header.tid, header.sp, header.site);
-        if self.thread_shown(record, names, court) && self.code_shown(record, 0, names, court) {
-            self.calls.remove(&key);
-            return true;
-        }
-        self.tally.at(header.site).entries += 1;
-        if self.calls.len() >= MAX_KNOWN {
-            self.calls.clear();
-        }
-        self.calls.insert(key);
-        false
+        self.begins(record, key, 0, names, court)
     }
 
     /// The same of a run of a Python function, which is made by the frame behind its own.
@@ -172,11 +163,23 @@ impl Judge {
             self.tally.at(header.site).entries += u64::from(hidden);
             return !hidden;
         }
-        if self.thread_shown(record, names, court) && self.code_shown(record, 1, names, court) {
+        self.begins(record, key, 1, names, court)
+    }
+
+    /// Whether what begins is shown; if not, its end is not either. `caller`: which frame does the calling.
+    fn begins(
+        &mut self,
+        record: &Record,
+        key: CallKey,
+        caller: usize,
+        names: &mut dyn Names,
+        court: &mut dyn Court,
+    ) -> bool {
+        if self.thread_shown(record, names, court) && self.code_shown(record, caller, names, court) {
             self.calls.remove(&key);
             return true;
         }
-        self.tally.at(header.site).entries += 1;
+        self.tally.at(record.header.site).entries += 1;
         if self.calls.len() >= MAX_KNOWN {
             self.calls.clear();
         }
