@@ -7,6 +7,9 @@ import json
 import sys
 
 ROUNDS = 120
+PYTHON2 = sys.version_info[0] == 2
+# Slices that are no objects of their own.
+SLICES = PYTHON2 or sys.version_info >= (3, 12)
 did = []
 
 
@@ -116,6 +119,71 @@ def act_fail(o, p):
         pass
 
 
+def slice_of(start, stop):
+    """What JSON says of it. Python 2 makes numbers of what is left out, for types that take numbers."""
+    return {"slice": [start, stop, None]}
+
+
+def act_slice(o, start, stop, value):
+    note("STORE_SLICE" if SLICES else "STORE_SUBSCR", slice_of(start, stop), value)
+    o[start:stop] = value
+
+
+def act_delete_slice(o, start, stop):
+    note("DELETE_SLICE" if PYTHON2 else "DELETE_SUBSCR", slice_of(start, stop))
+    del o[start:stop]
+
+
+def whole_slice_of(o):
+    return slice_of(0, {"int": str(sys.maxsize)}) if PYTHON2 and isinstance(o, list) else slice_of(None, None)
+
+
+def act_whole_slice(o, value):
+    # From 3.14 on a constant.
+    note("STORE_SLICE" if SLICES and sys.version_info < (3, 14) else "STORE_SUBSCR", whole_slice_of(o), value)
+    o[:] = value
+
+
+class Sliced(object):
+    """Takes slice objects only, in Python 2 too."""
+
+    def __setitem__(self, key, value):
+        self.set = key
+
+    def __delitem__(self, key):
+        self.deleted = key
+
+
+class Names(dict):
+    """Where a class's body may be run."""
+
+    def __setitem__(self, key, value):
+        dict.__setitem__(self, key, value)
+
+
+class Meta(type):
+    @classmethod
+    def __prepare__(meta, name, bases):
+        return Names()
+
+
+BODY = """
+class act_%s:
+    note("STORE_NAME", "x", value)
+    x = value
+    note("STORE_NAME", "y", value)
+    y = value
+    note("DELETE_NAME", "x")
+    del x
+"""
+
+
+def class_bodies():
+    """Their names are in a dict, or in what the metaclass gives."""
+    kinds = ["body(object)"] + ([] if PYTHON2 else ["prepared(metaclass=Meta)"])
+    return [compile(BODY % kind, "bodies.py", "exec") for kind in kinds]
+
+
 def many_names():
     """A function with more names than one byte tells apart."""
     names = "".join("    o.n%d = value\n" % n for n in range(300))
@@ -128,6 +196,7 @@ def many_names():
 
 def main():
     act_many = many_names()
+    bodies = class_bodies()
     plain, slots, hinted = Plain(), Slots(), with_dict()
     slots.y = 1
     objects = [plain, slots, hinted, Property(), Own()]
@@ -146,6 +215,13 @@ def main():
         act_delete_item(dicts[n % 4], "k")
         act_append([[1], List([1]), bytearray(1), collections.deque()][kind % 4], n)
         act_fail(slots, [])
+        act_slice([List([1] * 4), [1] * 4][kind % 2], n % 3, n % 5, "ab")
+        act_slice(Sliced(), n % 3, "b", n)
+        act_delete_slice([[1] * 4, List([1] * 4)][kind % 2], n % 3, n % 5)
+        act_delete_slice(Sliced(), n % 3, "b")
+        act_whole_slice([[1] * 4, Sliced()][kind % 2], "abc")
+        for body in bodies:
+            exec(body, {"note": note, "value": n, "Meta": Meta, "__name__": "bodies"})
     for n in range(20):
         act_many(hinted, n)
 

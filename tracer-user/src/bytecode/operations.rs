@@ -25,11 +25,13 @@ pub enum Operands {
     Import,
     /// Code, or its text.
     Exec,
+    /// Of a sequence: the first and the last index of a slice, as C numbers, and a value where there is one.
+    Slice,
 }
 
 impl Operands {
     /// All of them, in numeric order; recordings have the numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Attribute,
         Self::Global,
         Self::Item,
@@ -39,6 +41,7 @@ impl Operands {
         Self::Exception,
         Self::Import,
         Self::Exec,
+        Self::Slice,
     ];
 
     /// Whether the first operand names the second.
@@ -114,6 +117,22 @@ impl Work {
         }
     }
 
+    /// `f(object, start, stop, value)`, with C numbers.
+    const fn set_slice(function: &'static str) -> Self {
+        Self {
+            convention: Convention::SliceValue,
+            ..Self::set(function)
+        }
+    }
+
+    /// `f(object, start, stop)`, with C numbers.
+    const fn delete_slice(function: &'static str) -> Self {
+        Self {
+            convention: Convention::Slice,
+            ..Self::set(function)
+        }
+    }
+
     /// `f(frame, code, globals, locals)`, which calls that function.
     const fn exec(function: &'static str) -> Self {
         Self {
@@ -141,6 +160,8 @@ impl Work {
 
 /// Whose work is known by what it calls in its turn.
 pub(super) const EXEC_STMT: &str = "EXEC_STMT";
+/// Python 2: a function that is not exported may do their work.
+pub(super) const SLICES: [&str; 2] = ["STORE_SLICE", "DELETE_SLICE"];
 
 /// All of them. Up to 3.12 deleting is setting to NULL (`PyObject_DelAttr` was a macro, Include/abstract.h).
 /// What each handler calls: Python/ceval.c up to 3.11, Python/bytecodes.c after.
@@ -189,6 +210,26 @@ pub const OPERATIONS: &[Operation] = &[
         ],
         special: None,
     },
+    // Names of a module's body are its globals, those of a class's body its attributes; code may be run in any mapping.
+    Operation {
+        op: "STORE_NAME",
+        effect: "memory.store_name",
+        operands: Operands::Global,
+        function: None,
+        work: &[
+            Work::set("PyDict_SetItem").of_globals(),
+            Work::set("PyObject_SetItem").of_globals(),
+        ],
+        special: None,
+    },
+    Operation {
+        op: "DELETE_NAME",
+        effect: "memory.delete_name",
+        operands: Operands::Global,
+        function: None,
+        work: &[Work::delete("PyObject_DelItem").of_globals()],
+        special: None,
+    },
     Operation {
         op: "STORE_SUBSCR",
         effect: "memory.store_item",
@@ -201,13 +242,38 @@ pub const OPERATIONS: &[Operation] = &[
             convention: Convention::StackItem,
         }),
     },
-    // 3.12+: `a[i:j] = x` without a slice object of its own on the stack.
+    // `a[i:j] = x` without a slice object of its own on the stack: 3.12+, and Python 2, where `assign_slice` (Python/ceval.c) goes by
+    // numbers if both are numbers and the type has such a slot.
     Operation {
         op: "STORE_SLICE",
         effect: "memory.store_item",
         operands: Operands::Item,
         function: None,
         work: &[Work::set("PyObject_SetItem")],
+        special: None,
+    },
+    Operation {
+        op: "STORE_SLICE",
+        effect: "memory.store_item",
+        operands: Operands::Slice,
+        function: None,
+        work: &[Work::set_slice("PySequence_SetSlice")],
+        special: None,
+    },
+    Operation {
+        op: "DELETE_SLICE",
+        effect: "memory.delete_item",
+        operands: Operands::Item,
+        function: None,
+        work: &[Work::delete("PyObject_DelItem")],
+        special: None,
+    },
+    Operation {
+        op: "DELETE_SLICE",
+        effect: "memory.delete_item",
+        operands: Operands::Slice,
+        function: None,
+        work: &[Work::delete_slice("PySequence_DelSlice")],
         special: None,
     },
     Operation {
@@ -290,9 +356,9 @@ impl Operation {
     /// Whether that version has it, in any form.
     pub(super) fn is_in(&self, opcodes: &Opcodes) -> bool {
         let general = !self.work.is_empty() && opcodes.number(self.op).is_some();
-        // Python 2 has several of that name's beginning, which are not like it.
-        let other = self.op == "STORE_SLICE" && opcodes.number("DELETE_SLICE").is_some();
-        general && !other || self.forms(opcodes).next().is_some()
+        // Only in Python 2 slices are C numbers.
+        let numbers = self.operands != Operands::Slice || opcodes.number(EXEC_STMT).is_some();
+        general && numbers || self.forms(opcodes).next().is_some()
     }
 
     /// Whether that version's general form does the work.

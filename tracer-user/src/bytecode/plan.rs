@@ -15,7 +15,7 @@ use super::checks::{CheckError, Loop, last_checks};
 use super::code::{Region, instruction};
 use super::machine::{Machine, MachineError};
 use super::opcodes::Opcodes;
-use super::operations::{self, EXEC_STMT, OPERATIONS, Operation, Special};
+use super::operations::{self, EXEC_STMT, OPERATIONS, Operation, SLICES, Special};
 use super::{HandlerError, Handlers};
 use crate::cpython::Interpreter;
 use crate::process::Process;
@@ -117,15 +117,62 @@ struct Call {
     ops: BTreeSet<String>,
 }
 
-/// What does the work of a bytecode, where it is called by the function that a `call` calls.
-fn leads_to(machine: &Machine, call: &Instruction) -> Option<&'static str> {
-    let work = Operation::find(EXEC_STMT)?;
+/// Whether the function that a `call` calls is one of the interpreter's own that comes to such work.
+fn leads_to(machine: &Machine, call: &Instruction, is_work: impl Fn(&str) -> bool) -> Option<&'static str> {
     let target = (call.flow_control() == FlowControl::Call).then(|| call.near_branch_target())?;
+    if machine.called(call).is_some() {
+        return None;
+    }
     Region::new(machine, target, MAX_CALLED, true)
         .filter_map(|at| instruction(machine, at))
         .filter(|found| found.flow_control() == FlowControl::Call)
         .filter_map(|found| machine.called(&found))
-        .find(|function| work.work_of(function).is_some())
+        .find(|function| is_work(function))
+}
+
+/// By address.
+type Calls = BTreeMap<u64, Call>;
+
+/// Finds the calls that do work in one handler.
+fn calls_of(machine: &Machine, name: &str, handler: u64, calls: &mut Calls) {
+    let own = || OPERATIONS.iter().filter(|operation| operation.has_form(name));
+    let is_work = |function: &str| own().any(|operation| operation.work_of(function).is_some());
+    let in_slices = SLICES.iter().any(|op| name.starts_with(op));
+    for at in Region::new(machine, handler, MAX_INSTRUCTIONS, true) {
+        let Some(found) = instruction(machine, at) else {
+            continue;
+        };
+        if let Some(function) = machine.called(&found) {
+            enter(calls, &found, function, name);
+        } else if name == EXEC_STMT
+            && let Some(function) = leads_to(machine, &found, is_work)
+        {
+            enter(calls, &found, function, name);
+        } else if in_slices && leads_to(machine, &found, is_work).is_some() {
+            let helper = Region::new(machine, found.near_branch_target(), MAX_CALLED, true);
+            for within in helper.filter_map(|at| instruction(machine, at)) {
+                // It stores and deletes, by whether it is given a value.
+                if let Some(function) = machine.called(&within).filter(|function| is_work(function)) {
+                    enter(calls, &within, function, name);
+                }
+            }
+        }
+    }
+}
+
+/// Notes that a handler comes to a call of `function`.
+fn enter(calls: &mut Calls, call: &Instruction, function: &'static str, name: &str) {
+    let price = match call.flow_control() {
+        FlowControl::Call => Price::Emulated,
+        FlowControl::IndirectCall => Price::SingleStepped,
+        _ => return,
+    };
+    let call = calls.entry(call.ip()).or_insert_with(|| Call {
+        function,
+        price,
+        ops: BTreeSet::new(),
+    });
+    call.ops.insert(name.to_owned());
 }
 
 /// An interpreter's eval loop.
@@ -133,8 +180,7 @@ struct Eval {
     opcodes: &'static Opcodes,
     handlers: Handlers,
     machine: Machine,
-    /// By address.
-    calls: BTreeMap<u64, Call>,
+    calls: Calls,
     /// Offset of the running instruction in a frame.
     frame_instruction: u64,
 }
@@ -143,34 +189,9 @@ impl Eval {
     fn of(process: &Process, interpreter: &Interpreter, opcodes: &'static Opcodes) -> Result<Self, Refusal> {
         let handlers = Handlers::find(process, interpreter)?;
         let machine = Machine::of(process, interpreter, &operations::functions())?;
-        let mut calls: BTreeMap<u64, Call> = BTreeMap::new();
-        for opcode in 0..=u8::MAX {
-            let Some(name) = opcodes.name(opcode) else {
-                continue;
-            };
-            for at in Region::new(&machine, handlers.of(opcode), MAX_INSTRUCTIONS, true) {
-                let Some(instruction) = instruction(&machine, at) else {
-                    continue;
-                };
-                let price = match instruction.flow_control() {
-                    FlowControl::Call => Price::Emulated,
-                    FlowControl::IndirectCall => Price::SingleStepped,
-                    _ => continue,
-                };
-                let within = || {
-                    (name == EXEC_STMT)
-                        .then(|| leads_to(&machine, &instruction))
-                        .flatten()
-                };
-                if let Some(function) = machine.called(&instruction).or_else(within) {
-                    let call = calls.entry(at).or_insert_with(|| Call {
-                        function,
-                        price,
-                        ops: BTreeSet::new(),
-                    });
-                    call.ops.insert(name.to_owned());
-                }
-            }
+        let mut calls = Calls::new();
+        for (opcode, name) in (0..=u8::MAX).filter_map(|opcode| Some((opcode, opcodes.name(opcode)?))) {
+            calls_of(&machine, name, handlers.of(opcode), &mut calls);
         }
         Ok(Self {
             opcodes,

@@ -196,6 +196,7 @@ impl<'a> CallEvent<'a> {
             Some(Operands::Attribute) => ("object", &["name", "value"]),
             Some(Operands::Global) => ("object", &["name", "value"]),
             Some(Operands::Item) => ("object", &["key", "value"]),
+            Some(Operands::Slice) => ("object", &["start", "stop", "value"]),
             Some(Operands::Append) => ("object", &["value"]),
             Some(Operands::Print) => ("file", &["value"]),
             // It is the outcome.

@@ -294,7 +294,7 @@ fn operands(kind: Operands, arguments: &Arguments<'_>, names: &mut TypeNames<'_>
             return;
         }
         Operands::Global => plain(&given.next().map_or("?".into(), text_of), out),
-        Operands::Attribute | Operands::Item | Operands::Append => {
+        Operands::Attribute | Operands::Item | Operands::Append | Operands::Slice => {
             match &arguments.self_ {
                 Some(object) => repr::value(object, names, out),
                 None => out.push(b'?'),
@@ -303,6 +303,15 @@ fn operands(kind: Operands, arguments: &Arguments<'_>, names: &mut TypeNames<'_>
                 (Operands::Attribute, Some(name)) => {
                     out.push(b'.');
                     plain(&text_of(name), out);
+                }
+                (Operands::Slice, Some(start)) => {
+                    out.push(b'[');
+                    bound(start, 0, names, out);
+                    out.push(b':');
+                    if let Some(stop) = given.next() {
+                        bound(stop, i64::MAX, names, out);
+                    }
+                    out.push(b']');
                 }
                 (Operands::Append, Some(item)) => {
                     out.extend_from_slice(b" += ");
@@ -321,6 +330,13 @@ fn operands(kind: Operands, arguments: &Arguments<'_>, names: &mut TypeNames<'_>
         if !matches!(kind, Operands::Print | Operands::Exec) {
             out.extend_from_slice(b" = ");
         }
+        repr::value(value, names, out);
+    }
+}
+
+/// An end of a slice, unless it is the one that the interpreter takes where none is given.
+fn bound(value: &Value<'_>, default: i64, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+    if !matches!(value, Value::Int(n) | Value::Long(n) if *n == default) {
         repr::value(value, names, out);
     }
 }
