@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use serde_json::Value;
-use tests::{Program, Tracer, interpreters, version};
+use tests::{Program, Tracer, command, interpreters, tool, version};
 
 const STORES: &str = "memory.store_attr,memory.delete_attr,memory.store_global,memory.delete_global,memory.store_item,\
-                      memory.delete_item,memory.append";
+                      memory.delete_item,memory.append,memory.store_name,memory.delete_name";
 
 /// What an event says of its effect: as the program writes it down.
 fn told(event: &Value) -> Value {
@@ -28,14 +28,17 @@ fn told(event: &Value) -> Value {
         _ => Value::Null,
     };
     let function = frame["function"].clone();
-    Value::from(vec![
-        op,
-        operand(&["name", "key"]),
-        value,
-        owner,
-        function,
-        frame["line"].clone(),
-    ])
+    let slice = || serde_json::json!({"slice": [event["start"], event["stop"], null]});
+    let what = match event["start"].is_null() {
+        true => operand(&["name", "key"]),
+        false => slice(),
+    };
+    Value::from(vec![op, what, value, owner, function, frame["line"].clone()])
+}
+
+/// `__module__` and the like, which the compiler stores in a class's body.
+fn of_the_class_statement(event: &Value) -> bool {
+    event["op"] == "STORE_NAME" && event["name"].as_str().is_some_and(|name| name.starts_with("__"))
 }
 
 fn assert_every_store_is_seen_once(python: &Path) {
@@ -50,6 +53,7 @@ fn assert_every_store_is_seen_once(python: &Path) {
         .events
         .iter()
         .filter(|event| event["type"] == "bytecode" || event["type"] == "call")
+        .filter(|event| !of_the_class_statement(event))
         .collect();
     for (event, truth) in events.iter().zip(&truth) {
         let mut told = told(event);
@@ -81,6 +85,36 @@ fn assert_every_store_is_seen_once(python: &Path) {
 fn every_store_is_seen_once_whatever_form_the_bytecode_has() {
     for python in interpreters() {
         assert_every_store_is_seen_once(&python);
+    }
+}
+
+/// What a build is made with, by its own account.
+const OF_BUILD: &str = "import sysconfig; of = sysconfig.get_config_var; \
+                        print('jit' if '-D_Py_JIT' in (of('PY_CORE_CFLAGS') or '') else '', \
+                        'switch' if '--without-computed-gotos' in (of('CONFIG_ARGS') or '') else '')";
+
+#[test]
+fn what_a_build_keeps_from_being_seen_is_said() {
+    for python in interpreters() {
+        let program = Program::start(&python, "idle.py");
+        let printed = tool(&["functions", "--pid", &program.pid().to_string(), "STORE_*"]);
+        let of_build = command(&python).args(["-c", OF_BUILD]).output().expect("it runs");
+        let of_build = String::from_utf8_lossy(&of_build.stdout).into_owned();
+        let says = |what: &str| printed.stdout.contains(what);
+        assert_eq!(
+            says("partly unseen"),
+            of_build.contains("jit"),
+            "{}",
+            python.display()
+        );
+        let refuses = of_build.contains("switch");
+        assert_eq!(
+            says("built without computed gotos"),
+            refuses,
+            "{}",
+            python.display()
+        );
+        assert!(says("STORE_GLOBAL  "), "{}: {}", python.display(), printed.stdout);
     }
 }
 

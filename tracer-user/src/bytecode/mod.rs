@@ -8,6 +8,7 @@ mod checks;
 mod code;
 mod exported;
 mod handlers;
+mod jit;
 mod machine;
 pub mod opcodes;
 mod operations;
@@ -17,6 +18,7 @@ mod runs;
 
 pub use exported::{EXPORTED, ExportedError, RAISE, exported};
 pub use handlers::{Dispatch, HandlerError, Handlers};
+pub use jit::{UNSEEN_IN_JIT, may_compile};
 pub use operations::{OPERATIONS, Operands, Operation};
 pub use plan::{BytecodeSite, Planned, Refusal, plan};
 pub use runs::{RunSite, RunsError, runs};

@@ -123,6 +123,12 @@ impl Process {
         self.status_field("Seccomp:")?.parse().ok()
     }
 
+    /// Whether the program was started with that `NAME=value` in its environment.
+    pub fn was_started_with(&self, variable: &[u8]) -> bool {
+        let environment = self.proc_file("environ").unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|one| one == variable)
+    }
+
     /// The name of one of its threads (`comm`). `None`: there is no such thread, or the process is in another pid
     /// namespace, where thread ids are others.
     pub fn thread_name(&self, tid: u32) -> Option<String> {

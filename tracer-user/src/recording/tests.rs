@@ -114,6 +114,7 @@ fn targets() -> Vec<TargetInfo> {
         python: "3.12.1".into(),
         executable: "/usr/bin/python3".into(),
         functions: 1,
+        unseen: Some("some".into()),
     }]
 }
 

@@ -21,6 +21,8 @@ pub mod terminal;
 pub mod text;
 pub mod totals;
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use tracer_common::counters::SiteCounters;
 
@@ -34,6 +36,9 @@ pub struct TargetInfo {
     pub executable: String,
     /// Functions probed.
     pub functions: usize,
+    /// What of it cannot be seen, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<Cow<'static, str>>,
 }
 
 /// What happened at one site, for the summary.

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use tracer_common::guard::is_guard;
 use tracer_user::{
-    bytecode::{self, EXPORTED, Operation},
+    bytecode::{self, EXPORTED, Operation, UNSEEN_IN_JIT},
     catalogue::{
         reference,
         select::{Functions, Selection},
@@ -84,6 +84,11 @@ pub fn functions(pid: u32, glob: Option<&str>) -> anyhow::Result<()> {
         if line.is_err() {
             return Ok(());
         }
+    }
+    if bytecode::may_compile(&traced.process, &traced.interpreter)
+        && writeln!(out, "{:<48} partly unseen: {UNSEEN_IN_JIT}", "bytecodes").is_err()
+    {
+        return Ok(());
     }
     for (function, why) in &traced.refused {
         if writeln!(out, "{function:<48} refused: {why}").is_err() {

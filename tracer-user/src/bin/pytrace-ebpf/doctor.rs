@@ -214,6 +214,10 @@ fn process(pid: u32) -> Vec<Check> {
     ));
     checks.push(return_probes(&traced));
     checks.push(python_functions(&traced));
+    if bytecode::may_compile(&traced.process, &traced.interpreter) {
+        let remedy = "start the program with PYTHON_JIT=0 to see all of them";
+        checks.push(Check::bad("bytecodes", bytecode::UNSEEN_IN_JIT.to_owned(), remedy).optional());
+    }
     checks
 }
 

@@ -145,6 +145,7 @@ fn targets() -> Vec<TargetInfo> {
         python: "3.9.1".into(),
         executable: "/usr/bin/python3".into(),
         functions: 3,
+        unseen: None,
     }]
 }
 

@@ -2,6 +2,7 @@
 //! go while it runs.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, HashSet},
     io::IsTerminal as _,
     sync::Arc,
@@ -573,6 +574,9 @@ fn warn_refused(traced: &Traced) {
     for (function, why) in &traced.refused {
         log::warn!("{function} is not traced: {why}");
     }
+    if let Some(unseen) = traced.unseen {
+        log::warn!("partly unseen: {unseen}");
+    }
 }
 
 fn info(traced: &Traced, pid: u32) -> TargetInfo {
@@ -581,6 +585,7 @@ fn info(traced: &Traced, pid: u32) -> TargetInfo {
         python: traced.interpreter.python_version_string().to_owned(),
         executable: traced.interpreter.executable().display().to_string(),
         functions: traced.sites.len(),
+        unseen: traced.unseen.map(Cow::Borrowed),
     }
 }
 

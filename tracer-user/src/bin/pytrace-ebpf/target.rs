@@ -11,7 +11,7 @@ use tracer_common::{
 };
 use tracer_user::{
     attach::{Kernel, Link, Point, Probe},
-    bytecode::{self, BytecodeSite, EXPORTED, Operation, RunSite},
+    bytecode::{self, BytecodeSite, EXPORTED, Operation, RunSite, UNSEEN_IN_JIT},
     catalogue::{
         discover::{CFunction, Discovery, MappedFile, discover},
         effects,
@@ -69,6 +69,8 @@ pub struct Traced {
     pub sites: Vec<Site>,
     /// Functions that were wanted but cannot be probed, and why.
     pub refused: Vec<(String, String)>,
+    /// What of the wanted bytecodes and functions cannot be seen, though they are probed.
+    pub unseen: Option<&'static str>,
 }
 
 impl Traced {
@@ -98,6 +100,7 @@ impl Traced {
             discovery,
             sites: Vec::new(),
             refused: Vec::new(),
+            unseen: None,
         };
         traced.choose(wanted, known)?;
         Ok(traced)
@@ -146,6 +149,10 @@ impl Traced {
             self.choose_bytecodes(wanted);
             if wanted.runs {
                 self.choose_runs()?;
+            }
+            let by_handlers = |site: &Site| site.run.is_some() || site.meta.operands.is_some();
+            if self.sites.iter().any(by_handlers) && bytecode::may_compile(&self.process, &self.interpreter) {
+                self.unseen = Some(UNSEEN_IN_JIT);
             }
         }
         let refused = self.discovery.refused.iter();
