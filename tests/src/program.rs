@@ -100,6 +100,21 @@ impl Program {
         }
     }
 
+    /// Asks one that works without pause (`busy.py`) how far it is; all its results must have been right.
+    pub fn progress(&mut self) -> u64 {
+        self.tell("count");
+        let line = self.line();
+        let (count, wrong) = line.split_once(' ').expect("two numbers");
+        assert_eq!(wrong, "0", "what is traced gave another result");
+        count.parse().expect("a number")
+    }
+
+    /// Waits until it has done more.
+    pub fn goes_on(&mut self) {
+        let before = self.progress();
+        while self.progress() == before {}
+    }
+
     /// Lets it end by itself; whether it succeeded.
     pub fn end(mut self) -> bool {
         self.input.take();

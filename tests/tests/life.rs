@@ -9,21 +9,6 @@ use tests::{Program, Tracer, assert_no_breakpoints, binary, breakpoints_go, call
 /// No event has it.
 const SUMMARY_ONLY: &str = "\"type\":\"none\"";
 
-/// Asks `busy.py` how far it is and whether all its results were right.
-fn progress(program: &mut Program) -> u64 {
-    program.tell("count");
-    let line = program.line();
-    let (count, wrong) = line.split_once(' ').expect("two numbers");
-    assert_eq!(wrong, "0", "a traced call gave another result");
-    count.parse().expect("a number")
-}
-
-/// Waits until the program has made more calls.
-fn goes_on(program: &mut Program) {
-    let before = progress(program);
-    while progress(program) == before {}
-}
-
 #[test]
 fn attaching_and_detaching_under_load_changes_nothing() {
     for python in interpreters() {
@@ -35,10 +20,10 @@ fn attaching_and_detaching_under_load_changes_nothing() {
                 Signal::SIGTERM
             };
             let tracer = Tracer::attach(&program, &["-e", "none", "-f", "*operator.*"]);
-            goes_on(&mut program);
+            program.goes_on();
             let trace = tracer.stop_by(signal);
             assert!(trace.summary["hits"].as_u64() > Some(0));
-            goes_on(&mut program);
+            program.goes_on();
         }
         assert_no_breakpoints(program.pid());
         program.tell("end");
@@ -53,7 +38,7 @@ fn python_functions_and_bytecodes_traced_under_load_give_what_they_gave() {
         for _ in 0..2 {
             let options = ["-e", "memory,exception", "--calls", "busy.py"];
             let tracer = Tracer::attach_for(&program, &options, SUMMARY_ONLY);
-            goes_on(&mut program);
+            program.goes_on();
             let trace = tracer.stop();
             let counted = |field: &str| trace.summary[field].as_u64().expect("a number");
             assert!(counted("hits") > 0);
@@ -61,7 +46,7 @@ fn python_functions_and_bytecodes_traced_under_load_give_what_they_gave() {
                 counted("hits"),
                 counted("delivered") + counted("dropped") + counted("filtered")
             );
-            goes_on(&mut program);
+            program.goes_on();
         }
         assert_no_breakpoints(program.pid());
         program.tell("end");
@@ -76,10 +61,10 @@ fn a_killed_tracer_leaves_no_breakpoint() {
         for _ in 0..3 {
             let options = ["-e", "all", "-f", "*operator.*", "--calls", "*"];
             let tracer = Tracer::attach_for(&program, &options, SUMMARY_ONLY);
-            goes_on(&mut program);
+            program.goes_on();
             tracer.kill();
             breakpoints_go(program.pid());
-            goes_on(&mut program);
+            program.goes_on();
         }
         program.tell("end");
         assert!(program.end());

@@ -11,12 +11,14 @@ pub const LOADED: u32 = 3;
 pub const FORKED: u32 = 4;
 /// A program's libraries are in its memory, none of its own code has run yet.
 pub const LINKED: u32 = 5;
+/// A process that is not followed was forked, with a copy of its parent's memory: the breakpoints are in it.
+pub const COPIED: u32 = 6;
 
 /// One of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Happening {
-    /// What: [`EXEC`], [`BEGINS`], [`LOADED`], [`FORKED`], [`LINKED`].
+    /// What: [`EXEC`], [`BEGINS`], [`LOADED`], [`FORKED`], [`LINKED`], [`COPIED`].
     pub what: u32,
     /// Process id in the initial pid namespace.
     pub pid: u32,
@@ -105,6 +107,8 @@ impl WatchCookie {
 #[repr(C)]
 pub struct TaskOffsets {
     pub tgid: u64,
+    /// 1: children of followed processes are followed too; 0: [`COPIED`] is told of them.
+    pub follow: u64,
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use crate::maps::{FOLLOWED, HELD, TASK, WATCHED};
 const SIGSTOP: u32 = 19;
 /// include/uapi/linux/sched.h
 const CLONE_THREAD: u64 = 0x0001_0000;
+const CLONE_VM: u64 = 0x0000_0100;
 
 /// The current process.
 #[inline(always)]
@@ -62,19 +63,26 @@ pub fn exec() {
     }
 }
 
-/// The current process makes another one: it is followed too, before it runs.
+/// The current process makes another one: it is followed too, before it runs; or, where children are not followed, it is told that
+/// it has a copy of the memory.
 #[inline(always)]
 pub fn fork(ctx: &RawTracePointContext) {
     let pid = process();
-    if followed(pid).is_none() || ctx.arg::<u64>(1) & CLONE_THREAD != 0 {
+    let flags = ctx.arg::<u64>(1);
+    if followed(pid).is_none() || flags & CLONE_THREAD != 0 {
         return;
     }
     let Some(offsets) = TASK.get(0) else { return };
     let mut child = 0u32;
     let from = ctx.arg::<u64>(0).wrapping_add(offsets.tgid);
     // SAFETY: the buffer has 4 bytes; the helper checks the address.
-    if unsafe { bpf_probe_read_kernel((&raw mut child).cast(), 4, from as *const _) } == 0 {
+    if unsafe { bpf_probe_read_kernel((&raw mut child).cast(), 4, from as *const _) } != 0 {
+        return;
+    }
+    if offsets.follow != 0 {
         let _ = FOLLOWED.insert(child, pid, 0);
+    } else if flags & CLONE_VM == 0 {
+        tell(watch::COPIED, child, pid, false);
     }
 }
 

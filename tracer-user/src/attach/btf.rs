@@ -27,7 +27,7 @@ impl Btf {
         let tgid = Types::new(&self.0).and_then(|types| types.offset("task_struct", "tgid"));
         let tgid =
             tgid.ok_or_else(|| io::Error::other(format!("{BTF} does not say where task_struct.tgid is")))?;
-        Ok(TaskOffsets { tgid })
+        Ok(TaskOffsets { tgid, follow: 0 })
     }
 
     /// What looking at file descriptors needs, as far as it is where it is in the kernels that are known.

@@ -17,7 +17,7 @@ use super::{Kernel, KernelError, Readiness, btf::Btf};
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 struct PodTaskOffsets(TaskOffsets);
-// SAFETY: one u64.
+// SAFETY: two u64.
 unsafe impl Pod for PodTaskOffsets {}
 
 /// What happens to followed processes, as it comes.
@@ -56,15 +56,16 @@ impl Watch {
         kernel.tracepoint("pytrace_exec", "sched_process_exec")
     }
 
-    /// From now on, children of followed processes are followed.
+    /// From now on, children of followed processes are followed; or not `follow`: those are told that have a copy of the memory.
     ///
     /// # Errors
     ///
     /// Also where the kernel does not say how its tasks look (no BTF).
-    pub fn children(&mut self, kernel: &mut Kernel) -> Result<(), KernelError> {
-        let offsets = Btf::read()
+    pub fn children(&mut self, kernel: &mut Kernel, follow: bool) -> Result<(), KernelError> {
+        let mut offsets = Btf::read()
             .and_then(|btf| btf.task())
             .map_err(MapError::IoError)?;
+        offsets.follow = follow.into();
         self.task.set(0, PodTaskOffsets(offsets), 0)?;
         kernel.tracepoint("pytrace_fork", "task_newtask")
     }

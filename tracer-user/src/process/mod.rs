@@ -153,6 +153,22 @@ impl Process {
         tasks.flatten().filter_map(id).collect()
     }
 
+    /// Whether a process was forked and has not begun another program since: `PF_FORKNOEXEC` (include/linux/sched.h) among the
+    /// flags in `/proc/PID/stat` (proc_pid_stat(5)).
+    pub fn is_forked_copy(pid: u32) -> bool {
+        const PF_FORKNOEXEC: u32 = 0x40;
+        const FLAGS: usize = 6;
+        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
+            return false;
+        };
+        // The name, in parentheses, may hold anything.
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+        let flags = fields.split_whitespace().nth(FLAGS);
+        flags
+            .and_then(|flags| flags.parse::<u32>().ok())
+            .is_some_and(|flags| flags & PF_FORKNOEXEC != 0)
+    }
+
     /// Whether the process is stopped by a signal.
     pub fn is_stopped(&self) -> bool {
         self.status_field("State:")

@@ -11,7 +11,7 @@ mod prologue;
 use thiserror::Error;
 use tracer_common::cookie::{COOKIE_REGISTERS, Convention, Register};
 
-pub use prologue::{plan, price};
+pub use prologue::{apart, plan, price};
 
 /// What a probe costs the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,10 +23,10 @@ pub enum Price {
     SingleStepped,
 }
 
-/// One breakpoint for entry and return of a function.
+/// One breakpoint for entry and return of a function, or, where it is kept [`apart`], for entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Bytes from the function's start. The stack pointer there is the one at entry.
+    /// Bytes from the function's start. The stack pointer there is the one at entry, unless it is [`apart`].
     pub offset: u32,
     /// Where the C arguments are at that instruction.
     pub registers: [Register; COOKIE_REGISTERS],

@@ -40,16 +40,43 @@ pub fn plan(code: &[u8], address: u64, convention: Convention, self_kind: SelfKi
     }
 }
 
+/// Chooses an entry probe for the same function where nobody puts a return probe.
+///
+/// Whoever asks for return probes at an instruction, for whichever process, the kernel gives one to each process that has
+/// any probe there (`handler_chain` in kernel/events/uprobes.c, 6.18, looks at no filter). So a process that cannot
+/// bear return probes has its entry probe where the stack pointer has moved, or, where it does not, neither at the start nor
+/// at the place of [`plan`].
+///
+/// `None`: there is no such place.
+pub fn apart(code: &[u8], address: u64, convention: Convention, self_kind: SelfKind) -> Option<Plan> {
+    let steps: Vec<Step> = Steps::new(code, address, Places::new(convention, self_kind)).collect();
+    let first_emulated = steps.iter().position(|step| step.price == Some(Price::Emulated));
+    let taken = |n: usize, step: &Step| !step.moved && (n == 0 || Some(n) == first_emulated);
+    steps
+        .iter()
+        .enumerate()
+        .filter(|(n, step)| !taken(*n, step))
+        .filter_map(|(_, step)| Some((step.moved, step.plan()?)))
+        .filter(|(_, plan)| !branched_into(code, address, plan.offset))
+        .min_by_key(|(moved, plan)| (!moved, plan.price != Price::Emulated))
+        .map(|(_, plan)| plan)
+}
+
 /// What a probe on an instruction costs; `None`: there can be none.
 pub fn price(instruction: &Instruction, memory: &impl ReadMemory) -> Option<Price> {
     let mut bytes = vec![0; instruction.len()];
     memory.read(instruction.ip(), &mut bytes).ok()?;
-    check_first(instruction, &bytes).ok()?;
+    price_of(instruction, &bytes)
+}
+
+/// The same of an instruction at the start of `bytes`.
+fn price_of(instruction: &Instruction, bytes: &[u8]) -> Option<Price> {
+    check_first(instruction, bytes).ok()?;
     // The kernel makes some of the long ones calls.
-    if instruction.mnemonic() == Mnemonic::Nop && bytes.len() > 1 {
+    if instruction.mnemonic() == Mnemonic::Nop && instruction.len() > 1 {
         return None;
     }
-    Some(match is_emulated(instruction, &bytes) {
+    Some(match is_emulated(instruction, bytes) {
         true => Price::Emulated,
         false => Price::SingleStepped,
     })
@@ -144,51 +171,101 @@ fn number(register: X86) -> Option<u8> {
         .then(|| (full as u32 - X86::RAX as u32) as u8)
 }
 
-fn walk(code: &[u8], address: u64, mut places: Places) -> Option<Plan> {
-    let mut decoder = Decoder::with_ip(64, code, address, DecoderOptions::NONE);
-    let mut infos = InstructionInfoFactory::new();
-    for _ in 0..MAX_WALK {
-        let offset = decoder.position();
-        if !decoder.can_decode() {
-            return None;
+/// An instruction of the straight way from a function's start.
+struct Step {
+    offset: u32,
+    /// Where the arguments are when it is about to run; `None`: a needed one is lost.
+    registers: Option<[Register; COOKIE_REGISTERS]>,
+    price: Option<Price>,
+    /// The stack pointer is no more what it was at entry.
+    moved: bool,
+}
+
+impl Step {
+    fn plan(&self) -> Option<Plan> {
+        Some(Plan {
+            offset: self.offset,
+            registers: self.registers?,
+            price: self.price?,
+        })
+    }
+}
+
+/// The straight way, up to and with the first branch or call.
+struct Steps<'a> {
+    code: &'a [u8],
+    decoder: Decoder<'a>,
+    infos: InstructionInfoFactory,
+    places: Places,
+    moved: bool,
+    left: usize,
+}
+
+impl<'a> Steps<'a> {
+    fn new(code: &'a [u8], address: u64, places: Places) -> Self {
+        Self {
+            code,
+            decoder: Decoder::with_ip(64, code, address, DecoderOptions::NONE),
+            infos: InstructionInfoFactory::new(),
+            places,
+            moved: false,
+            left: MAX_WALK,
         }
-        let instruction = decoder.decode();
-        if instruction.is_invalid() {
-            return None;
+    }
+
+    /// What the instruction does to the registers.
+    fn pass(&mut self, instruction: &Instruction) {
+        if let Some((to, from)) = register_copy(instruction) {
+            self.places.copy(to, from);
+            return;
         }
-        let registers = places.registers()?;
-        if is_emulated(&instruction, code.get(offset..)?) {
-            return Some(Plan {
-                offset: u32::try_from(offset).ok()?,
-                registers,
-                price: Price::Emulated,
-            });
-        }
-        if instruction.flow_control() != FlowControl::Next {
-            return None;
-        }
-        if let Some((to, from)) = register_copy(&instruction) {
-            places.copy(to, from);
-            continue;
-        }
-        for used in infos.info(&instruction).used_registers() {
+        for used in self.infos.info(instruction).used_registers() {
             let writes = matches!(
                 used.access(),
                 OpAccess::Write | OpAccess::CondWrite | OpAccess::ReadWrite | OpAccess::ReadCondWrite
             );
-            if !writes {
-                continue;
+            match number(used.register()).filter(|_| writes) {
+                Some(register) if register == Register::Rsp as u8 => self.moved = true,
+                Some(register) => self.places.lose(register),
+                None => {}
             }
-            let Some(register) = number(used.register()) else {
-                continue;
-            };
-            if register == Register::Rsp as u8 {
-                return None;
-            }
-            places.lose(register);
         }
     }
-    None
+}
+
+impl Iterator for Steps<'_> {
+    type Item = Step;
+
+    fn next(&mut self) -> Option<Step> {
+        self.left = self.left.checked_sub(1)?;
+        let offset = self.decoder.position();
+        if !self.decoder.can_decode() {
+            return None;
+        }
+        let instruction = self.decoder.decode();
+        if instruction.is_invalid() {
+            return None;
+        }
+        let step = Step {
+            offset: u32::try_from(offset).ok()?,
+            registers: self.places.registers(),
+            price: price_of(&instruction, self.code.get(offset..)?),
+            moved: self.moved,
+        };
+        match instruction.flow_control() {
+            FlowControl::Next => self.pass(&instruction),
+            _ => self.left = 0,
+        }
+        Some(step)
+    }
+}
+
+/// The first emulated instruction before the stack pointer moves and an argument is lost.
+fn walk(code: &[u8], address: u64, places: Places) -> Option<Plan> {
+    Steps::new(code, address, places)
+        .take_while(|step| !step.moved && step.registers.is_some())
+        .find(|step| step.price == Some(Price::Emulated))?
+        .plan()
 }
 
 /// `mov` of one whole register to another, the stack pointer left alone.

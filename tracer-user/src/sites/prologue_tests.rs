@@ -126,3 +126,47 @@ fn a_five_byte_nop_is_never_chosen() {
         emulated(5, UNMOVED)
     );
 }
+
+fn apart_of(code: &[u8], convention: Convention, self_kind: SelfKind) -> Option<(u32, Price)> {
+    apart(code, ADDRESS, convention, self_kind).map(|plan| (plan.offset, plan.price))
+}
+
+#[test]
+fn apart_from_return_probes_is_where_the_stack_pointer_has_moved() {
+    // push %r12; push %rbp; mov %rdi,%rbp
+    let two = [0x41, 0x54, 0x55, 0x48, 0x89, 0xfd];
+    let found = apart_of(&two, Convention::O, SelfKind::Bound);
+    assert_eq!(found, Some((2, Price::Emulated)));
+    // os_unlink, CPython 3.12.1: push %r12; mov %rsi,%rdi; there is no other push.
+    let one = [0x41, 0x54, 0x48, 0x89, 0xf7];
+    let found = apart_of(&one, Convention::FastCallKeywords, SelfKind::Module);
+    assert_eq!(found, Some((2, Price::SingleStepped)));
+    // time_monotonic, CPython 3.12.1: sub $0x18,%rsp; xor %esi,%esi; …
+    let sub = [
+        0x48, 0x83, 0xec, 0x18, 0x31, 0xf6, 0x48, 0x8d, 0x7c, 0x24, 0x08, 0xe8, 0, 0, 0, 0,
+    ];
+    let found = apart_of(&sub, Convention::NoArgs, SelfKind::Module);
+    assert_eq!(found, Some((11, Price::Emulated)));
+}
+
+#[test]
+fn an_argument_is_followed_to_where_it_is_apart() {
+    // push %rbx; mov %rdi,%rbx; xor %edi,%edi; push %rbp
+    let code = [0x53, 0x48, 0x89, 0xfb, 0x31, 0xff, 0x55];
+    let found = apart(&code, ADDRESS, Convention::O, SelfKind::Bound).unwrap();
+    assert_eq!((found.offset, found.registers[0]), (6, Rbx));
+    // push %rbx; xor %edi,%edi; push %rbp: it is lost.
+    let lost = [0x53, 0x31, 0xff, 0x55];
+    let found = apart_of(&lost, Convention::O, SelfKind::Bound);
+    assert_eq!(found, Some((1, Price::SingleStepped)));
+}
+
+#[test]
+fn the_places_of_return_probes_are_not_apart() {
+    // builtin_abs, CPython 3.12.1: mov %rsi,%rdi; jmp: the start, and the first emulated instruction.
+    let code = [0x48, 0x89, 0xf7, 0xe9, 0x68, 0x41, 0xdf, 0xff];
+    assert_eq!(apart_of(&code, Convention::O, SelfKind::Module), None);
+    // push %rbx; L: dec %edx; jne L: a branch leads there.
+    let back = [0x53, 0xff, 0xca, 0x75, 0xfc];
+    assert_eq!(apart_of(&back, Convention::NoArgs, SelfKind::Module), None);
+}

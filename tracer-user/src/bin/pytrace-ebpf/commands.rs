@@ -29,7 +29,7 @@ pub fn functions(pid: u32, glob: Option<&str>) -> anyhow::Result<()> {
     sites.sort_by(|a, b| a.meta.function.cmp(&b.meta.function));
     let mut out = std::io::stdout().lock();
     for site in sites {
-        let price = match site.plan.price {
+        let price = match site.price() {
             Price::Emulated => "emulated",
             Price::SingleStepped => "single-stepped",
         };

@@ -200,7 +200,7 @@ fn process(pid: u32) -> Vec<Check> {
     let emulated = traced
         .sites
         .iter()
-        .filter(|site| site.plan.price == Price::Emulated)
+        .filter(|site| site.price() == Price::Emulated)
         .count();
     let version = traced.interpreter.python_version_string();
     checks.push(Check::good("process", format!("{pid}, Python {version}")));

@@ -17,6 +17,7 @@ mod report;
 mod ring;
 mod screen;
 mod session;
+mod sweep;
 mod target;
 mod testgen;
 mod trace;

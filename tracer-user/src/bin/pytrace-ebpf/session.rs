@@ -7,6 +7,7 @@ use std::{
     io::IsTerminal as _,
     sync::Arc,
     thread,
+    time::Instant,
 };
 
 use anyhow::{Context as _, bail};
@@ -32,7 +33,8 @@ use crate::{
     output::{CHUNK, Output, is_recording},
     report::{Reporter, epoch_ns, now_ns, print_summary, sink_for},
     ring::Ring,
-    target::{Attached, Place, Traced, Wanted},
+    sweep,
+    target::{Attached, NOT_APART, Place, Traced, Wanted},
 };
 
 /// Why the end of a call was not seen.
@@ -180,6 +182,19 @@ impl Session {
         self.live.keys().copied().collect()
     }
 
+    /// Where the breakpoints of those processes are.
+    pub fn places(&self, pids: &[u32]) -> anyhow::Result<Vec<sweep::Places>> {
+        let live = pids.iter().filter_map(|pid| self.live.get(pid));
+        live.map(|live| {
+            let parts = live.parts.iter();
+            Ok(sweep::Places {
+                program: self.kernel.watch().try_clone_to_owned()?,
+                files: parts.flat_map(|part| part.all_points(&live.process)).collect(),
+            })
+        })
+        .collect()
+    }
+
     /// How many processes are traced now.
     pub fn live(&self) -> usize {
         self.live.len()
@@ -311,7 +326,8 @@ impl Session {
         Ok(Some(Found { files, functions }))
     }
 
-    /// greenlet has come: return probes in functions that may run Python code go before it switches.
+    /// greenlet has come: return probes in functions that may run Python code go before it switches, and their entry
+    /// probes to another instruction.
     fn spare_stack_switches(&mut self, pid: u32) -> anyhow::Result<()> {
         let Some(live) = self.live.get_mut(&pid) else {
             return Ok(());
@@ -320,10 +336,22 @@ impl Session {
         self.pairing.switches(live.index, true);
         // The probe at the end of imports is one of them.
         let watch = std::mem::take(&mut live.watch);
-        for attached in &mut live.attached {
+        let before = Instant::now();
+        for (attached, part) in live.attached.iter_mut().zip(&live.parts) {
             attached.spare_stack_switches();
+            part.enter_apart(attached, &self.kernel, &live.process, live.index as u8)?;
         }
         drop(watch);
+        for site in live.parts.iter().flat_map(|part| &part.sites) {
+            if site.goes_with_switches() {
+                log::warn!("{} is not traced from now on: {NOT_APART}", site.meta.function);
+            }
+        }
+        log::warn!(
+            "process {pid} loaded greenlet: what the calls of functions that may run Python code return is not seen from now on, \
+             nor were such calls for {:?}",
+            before.elapsed()
+        );
         let policy = harm::Policy::of(&Process::open(pid)?)?;
         let why = policy.no_return(false);
         let others: HashSet<u32> = live

@@ -1,6 +1,12 @@
 //! One traced process: from pid to the sites to probe.
 
-use std::{collections::HashSet, fs::File, os::unix::fs::FileExt as _, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    fs::File,
+    os::unix::fs::FileExt as _,
+    path::PathBuf,
+    sync::Arc,
+};
 
 use anyhow::{Context as _, bail};
 use tracer_common::{
@@ -23,7 +29,7 @@ use tracer_user::{
         naming::{is_deletion, method_of},
     },
     process::Process,
-    sites::{self, Plan},
+    sites::{self, Plan, Price},
 };
 
 use crate::harm;
@@ -32,6 +38,9 @@ use crate::harm;
 const IN_LINE: &str = "the interpreter does it without a call: whether it succeeds is not observed";
 /// Of every other bytecode.
 const NO_END: &str = "whether a bytecode succeeds is not observed";
+/// Of a function that must not have a return probe.
+pub const NOT_APART: &str = "a return probe could end this process, and the kernel would give it that of another traced process: the \
+                         function has no instruction apart from where return probes are";
 /// Bytes of a function looked at to choose the instruction.
 const CODE_WINDOW: usize = 4096;
 
@@ -54,6 +63,8 @@ pub struct Site {
     /// Its index among all sites; given by the session.
     pub number: u32,
     pub plan: Plan,
+    /// Where it is entered in a process in which it gets no return probe, see [`sites::apart`].
+    pub apart: Option<Plan>,
     /// It is where runs of Python functions begin or end.
     pub run: Option<RunSite>,
     /// Index into [`Traced::discovery`]'s files.
@@ -131,12 +142,17 @@ impl Traced {
                 self.refused.push((function.function.clone(), common(function)));
                 continue;
             }
-            match plan(files.get(function.file).and_then(Option::as_ref), function) {
-                Ok(plan) => self.sites.push(Site {
+            match plans(files.get(function.file).and_then(Option::as_ref), function) {
+                Ok((_, None)) if meta.no_return.is_some() => {
+                    self.refused
+                        .push((function.function.clone(), NOT_APART.to_owned()));
+                }
+                Ok((plan, apart)) => self.sites.push(Site {
                     meta,
                     leaf,
                     number: 0,
                     plan,
+                    apart,
                     run: None,
                     file: function.file,
                     file_offset: function.file_offset,
@@ -225,6 +241,7 @@ impl Traced {
                     registers: [run.frame; COOKIE_REGISTERS],
                     price: run.price,
                 },
+                apart: None,
                 run: Some(run),
                 file,
                 file_offset,
@@ -281,6 +298,7 @@ impl Traced {
                 registers: site.registers,
                 price: site.price,
             },
+            apart: None,
             run: None,
             file,
             file_offset,
@@ -310,35 +328,89 @@ impl Traced {
                 if switches && part == Part::LeaveOther {
                     continue;
                 }
-                let points = self.points(part, file, index);
-                if points.is_empty() {
-                    continue;
-                }
-                let (program, probe) = match part {
-                    Part::Enter => (kernel.entry(), Probe::Entry),
-                    Part::LeaveLeaf | Part::LeaveOther => (kernel.leave(), Probe::Return),
-                    Part::EndRun | Part::BeginRun => {
-                        let program = kernel.run().context("the program for --calls is not loaded")?;
-                        (program, Probe::Entry)
-                    }
-                };
-                let path: PathBuf = process.mapping_link(&mapped.mapping);
-                let link = Link::attach(program, probe, &path, &points, process.pid())
-                    .with_context(|| format!("cannot probe {}", mapped.path.display()))?;
-                attached.links[part as usize].push(link);
+                let link = self.link(part, kernel, process, (file, mapped), index, switches)?;
+                attached.links[part as usize].extend(link);
             }
         }
         Ok(attached)
     }
 
-    fn points(&self, part: Part, file: usize, index: u8) -> Vec<Point> {
-        self.sites
-            .iter()
+    /// Enters functions in which Python code may run anew, where the return probes of other processes are not; after
+    /// [`Attached::spare_stack_switches`].
+    pub fn enter_apart(
+        &self,
+        attached: &mut Attached,
+        kernel: &Kernel,
+        process: &Process,
+        index: u8,
+    ) -> anyhow::Result<()> {
+        for file in self.discovery.files.iter().enumerate() {
+            let link = self.link(Part::EnterOther, kernel, process, file, index, true)?;
+            attached.links[Part::EnterOther as usize].extend(link);
+        }
+        Ok(())
+    }
+
+    /// The probes of one part in one file.
+    fn link(
+        &self,
+        part: Part,
+        kernel: &Kernel,
+        process: &Process,
+        (file, mapped): (usize, &MappedFile),
+        index: u8,
+        switches: bool,
+    ) -> anyhow::Result<Option<Link>> {
+        let sites = self.sites.iter();
+        let points: Vec<Point> = sites
             .filter(|site| site.file == file && part.has(site))
-            .map(|site| Point {
-                offset: site.file_offset + u64::from(site.plan.offset),
-                cookie: site.cookie(index),
+            .filter_map(|site| {
+                let plan = site.plan_in(part, switches)?;
+                Some(Point {
+                    offset: site.file_offset + u64::from(plan.offset),
+                    cookie: site.cookie(index, plan),
+                })
             })
+            .collect();
+        if points.is_empty() {
+            return Ok(None);
+        }
+        let (program, probe) = match part {
+            Part::EnterLeaf | Part::EnterOther => (kernel.entry(), Probe::Entry),
+            Part::LeaveLeaf | Part::LeaveOther => (kernel.leave(), Probe::Return),
+            Part::EndRun | Part::BeginRun => {
+                let program = kernel.run().context("the program for --calls is not loaded")?;
+                (program, Probe::Entry)
+            }
+        };
+        let path: PathBuf = process.mapping_link(&mapped.mapping);
+        Link::attach(program, probe, &path, &points, process.pid())
+            .with_context(|| format!("cannot probe {}", mapped.path.display()))
+            .map(Some)
+    }
+
+    /// All places where probes of it may be, by file.
+    pub fn all_points(&self, process: &Process) -> Vec<(PathBuf, Vec<Point>)> {
+        let of_file = |(file, mapped): (usize, &MappedFile)| {
+            let sites = self.sites.iter().filter(|site| site.file == file);
+            let offsets: BTreeSet<u64> = sites
+                .flat_map(|site| {
+                    let plans = [Some(&site.plan), site.apart.as_ref()];
+                    plans.map(|plan| Some(site.file_offset + u64::from(plan?.offset)))
+                })
+                .flatten()
+                .collect();
+            let points = offsets.into_iter().map(|offset| Point { offset, cookie: 0 });
+            (process.mapping_link(&mapped.mapping), points.collect())
+        };
+        let files = self.discovery.files.iter().enumerate();
+        let files = files.map(of_file).collect::<Vec<_>>();
+        let watched = self.load_points(process).into_iter();
+        let watched = watched.map(|(path, offset)| (path, vec![Point { offset, cookie: 0 }]));
+        files
+            .into_iter()
+            .chain(watched)
+            .filter(|(_, points)| !points.is_empty())
             .collect()
     }
 
@@ -350,7 +422,7 @@ impl Traced {
             .filter(|function| start::LOAD.contains(&function.function.as_str()))
             .filter_map(|function| {
                 let mapping = &self.discovery.files[function.file].mapping;
-                let plan = plan(process.open_mapping(mapping).ok().as_ref(), function).ok()?;
+                let (plan, _) = plans(process.open_mapping(mapping).ok().as_ref(), function).ok()?;
                 let offset = function.file_offset + u64::from(plan.offset);
                 Some((process.mapping_link(mapping), offset))
             })
@@ -378,8 +450,30 @@ impl Traced {
 }
 
 impl Site {
+    /// What each call costs the process as it is when it is looked at.
+    pub fn price(&self) -> Price {
+        let plan = self.plan_in(Part::EnterOther, false);
+        plan.unwrap_or(&self.plan).price
+    }
+
+    /// Whether it must go when the process begins to switch C stacks.
+    pub fn goes_with_switches(&self) -> bool {
+        self.plan_in(Part::EnterOther, true).is_none()
+    }
+
+    /// Where a part of its probes is, in a process that switches C stacks or not; `None`: nowhere.
+    fn plan_in(&self, part: Part, switches: bool) -> Option<&Plan> {
+        let enters = matches!(part, Part::EnterLeaf | Part::EnterOther);
+        // Bytecodes are no functions that return.
+        let spared = self.meta.no_return.is_some() || switches && !self.leaf;
+        match enters && spared && self.meta.operands.is_none() {
+            true => self.apart.as_ref(),
+            false => Some(&self.plan),
+        }
+    }
+
     /// What the probe knows of it; `target`: index of the process.
-    fn cookie(&self, target: u8) -> u64 {
+    fn cookie(&self, target: u8, plan: &Plan) -> u64 {
         if let Some(run) = &self.run {
             return activation::Place {
                 site: self.number,
@@ -394,7 +488,7 @@ impl Site {
         SiteCookie {
             site: self.number,
             target,
-            registers: self.plan.registers,
+            registers: plan.registers,
             convention: self.meta.convention,
             self_kind: self.meta.self_kind,
             return_kind: self.meta.return_kind,
@@ -416,7 +510,8 @@ fn fills(meta: &SiteMeta) -> Option<u8> {
 /// The probes of one process, by when they may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
-    Enter,
+    EnterLeaf,
+    EnterOther,
     LeaveLeaf,
     LeaveOther,
     BeginRun,
@@ -424,20 +519,22 @@ enum Part {
 }
 
 impl Part {
-    const COUNT: usize = 5;
+    const COUNT: usize = 6;
     /// In which they go in: no call begins to be followed whose end nobody sees.
     const IN_ORDER: [Self; Self::COUNT] = [
         Self::LeaveLeaf,
         Self::LeaveOther,
         Self::EndRun,
         Self::BeginRun,
-        Self::Enter,
+        Self::EnterLeaf,
+        Self::EnterOther,
     ];
 
     fn has(self, site: &Site) -> bool {
         let returns = site.run.is_none() && site.meta.no_return.is_none();
         match self {
-            Self::Enter => site.run.is_none(),
+            Self::EnterLeaf => site.run.is_none() && site.leaf,
+            Self::EnterOther => site.run.is_none() && !site.leaf,
             Self::LeaveLeaf => site.leaf && returns,
             Self::LeaveOther => !site.leaf && returns,
             Self::BeginRun => site.run.as_ref().is_some_and(|run| run.role.begins()),
@@ -467,17 +564,23 @@ impl Attached {
         let mut enter = Vec::new();
         let mut leave = Vec::new();
         for one in all {
-            let [entry, leaf, other, begin, end] = one.links;
-            enter.extend([entry, begin]);
-            leave.extend([leaf, other, end]);
+            let [enter_leaf, enter_other, leave_leaf, leave_other, begin, end] = one.links;
+            enter.extend([enter_leaf, enter_other, begin]);
+            leave.extend([leave_leaf, leave_other, end]);
         }
         close(enter);
         close(leave);
     }
 
-    /// Takes out the return probes of functions in which Python code may run.
+    /// Takes out the probes of functions in which Python code may run: where they are, the kernel gives the process
+    /// the return probes of other processes too.
     pub fn spare_stack_switches(&mut self) {
-        close(vec![std::mem::take(&mut self.links[Part::LeaveOther as usize])]);
+        let parts = [Part::LeaveOther, Part::EnterOther];
+        close(
+            parts
+                .map(|part| std::mem::take(&mut self.links[part as usize]))
+                .into(),
+        );
     }
 }
 
@@ -553,19 +656,17 @@ fn common(function: &CFunction) -> String {
     )
 }
 
-fn plan(file: Option<&File>, function: &CFunction) -> Result<Plan, String> {
+/// Where a function is probed, and where it is entered if it must not have a return probe.
+fn plans(file: Option<&File>, function: &CFunction) -> Result<(Plan, Option<Plan>), String> {
     let file = file.ok_or("its file cannot be opened")?;
     let mut code = [0; CODE_WINDOW];
     let len = file
         .read_at(&mut code, function.file_offset)
         .map_err(|error| error.to_string())?;
-    sites::plan(
-        &code[..len],
-        function.ml_meth,
-        function.convention,
-        function.self_kind,
-    )
-    .map_err(|error| error.to_string())
+    let (code, address) = (&code[..len], function.ml_meth);
+    let (convention, self_kind) = (function.convention, function.self_kind);
+    let plan = sites::plan(code, address, convention, self_kind).map_err(|error| error.to_string())?;
+    Ok((plan, sites::apart(code, address, convention, self_kind)))
 }
 
 /// All processes asked for; an error where one of them cannot be traced or nothing is left to probe.

@@ -7,7 +7,7 @@ use tokio::{
     sync::mpsc,
     time::{Instant, sleep, sleep_until},
 };
-use tracer_common::limits::MAX_SITES;
+use tracer_common::{limits::MAX_SITES, watch};
 use tracer_user::{
     attach::{KernelOptions, Readiness},
     catalogue::select::{Functions, Selection},
@@ -24,6 +24,7 @@ use crate::{
     output::Output,
     ring::Ring,
     session::Session,
+    sweep::Sweep,
     target::{Traced, Wanted, find_all},
     watching::Watching,
 };
@@ -127,6 +128,7 @@ struct Trace<'a> {
     args: &'a TraceArgs,
     session: Session,
     watching: Watching,
+    sweep: Sweep,
     ring: Ring,
     /// Processes that ended.
     exits: mpsc::Receiver<u32>,
@@ -144,7 +146,7 @@ impl<'a> Trace<'a> {
     ) -> anyhow::Result<Self> {
         let mut kernel = advice::load(KernelOptions {
             filters: judge.filters(),
-            ring_bytes: args.ring << 20,
+            ring_bytes: args.ring,
             sites: MAX_SITES,
             log_level: if args.verbose == 0 { 0 } else { args.verbose + 1 },
             runs: !args.calls.is_empty(),
@@ -158,6 +160,7 @@ impl<'a> Trace<'a> {
             args,
             session: Session::new(args, wanted, judge, kernel, output, starts)?,
             watching,
+            sweep: Sweep::default(),
             ring,
             exits,
             exited,
@@ -170,9 +173,7 @@ impl<'a> Trace<'a> {
         for one in traced {
             let pid = one.process.pid();
             // Before its children could escape.
-            if self.args.follow {
-                self.watching.follow(pid)?;
-            }
+            self.watching.follow(pid)?;
             infos.push(self.session.add(one)?);
             self.watching.watch_process(&mut self.session, pid);
             self.watch_exit(pid);
@@ -243,6 +244,13 @@ impl<'a> Trace<'a> {
                         return Ok(());
                     }
                 }
+                () = self.sweep.is_due() => {
+                    let parents = self.sweep.take();
+                    if !parents.is_empty() {
+                        let places = self.session.places(&parents)?;
+                        self.sweep.start(places);
+                    }
+                }
                 sent = self.session.send(), if self.session.has_output() => sent,
                 ready = pause.wait(&self.ring), if self.session.has_room() => {
                     ready?;
@@ -255,6 +263,10 @@ impl<'a> Trace<'a> {
     /// Sees to everything that happened to processes.
     fn happened(&mut self) {
         while let Some(what) = self.watching.take() {
+            if what.what == watch::COPIED {
+                self.sweep.copied(what.pid, what.parent);
+                continue;
+            }
             self.session.drain_all(&mut self.ring);
             if self.watching.happened(&mut self.session, what) {
                 self.watch_exit(what.pid);

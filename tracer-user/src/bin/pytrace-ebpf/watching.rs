@@ -59,8 +59,10 @@ impl Watching {
             guard = Some(Guard::start(&watch)?);
             watch.programs(kernel)?;
         }
-        if follow {
-            watch.children(kernel)?;
+        match watch.children(kernel, follow) {
+            Err(error) if follow => return Err(error.into()),
+            Err(error) => log::warn!("forked children keep the breakpoints until tracing ends: {error}"),
+            Ok(()) => {}
         }
         Ok(Self {
             watch,

@@ -1,0 +1,185 @@
+//! Programs that switch C stacks inside of what is traced (greenlet, gevent, eventlet): no result changes, and nothing crashes.
+
+use std::path::Path;
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+use tests::{Program, Run, Tracer, assert_no_breakpoints, breakpoints_go, calls, packaged, program};
+
+/// Everything the program does that switches, and what the standard way to trace it would show.
+const TRACED: [&str; 12] = [
+    "-e",
+    "all",
+    "-f",
+    "builtins.sorted",
+    "-f",
+    "builtins.max",
+    "-f",
+    "functools.reduce",
+    "-f",
+    "builtins.list.sort",
+    "-f",
+    "_operator.*",
+];
+
+/// Times that a tracer comes and goes; more by hand.
+fn cycles() -> usize {
+    let given = std::env::var("PYTRACE_CYCLES").ok();
+    given.map_or(2, |times| times.parse().expect("PYTRACE_CYCLES is a number"))
+}
+
+fn assert_goes_on_rightly(python: &Path, way: &str) {
+    let mut program = Program::real(python, "switching.py", &[way]);
+    for cycle in 0..cycles() {
+        let runs = ["--calls", "*switching*"];
+        let options = if cycle % 2 == 0 { &runs[..] } else { &[] };
+        let tracer = Tracer::attach(&program, &[&TRACED, options].concat());
+        program.goes_on();
+        let trace = tracer.stop();
+        let counted = |field: &str| trace.summary[field].as_u64().expect("a number");
+        assert_eq!(
+            counted("hits"),
+            counted("delivered") + counted("dropped") + counted("filtered")
+        );
+        let sorted: Vec<Value> = calls(&trace.events)
+            .into_iter()
+            .filter(|call| call["function"] == "builtins.sorted")
+            .collect();
+        assert!(!sorted.is_empty(), "{way}: {}", trace.summary);
+        for call in sorted {
+            // Python code runs in it, which may switch.
+            assert_eq!(call["outcome"], "unobserved");
+            let ended = call["why"]
+                .as_str()
+                .is_some_and(|why| why.contains("tracing ended"));
+            let greenlet = call["why"].as_str().is_some_and(|why| why.contains("greenlet"));
+            assert!(ended || greenlet, "{call}");
+        }
+        program.goes_on();
+    }
+    assert_no_breakpoints(program.pid());
+    program.tell("end");
+    assert!(program.end(), "{way}: it ended as if nothing was");
+}
+
+#[test]
+fn greenlets_return_in_another_order_than_they_entered() {
+    for python in packaged() {
+        assert_goes_on_rightly(&python, "greenlet");
+    }
+}
+
+#[test]
+fn a_server_and_a_pool_of_gevent() {
+    for python in packaged() {
+        assert_goes_on_rightly(&python, "gevent");
+    }
+}
+
+#[test]
+fn a_server_and_a_pool_of_eventlet() {
+    for python in packaged() {
+        assert_goes_on_rightly(&python, "eventlet");
+    }
+}
+
+/// Outcomes of the calls of `sorted`.
+fn outcomes_of_sorted(events: &[Value]) -> Vec<Value> {
+    let calls = calls(events).into_iter();
+    let sorted = calls.filter(|call| call["function"] == "builtins.sorted");
+    sorted.map(|call| call["outcome"].clone()).collect()
+}
+
+/// The kernel gives a return probe that one process is to have to every process with any probe at that instruction.
+#[test]
+fn return_probes_of_another_process_stay_there() {
+    for python in packaged() {
+        let mut plain = Program::real(&python, "switching.py", &["plain"]);
+        let other = Tracer::attach(&plain, &TRACED);
+        let mut program = Program::real(&python, "switching.py", &["greenlet"]);
+        let tracer = Tracer::attach(&program, &TRACED);
+        // One round may have been under way.
+        (0..3).for_each(|_| program.goes_on());
+        let trace = tracer.stop();
+        let outcomes = outcomes_of_sorted(&trace.events);
+        assert!(outcomes.contains(&"unobserved".into()), "{outcomes:?}");
+        program.goes_on();
+        program.tell("end");
+        assert!(program.end(), "it ended as if nothing was");
+        plain.goes_on();
+        assert!(outcomes_of_sorted(&other.stop().events).contains(&"return".into()));
+        plain.tell("end");
+        assert!(plain.end());
+    }
+}
+
+/// Under `run` the program waits where a module was loaded until its probes are where they may be.
+#[test]
+fn greenlet_may_be_loaded_while_the_program_is_traced() {
+    for python in packaged() {
+        let mut plain = Program::real(&python, "switching.py", &["plain"]);
+        let other = Tracer::attach(&plain, &TRACED);
+        let path = format!("PYTHONPATH={}", tests::programs().display());
+        let script = program("real/switching.py");
+        let command = [
+            "env".as_ref(),
+            path.as_ref(),
+            python.as_os_str(),
+            script.as_ref(),
+            "late".as_ref(),
+        ];
+        let mut run = Run::start(
+            &["-e", "none", "-f", "builtins.sorted", "-f", "builtins.max"],
+            &command,
+        );
+        assert_eq!(run.line().as_deref(), Some("ready"));
+        let progress = |run: &mut Run| -> u64 {
+            run.tell("count");
+            let line = run.line().expect("the program lives");
+            let (count, wrong) = line.split_once(' ').expect("two numbers");
+            assert_eq!(wrong, "0");
+            count.parse().expect("a number")
+        };
+        run.tell("switch");
+        let begun = progress(&mut run);
+        while progress(&mut run) < begun + 3 {}
+        run.tell("end");
+        let ran = run.wait();
+        assert!(ran.status.success(), "it ended as if nothing was");
+        let outcomes = outcomes_of_sorted(&ran.events);
+        for outcome in ["return", "unobserved"] {
+            assert!(outcomes.contains(&outcome.into()), "{outcome}: {}", ran.summary);
+        }
+        assert!(ran.stderr.contains("loaded greenlet"), "{}", ran.stderr);
+        plain.goes_on();
+        drop(other);
+        plain.tell("end");
+        assert!(plain.end());
+    }
+}
+
+/// A forked child has the breakpoints of its parent.
+#[test]
+fn a_forked_child_that_is_not_traced_is_rid_of_the_breakpoints() {
+    for python in packaged() {
+        let mut program = Program::real(&python, "switching.py", &["plain"]);
+        let tracer = Tracer::attach(&program, &TRACED);
+        for _ in 0..3 {
+            program.tell("fork");
+            let line = program.line();
+            let child = line.strip_prefix("child ").expect("it forks");
+            let child: u32 = child.parse().expect("a process id");
+            breakpoints_go(child);
+            kill(Pid::from_raw(child as i32), Signal::SIGUSR1).expect("the child waits");
+            assert_eq!(program.line(), "ended 0");
+            program.goes_on();
+        }
+        let trace = tracer.stop();
+        assert!(outcomes_of_sorted(&trace.events).contains(&"return".into()));
+        program.tell("end");
+        assert!(program.end());
+    }
+}
