@@ -29,6 +29,23 @@ pub const EXAMPLES: &[(&str, &str)] = &[
     ),
 ];
 
+/// Bytes of a ring buffer, as given: the kernel wants a power of two, and a record must have room.
+fn ring_bytes(text: &str) -> Result<u32, String> {
+    const RANGE: std::ops::RangeInclusive<u64> = 256 << 10..=1024 << 20;
+    let (number, shift) = match text.strip_suffix(['K', 'k']) {
+        Some(number) => (number, 10),
+        None => (text, 20),
+    };
+    let bytes = number
+        .parse::<u32>()
+        .ok()
+        .map(|number| u64::from(number) << shift);
+    bytes
+        .filter(|bytes| RANGE.contains(bytes) && bytes.is_power_of_two())
+        .and_then(|bytes| u32::try_from(bytes).ok())
+        .ok_or_else(|| "a power of two from 256K to 1024 (megabytes)".to_owned())
+}
+
 /// The examples as `--help` shows them.
 fn examples() -> String {
     let lines = EXAMPLES
@@ -175,8 +192,8 @@ pub struct TraceArgs {
     /// Children of traced processes too
     #[arg(long, help_heading = WHICH)]
     pub follow: bool,
-    /// Megabytes of the ring buffer between kernel and daemon
-    #[arg(long, value_name = "MB", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024), help_heading = VALUES)]
+    /// Megabytes of the ring buffer between kernel and daemon, or kilobytes: 256K; a power of two
+    #[arg(long, value_name = "MB", default_value = "16", value_parser = ring_bytes, help_heading = VALUES)]
     pub ring: u32,
     /// Attach programs that do nothing: what a bare probe costs
     #[arg(long, hide = true)]
