@@ -202,12 +202,20 @@ impl Session {
 
     /// Traces a process from now on.
     pub fn add(&mut self, mut traced: Traced) -> anyhow::Result<TargetInfo> {
-        warn_refused(&traced);
         self.number(&mut traced)?;
-        let info = info(&traced, traced.process.pid());
-        let switches = harm::Policy::of(&traced.process)?.switches_stacks();
-        let process = Arc::clone(&traced.process);
-        self.trace(process, vec![Arc::new(traced)], switches, info.clone(), None)?;
+        let pid = traced.process.pid();
+        let info = info(&traced, pid);
+        let traced = Arc::new(traced);
+        let attached = harm::Policy::of(&traced.process).and_then(|policy| {
+            let (process, parts) = (Arc::clone(&traced.process), vec![Arc::clone(&traced)]);
+            self.trace(process, parts, policy.switches_stacks(), info.clone(), None)
+        });
+        if attached.is_err() {
+            // One that has ended meanwhile is no more than that.
+            Process::open(pid)?;
+        }
+        warn_refused(&traced);
+        attached?;
         Ok(info)
     }
 

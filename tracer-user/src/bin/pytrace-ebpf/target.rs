@@ -673,7 +673,12 @@ fn plans(file: Option<&File>, function: &CFunction) -> Result<(Plan, Option<Plan
 pub fn find_all(pids: &[u32], wanted: &Wanted) -> anyhow::Result<Vec<Traced>> {
     let mut traced = Vec::new();
     for pid in pids {
-        traced.push(Traced::find(*pid, wanted)?);
+        let found = Traced::find(*pid, wanted);
+        if found.is_err() {
+            // One that has ended meanwhile is no more than that.
+            Process::open(*pid)?;
+        }
+        traced.push(found?);
     }
     let sites: usize = traced.iter().map(|traced| traced.sites.len()).sum();
     if sites == 0 {
