@@ -5,6 +5,7 @@ mod bpf_toolchain;
 mod build;
 mod coverage;
 mod demo;
+mod deny;
 mod drivers;
 mod effects;
 mod layouts;
@@ -45,6 +46,8 @@ enum Command {
     Coverage,
     /// Set up, build, and measure what tracing costs (as root)
     Bench,
+    /// Check licences, origins and known holes of all crates
+    Deny,
     /// Record the memory that the encoder's tests run over, of every interpreter and of those in PYTRACE_PYTHONS
     Record,
     /// Write docs/effects.md, the reference page of the catalogue
@@ -71,6 +74,7 @@ fn main() -> anyhow::Result<()> {
         Command::Bench => setup::run()
             .and_then(|()| build::release())
             .and_then(|()| bench::run()),
+        Command::Deny => deny::run(),
         Command::Record => setup::run().and_then(|()| record::run()),
         Command::Effects => effects::run(),
         Command::Layouts { check } => layouts::run(check),

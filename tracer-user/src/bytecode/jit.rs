@@ -20,7 +20,7 @@ const MAX_INSTRUCTIONS: usize = 32;
 const FIRST_MINOR: u8 = 13;
 
 /// What is not seen in an interpreter that has it.
-pub const UNSEEN_IN_JIT: &str = "this Python is built with the JIT, which runs unless PYTHON_JIT=0: the effects of bytecodes and the calls \
+pub const UNSEEN_IN_JIT: &str = "this Python is built with the JIT, which may run (PYTHON_JIT=0 turns it off): the effects of bytecodes and the calls \
                                  of Python functions in what it compiles are not seen (C functions are)";
 
 /// Whether the interpreter has a JIT that its environment does not turn off.

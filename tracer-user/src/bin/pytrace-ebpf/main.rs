@@ -12,6 +12,7 @@ mod harm;
 mod logging;
 mod output;
 mod pages;
+mod privileges;
 mod replay;
 mod report;
 mod ring;

@@ -24,10 +24,12 @@ pub struct Output {
     writer: JoinHandle<io::Result<()>>,
 }
 
-impl Output {
-    /// A file created with mode 0600; without one standard output, or standard error where the
-    /// traced program keeps its own output.
-    pub fn open(path: Option<&Path>, to_stderr: bool) -> anyhow::Result<Self> {
+/// Where events will go.
+pub struct Opened(To);
+
+impl Opened {
+    /// As [`Output::open`]; nobody writes yet.
+    pub fn new(path: Option<&Path>, to_stderr: bool) -> anyhow::Result<Self> {
         let to: Box<dyn Write + Send> = match path {
             None if to_stderr => Box::new(io::stderr()),
             None => Box::new(io::stdout()),
@@ -35,16 +37,27 @@ impl Output {
                 Box::new(create(path).with_context(|| format!("cannot create {}", path.display()))?)
             }
         };
-        let to = if is_recording(path) {
-            To::Recording(BlockWriter::new(to)?)
-        } else {
-            To::Plain(to)
-        };
+        Ok(Self(match is_recording(path) {
+            true => To::Recording(BlockWriter::new(to)?),
+            false => To::Plain(to),
+        }))
+    }
+
+    /// Starts the thread that writes.
+    pub fn start(self) -> anyhow::Result<Output> {
         let (queue, chunks) = mpsc::channel(QUEUE);
         let writer = thread::Builder::new()
             .name("writer".into())
-            .spawn(move || write_all(to, chunks))?;
-        Ok(Self { queue, writer })
+            .spawn(move || write_all(self.0, chunks))?;
+        Ok(Output { queue, writer })
+    }
+}
+
+impl Output {
+    /// A file created with mode 0600; without one standard output, or standard error where the
+    /// traced program keeps its own output.
+    pub fn open(path: Option<&Path>, to_stderr: bool) -> anyhow::Result<Self> {
+        Opened::new(path, to_stderr)?.start()
     }
 
     /// The queue to the writer.

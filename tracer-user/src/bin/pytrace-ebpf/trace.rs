@@ -21,7 +21,8 @@ use crate::{
     command::Launched,
     filters::{check_threads, judge, no_thread, thread_ids},
     logging,
-    output::Output,
+    output::{Opened, Output},
+    privileges,
     ring::Ring,
     session::Session,
     sweep::Sweep,
@@ -56,12 +57,15 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 pub fn run(args: &TraceArgs) -> anyhow::Result<()> {
     let wanted = wanted(args)?;
     let judge = judge(&args.output.filters, args.stack)?;
+    privileges::reduce_before_output()?;
     let traced = find_all(&args.pids, &wanted)?;
     check_threads(&args.output.filters, &traced)?;
     runtime()?.block_on(async {
         // Before anything is attached, so that no signal finds the tracer with its default action.
         let mut stop = Stop::Signals(signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        let output = Output::open(args.output.output.as_deref(), false)?;
+        let output = Opened::new(args.output.output.as_deref(), false)?;
+        privileges::reduce()?;
+        let output = output.start()?;
         let mut trace = Trace::new(args, wanted, judge, output, false)?;
         trace.attach(traced)?;
         trace.until_stopped(&mut stop).await?;
@@ -78,7 +82,9 @@ pub fn run_command(args: &TraceArgs, command: &[OsString]) -> anyhow::Result<u8>
     }
     runtime()?.block_on(async {
         let launched = Launched::start(command)?;
-        let output = Output::open(args.output.output.as_deref(), true)?;
+        let output = Opened::new(args.output.output.as_deref(), true)?;
+        privileges::reduce()?;
+        let output = output.start()?;
         let mut trace = Trace::new(args, wanted, judge, output, true)?;
         trace.watching.follow(launched.pid())?;
         let mut stop = Stop::Program(launched);
