@@ -1,6 +1,6 @@
 //! Nothing from a traced process reaches a terminal or a JSON line raw.
 
-use std::io::Write as _;
+use std::{borrow::Cow, io::Write as _};
 
 use unicode_general_category::{GeneralCategory, get_general_category};
 
@@ -84,6 +84,16 @@ pub fn plain(text: &str, out: &mut Vec<u8>) {
             let _ = write!(out, "\\u{{{:x}}}", c as u32);
         }
     }
+}
+
+/// Text for a terminal, as [`plain`] writes it.
+pub fn plainly(text: &str) -> Cow<'_, str> {
+    if text.chars().all(is_printable) {
+        return text.into();
+    }
+    let mut out = Vec::new();
+    plain(text, &mut out);
+    String::from_utf8_lossy(&out).into_owned().into()
 }
 
 /// Appends a JSON string of code points; lone surrogates become escapes.

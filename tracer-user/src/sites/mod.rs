@@ -7,11 +7,13 @@
 //! still in some register.
 
 mod prologue;
+mod starts;
 
 use thiserror::Error;
 use tracer_common::cookie::{COOKIE_REGISTERS, Convention, Register};
 
 pub use prologue::{apart, plan, price};
+pub use starts::Starts;
 
 /// What a probe costs the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +44,8 @@ pub enum Refusal {
     Unprobeable,
     #[error("a breakpoint is in the file where it starts")]
     Breakpoint,
+    #[error("its address is inside of another function")]
+    Inside,
 }
 
 /// The registers the arguments arrive in.

@@ -103,8 +103,8 @@ fn tally(path: &Path, filters: &FilterArgs) -> anyhow::Result<Tally> {
         print_torn(path, torn);
     }
     if played.summary.lost != 0 {
-        eprintln!(
-            "pytrace-ebpf: {} lost {} records: what it seems not to have may be among them",
+        crate::logging::say!(
+            "{} lost {} records: what it seems not to have may be among them",
             path.display(),
             played.summary.lost
         );

@@ -10,6 +10,7 @@ use tracer_user::{
     bytecode,
     catalogue::select::{Functions, Selection},
     process::{self as processes, Process},
+    sink::escape::plainly,
     sites::Price,
 };
 
@@ -92,7 +93,7 @@ pub fn run(pid: Option<u32>, format: DoctorFormat) -> anyhow::Result<ExitCode> {
 
 fn print(check: &Check) {
     let mark = if check.ok { '✓' } else { '✗' };
-    println!("{mark} {:<14} {}", check.name, check.detail);
+    println!("{mark} {:<14} {}", check.name, plainly(&check.detail));
     if let Some(remedy) = &check.remedy {
         println!("  {:<14} → {remedy}", "");
     }

@@ -1,13 +1,29 @@
 //! The tool's own diagnostics, on standard error: `-v` informs, `-vv` debugs. The kernel half's
 //! come through aya-log.
 
-use std::os::fd::AsFd as _;
+use std::{fmt::Arguments, os::fd::AsFd as _};
 
 use aya_log::EbpfLogger;
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use tracer_user::attach::{Kernel, Readiness};
+use tracer_user::{
+    attach::{Kernel, Readiness},
+    sink::escape::plainly,
+};
 
 struct Stderr;
+
+/// [`print`] with a format.
+macro_rules! say {
+    ($($format:tt)*) => {
+        $crate::logging::print(format_args!($($format)*))
+    };
+}
+pub(crate) use say;
+
+/// One line on standard error. Names in it may be the traced process's: what orders a terminal about is escaped.
+pub fn print(line: Arguments<'_>) {
+    eprintln!("pytrace-ebpf: {}", plainly(&line.to_string()));
+}
 
 impl Log for Stderr {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
@@ -20,7 +36,7 @@ impl Log for Stderr {
             Level::Warn => "warning: ",
             _ => "",
         };
-        eprintln!("pytrace-ebpf: {level}{}", record.args());
+        print(format_args!("{level}{}", record.args()));
     }
 
     fn flush(&self) {}

@@ -114,7 +114,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // One line, whatever the cause.
             let text = format!("{error:#}");
-            eprintln!("pytrace-ebpf: {text}");
+            crate::logging::say!("{text}");
             ExitCode::from(if error.is::<Usage>() { USAGE } else { COULD_NOT })
         }
     }

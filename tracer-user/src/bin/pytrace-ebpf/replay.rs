@@ -54,7 +54,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<()> {
         .is_some_and(|frames| frames > reader.header().limits.stack)
     {
         let recorded = reader.header().limits.stack;
-        eprintln!("pytrace-ebpf: only {recorded} frames per event were recorded (--stack)");
+        crate::logging::say!("only {recorded} frames per event were recorded (--stack)");
     }
     let mut play = Play::new(reader, narrow, &args.output, sink)?;
     if let Some(frames) = args.stack {
@@ -88,8 +88,8 @@ pub fn open(path: &Path) -> anyhow::Result<FileReader> {
 
 /// Says that a recording was not finished.
 pub fn print_torn(path: &Path, torn: Torn) {
-    eprintln!(
-        "pytrace-ebpf: {} was not finished: the tracer was killed, or still writes it; it is whole up to byte {}, {} bytes after that left out",
+    crate::logging::say!(
+        "{} was not finished: the tracer was killed, or still writes it; it is whole up to byte {}, {} bytes after that left out",
         path.display(),
         torn.offset,
         torn.bytes

@@ -439,12 +439,12 @@ pub fn monotonic_ns() -> u64 {
 pub fn print_summary(summary: &Summary) {
     eprintln!("{}", summary.line());
     for filter in &summary.unmatched {
-        eprintln!("pytrace-ebpf: `{filter}` matched nothing");
+        crate::logging::say!("`{filter}` matched nothing");
     }
     for site in &summary.sites {
         let c = &site.counters;
-        eprintln!(
-            "pytrace-ebpf:   {}: hits {} delivered {} dropped {} filtered {}; returns {} dropped {}; cut {}, unreadable {}",
+        crate::logging::say!(
+            "  {}: hits {} delivered {} dropped {} filtered {}; returns {} dropped {}; cut {}, unreadable {}",
             site.function,
             c.hits,
             c.delivered,

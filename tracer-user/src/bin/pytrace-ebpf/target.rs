@@ -1,7 +1,7 @@
 //! One traced process: from pid to the sites to probe.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     fs::File,
     os::unix::fs::FileExt as _,
     path::PathBuf,
@@ -29,7 +29,7 @@ use tracer_user::{
         naming::{is_deletion, method_of},
     },
     process::Process,
-    sites::{self, Plan, Price},
+    sites::{self, Plan, Price, Starts},
 };
 
 use crate::harm;
@@ -130,6 +130,7 @@ impl Traced {
             .iter()
             .map(|file| self.process.open_mapping(&file.mapping).ok())
             .collect();
+        let mut starts: HashMap<usize, Starts> = HashMap::new();
         for function in &self.discovery.functions {
             let file = &self.discovery.files[function.file];
             if known.contains(&(file.dev, file.inode, function.file_offset)) {
@@ -140,6 +141,18 @@ impl Traced {
             };
             if function.is_common() && !wanted.functions.names(&function.function, &function.aliases) {
                 self.refused.push((function.function.clone(), common(function)));
+                continue;
+            }
+            let starts = starts.entry(function.file).or_insert_with(|| {
+                let mapping = &self.discovery.files[function.file].mapping;
+                self.process
+                    .open_mapping(mapping)
+                    .map(Starts::of)
+                    .unwrap_or_default()
+            });
+            if starts.goes_over(function.file_offset) {
+                self.refused
+                    .push((function.function.clone(), sites::Refusal::Inside.to_string()));
                 continue;
             }
             match plans(files.get(function.file).and_then(Option::as_ref), function) {

@@ -85,9 +85,12 @@ pub fn run(args: &TestgenArgs) -> anyhow::Result<()> {
     let output = Output::open(args.output.as_deref(), false)?;
     let _ = output.queue().blocking_send(generated.text.into_bytes());
     output.finish().context("cannot write the tests")?;
-    eprintln!(
-        "pytrace-ebpf: {} tests of {}, {} of them skipped for what was not recorded; {} calls left out",
-        generated.tests, args.function, generated.skipped, generated.left_out
+    crate::logging::say!(
+        "{} tests of {}, {} of them skipped for what was not recorded; {} calls left out",
+        generated.tests,
+        args.function,
+        generated.skipped,
+        generated.left_out
     );
     Ok(())
 }

@@ -186,9 +186,11 @@ impl<'a> Trace<'a> {
         }
         log::info!("attached in {:?}", before.elapsed());
         for info in &infos {
-            eprintln!(
-                "pytrace-ebpf: attached to {} (Python {}): {} functions; Ctrl-C detaches",
-                info.pid, info.python, info.functions
+            crate::logging::say!(
+                "attached to {} (Python {}): {} functions; Ctrl-C detaches",
+                info.pid,
+                info.python,
+                info.functions
             );
         }
         self.session.start(&infos);
