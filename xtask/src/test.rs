@@ -5,6 +5,7 @@ use std::{
     env, fs,
     path::PathBuf,
     process::{Command, Stdio},
+    time::Instant,
 };
 
 use anyhow::{Context as _, bail};
@@ -12,12 +13,24 @@ use anyhow::{Context as _, bail};
 use crate::{bpf_toolchain, build, coverage, drivers, layouts, pythons, real, shell};
 
 /// What the test runners said.
-#[derive(Default)]
 struct Tally {
+    started: Instant,
     passed: u64,
     failed: u64,
     skipped: u64,
     interpreters: BTreeSet<String>,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            started: Instant::now(),
+            passed: 0,
+            failed: 0,
+            skipped: 0,
+            interpreters: BTreeSet::new(),
+        }
+    }
 }
 
 /// Runs everything; the last line is the count of tests.
@@ -40,6 +53,7 @@ pub fn run() -> anyhow::Result<()> {
     )?;
     tally.lint_bpf()?;
     tally.chore("layouts", || layouts::run(true))?;
+    tally.begin("release build");
     build::release()?;
     tally.step(
         "verifier load",
@@ -87,8 +101,16 @@ fn e2e_command(filter: Option<&str>) -> anyhow::Result<Command> {
 }
 
 impl Tally {
+    /// Says what comes, and how long it was since the start: where the time goes.
+    fn begin(&self, name: &str) {
+        println!(
+            "== {name} ({} s since the start)",
+            self.started.elapsed().as_secs()
+        );
+    }
+
     fn step(&mut self, name: &str, command: &mut Command) -> anyhow::Result<()> {
-        println!("== {name}");
+        self.begin(name);
         let status = command
             .status()
             .with_context(|| format!("cannot run {command:?}"))?;
@@ -120,7 +142,7 @@ impl Tally {
 
     /// A chore of this program that checks something.
     fn chore(&mut self, name: &str, chore: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
-        println!("== {name}");
+        self.begin(name);
         chore().inspect_err(|_| {
             self.failed += 1;
             self.print();
@@ -130,7 +152,7 @@ impl Tally {
     }
 
     fn tests(&mut self, name: &str, mut command: Command) -> anyhow::Result<()> {
-        println!("== {name}");
+        self.begin(name);
         let before = self.failed;
         let succeeded = shell::run_seeing(command.stdin(Stdio::null()), |line| self.line(line))?;
         if !succeeded && self.failed == before {
