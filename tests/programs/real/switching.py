@@ -181,9 +181,13 @@ def fork():
     global round
     round = with_nothing
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+    parent = os.getpid()
     child = os.fork()
     if child == 0:
-        signal.sigwait([signal.SIGUSR1])
+        while signal.sigtimedwait([signal.SIGUSR1], 1) is None:
+            # Whoever would tell it is gone.
+            if os.getppid() != parent:
+                os._exit(1)
         os._exit(any(with_greenlets() != EXPECTED for _ in range(5)))
     say("child %d" % child)
     say("ended %d" % os.waitpid(child, 0)[1])
