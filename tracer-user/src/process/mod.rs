@@ -10,6 +10,7 @@ mod memory;
 mod open_files;
 mod pidfd;
 mod snapshot;
+mod started;
 
 use std::fs;
 use std::io::{self, Read};
@@ -21,6 +22,7 @@ pub use maps::{MAX_MAPPINGS, Mapping, parse as parse_maps};
 pub use memory::{ReadError, ReadMemory};
 pub use pidfd::pidfd;
 pub use snapshot::Snapshot;
+pub use started::{StartedWith, by_fork, wait_for_children};
 
 /// Inode of the initial pid namespace (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
 pub const INITIAL_PID_NAMESPACE: u64 = 0xefff_fffc;

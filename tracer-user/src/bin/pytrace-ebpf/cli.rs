@@ -5,6 +5,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use tracer_common::limits::{MAX_DEPTH, MAX_FRAMES, MAX_ITEMS, MAX_STR};
+use tracer_user::process::StartedWith;
 
 use crate::output::is_parquet;
 
@@ -97,6 +98,8 @@ pub enum Command {
     #[command(hide = true)]
     Begin {
         gate: i32,
+        /// What the tool itself was started with
+        started: StartedWith,
         #[arg(last = true, required = true)]
         command: Vec<OsString>,
     },

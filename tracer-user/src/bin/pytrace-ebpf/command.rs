@@ -20,7 +20,10 @@ use nix::{
     },
     unistd::{AccessFlags, Pid, access, pipe2},
 };
-use tracer_user::{attach::Readiness, process};
+use tracer_user::{
+    attach::Readiness,
+    process::{self, StartedWith},
+};
 
 /// Passed on to the program when a process sends them to the tracer.
 const PASSED_ON: [Signal; 6] = [
@@ -49,11 +52,15 @@ impl Launched {
     pub fn start(command: &[OsString]) -> anyhow::Result<Self> {
         let name = command.first().context("no command")?;
         find(Path::new(name))?;
+        process::wait_for_children();
         let (wait, gate) = pipe2(OFlag::O_CLOEXEC)?;
         fcntl(&wait, FcntlArg::F_SETFD(FdFlag::empty()))?;
-        let child = Command::new("/proc/self/exe")
-            .args(["begin", &wait.as_raw_fd().to_string(), "--"])
-            .args(command)
+        let started = StartedWith::this_program().to_string();
+        let mut begin = Command::new("/proc/self/exe");
+        begin
+            .args(["begin", &wait.as_raw_fd().to_string(), &started, "--"])
+            .args(command);
+        let child = process::by_fork(&mut begin)
             .spawn()
             .context("cannot start a process")?;
         drop(wait);
@@ -151,7 +158,7 @@ fn find(name: &Path) -> anyhow::Result<()> {
 }
 
 /// What the process started by [`Launched::start`] does: waits for the gate, becomes the program.
-pub fn begin(gate: RawFd, command: &[OsString]) -> anyhow::Result<()> {
+pub fn begin(gate: RawFd, started: StartedWith, command: &[OsString]) -> anyhow::Result<()> {
     let mut file = std::fs::File::from(process::inherited(gate)?);
     process::close_on_exec(gate)?;
     let mut byte = [0];
@@ -160,7 +167,8 @@ pub fn begin(gate: RawFd, command: &[OsString]) -> anyhow::Result<()> {
         std::process::exit(1);
     }
     let (name, arguments) = command.split_first().context("no command")?;
-    let error = Command::new(name).args(arguments).exec();
+    let mut program = Command::new(name);
+    let error = started.pass_on(program.args(arguments)).exec();
     Err(anyhow::Error::new(error).context(format!("cannot run {}", Path::new(name).display())))
 }
 

@@ -86,7 +86,11 @@ fn main() -> ExitCode {
         },
         Some(Command::Guard { tracer }) => guard::run(*tracer),
         Some(Command::Member) => guard::member(),
-        Some(Command::Begin { gate, command }) => command::begin(*gate, command),
+        Some(Command::Begin {
+            gate,
+            started,
+            command,
+        }) => command::begin(*gate, *started, command),
         Some(Command::Functions { pid, glob }) => commands::functions(*pid, glob.as_deref()),
         Some(Command::Effects { markdown }) => commands::effects(*markdown),
         Some(Command::Replay(args)) => replay::run(args),
