@@ -1,8 +1,9 @@
-//! `run`: a program begins as it would without the tool, whatever that was started with.
+//! `run`: a program begins as it would without the tool, whatever that was started with, and does not see the signals by
+//! which the tool makes it wait.
 
 use std::process::Stdio;
 
-use tests::{Folder, binary, interpreters, program};
+use tests::{Folder, Run, binary, interpreters, program};
 
 /// Starts `command` from `begins_as.py`; what it prints, and its exit code.
 fn started(python: &str, as_what: &str, command: &[&str]) -> (String, Option<i32>) {
@@ -40,5 +41,32 @@ fn a_program_begins_as_without_the_tool() {
                 assert_eq!(traced, expected, "{python} {as_what}");
             }
         }
+    }
+}
+
+#[test]
+fn a_program_that_looks_at_sigcont_sees_none() {
+    for python in interpreters() {
+        let script = program("continued.py");
+        let command = [python.as_os_str(), script.as_ref()];
+        let ran = Run::start(&["--follow", "-e", "file"], &command).wait();
+        assert!(ran.status.success(), "{}", ran.stderr);
+        assert_eq!(
+            ran.output,
+            ["handled 0, in a child 0", "pending 0"],
+            "{}",
+            python.display()
+        );
+    }
+}
+
+#[test]
+fn a_shell_with_job_control_waits_for_its_jobs() {
+    for python in interpreters() {
+        let job = format!("{} -c 'import os; os._exit(7)'", python.display());
+        let command = ["bash", "-c", &format!("set -m; {job}; echo $?")];
+        let ran = Run::start(&["--follow", "-e", "file"], &command).wait();
+        assert_eq!(ran.output, ["7"], "{}", ran.stderr);
+        assert!(ran.status.success());
     }
 }

@@ -102,13 +102,41 @@ impl WatchCookie {
     }
 }
 
-/// What the kernel half has to know to see forks: offsets in its own `task_struct` (from its BTF).
+/// What the kernel half has to know of tasks: offsets in the kernel's own structs (from its BTF).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct TaskOffsets {
+    /// `task_struct.tgid`, for forks.
     pub tgid: u64,
     /// 1: children of followed processes are followed too; 0: [`COPIED`] is told of them.
     pub follow: u64,
+    /// `task_struct.blocked`, `task_struct.sighand`, and in that `action`: for what a process does about signals. 0: not
+    /// known.
+    pub blocked: u64,
+    pub sighand: u64,
+    pub action: u64,
+    /// `task_struct.real_parent`, `task_struct.signal`, and in that `pids`: for its process group and session.
+    pub real_parent: u64,
+    pub signal: u64,
+    pub pids: u64,
+}
+
+const _: () = assert!(size_of::<TaskOffsets>() == 64);
+
+impl TaskOffsets {
+    /// Where in its `sighand_struct` a task has the handler of a signal: `struct k_sigaction` begins with it, and has
+    /// four words on x86-64 (include/linux/signal_types.h).
+    #[inline(always)]
+    pub const fn handler(&self, signal: u32) -> u64 {
+        self.action + (signal as u64 - 1) * 32
+    }
+
+    /// Where in its `signal_struct` a task has its process group, and, one word on, its session (`enum pid_type` in
+    /// include/linux/pid_types.h).
+    #[inline(always)]
+    pub const fn group(&self) -> u64 {
+        self.pids + 2 * 8
+    }
 }
 
 #[cfg(test)]

@@ -5,16 +5,22 @@ use aya_ebpf::{
     EbpfContext as _,
     bindings::BPF_RB_FORCE_WAKEUP,
     helpers::{
-        bpf_get_current_pid_tgid, bpf_ktime_get_ns,
+        bpf_get_current_pid_tgid, bpf_get_current_task, bpf_ktime_get_ns,
         generated::{bpf_get_attach_cookie, bpf_probe_read_kernel, bpf_probe_read_user_str, bpf_send_signal},
     },
     programs::{ProbeContext, RawTracePointContext},
 };
-use tracer_common::watch::{self, Happening, Text, WatchCookie};
+use tracer_common::watch::{self, Happening, TaskOffsets, Text, WatchCookie};
 
-use crate::maps::{FOLLOWED, HELD, TASK, WATCHED};
+use crate::{
+    handle::read,
+    maps::{FOLLOWED, HELD, TASK, WATCHED},
+};
 
+const SIGCONT: u32 = 18;
 const SIGSTOP: u32 = 19;
+/// A handler is an address above this.
+const SIG_IGN: u64 = 1;
 /// include/uapi/linux/sched.h
 const CLONE_THREAD: u64 = 0x0001_0000;
 const CLONE_VM: u64 = 0x0000_0100;
@@ -86,7 +92,38 @@ pub fn fork(ctx: &RawTracePointContext) {
     }
 }
 
-/// Tells the daemon, and stops the process. It is only stopped if the daemon is sure to hear of it.
+/// Whether it would be noticed that the current process was stopped.
+#[inline(always)]
+fn noticed(what: u32, parent: u32) -> bool {
+    let Some(offsets) = TASK.get(0).filter(|offsets| offsets.sighand != 0) else {
+        return false;
+    };
+    // SAFETY: the helper has no preconditions.
+    let task = unsafe { bpf_get_current_task() };
+    by_itself(offsets, task, what).unwrap_or(false)
+        || parent != 0 && by_its_shell(offsets, task).unwrap_or(false)
+}
+
+/// The SIGCONT that lets it go on runs its handler, or, blocked, stays for `sigwait` and `signalfd`.
+#[inline(always)]
+fn by_itself(offsets: &TaskOffsets, task: u64, what: u32) -> Option<bool> {
+    let handler: u64 = read(read(task, offsets.sighand)?, offsets.handler(SIGCONT))?;
+    let blocked = read::<u64>(task, offsets.blocked)? & 1 << (SIGCONT - 1) != 0;
+    // A program that begins with it blocked has not looked yet; not held, it would not be traced.
+    let begins = matches!(what, watch::EXEC | watch::LINKED | watch::BEGINS);
+    Some(handler > SIG_IGN || blocked && !begins)
+}
+
+/// It is a job of a shell, in a process group of its own, and the shell waits for jobs that stop, too.
+#[inline(always)]
+fn by_its_shell(offsets: &TaskOffsets, task: u64) -> Option<bool> {
+    let group_and_session = |task| read::<[u64; 2]>(read(task, offsets.signal)?, offsets.group());
+    let own = group_and_session(task)?;
+    let shell = group_and_session(read(task, offsets.real_parent)?)?;
+    Some(own[0] != shell[0] && own[1] == shell[1])
+}
+
+/// Tells the daemon, and stops the process: only if the daemon is sure to hear of it, and nobody else does.
 #[inline(always)]
 fn tell(what: u32, pid: u32, parent: u32, stop: bool) {
     let Some(mut record) = WATCHED.reserve::<Happening>(0) else {
@@ -95,7 +132,7 @@ fn tell(what: u32, pid: u32, parent: u32, stop: bool) {
     // SAFETY: the helper has no preconditions.
     let time_ns = unsafe { bpf_ktime_get_ns() };
     // Before the stop: whoever looks after the tracer's end must find it.
-    let held = stop && HELD.insert(pid, time_ns, 0).is_ok() && {
+    let held = stop && !noticed(what, parent) && HELD.insert(pid, time_ns, 0).is_ok() && {
         // SAFETY: the helper has no preconditions.
         unsafe { bpf_send_signal(SIGSTOP) == 0 }
     };

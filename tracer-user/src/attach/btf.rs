@@ -22,12 +22,27 @@ impl Btf {
         Ok(Self(bytes))
     }
 
-    /// What following forks needs.
+    /// What holding processes and following forks needs.
     pub(super) fn task(&self) -> io::Result<TaskOffsets> {
-        let tgid = Types::new(&self.0).and_then(|types| types.offset("task_struct", "tgid"));
-        let tgid =
-            tgid.ok_or_else(|| io::Error::other(format!("{BTF} does not say where task_struct.tgid is")))?;
-        Ok(TaskOffsets { tgid, follow: 0 })
+        let types = Types::new(&self.0);
+        let offset = |structure, member| types.as_ref()?.offset(structure, member);
+        let found = (|| {
+            Some(TaskOffsets {
+                tgid: offset("task_struct", "tgid")?,
+                blocked: offset("task_struct", "blocked")?,
+                sighand: offset("task_struct", "sighand")?,
+                action: offset("sighand_struct", "action")?,
+                real_parent: offset("task_struct", "real_parent")?,
+                signal: offset("task_struct", "signal")?,
+                pids: offset("signal_struct", "pids")?,
+                follow: 0,
+            })
+        })();
+        found.ok_or_else(|| {
+            io::Error::other(format!(
+                "{BTF} does not say where task_struct has its ids and signals"
+            ))
+        })
     }
 
     /// What looking at file descriptors needs, as far as it is where it is in the kernels that are known.
@@ -156,11 +171,22 @@ mod tests {
             return;
         }
         let btf = Btf::read().unwrap();
-        let offset = btf.task().unwrap().tgid;
-        assert!(
-            offset > 0 && offset < 16 * 1024 && offset.is_multiple_of(4),
-            "{offset}"
-        );
+        let task = btf.task().unwrap();
+        for offset in [
+            task.tgid,
+            task.blocked,
+            task.sighand,
+            task.real_parent,
+            task.signal,
+        ] {
+            assert!(
+                offset > 0 && offset < 16 * 1024 && offset.is_multiple_of(4),
+                "{offset}"
+            );
+        }
+        // include/linux/sched/signal.h: a lock, a counter and a queue come before it.
+        assert!(task.action > 0 && task.action < 256, "{}", task.action);
+        assert!(task.pids > 0 && task.pids < 4096, "{}", task.pids);
         let KernelOffsets { files, unix, paths } = btf.files();
         assert_eq!((files.known, unix.known, paths.known), (1, 1, 1));
         // include/net/sock.h: addresses come first, the ports after them.

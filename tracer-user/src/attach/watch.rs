@@ -17,7 +17,7 @@ use super::{Kernel, KernelError, Readiness, btf::Btf};
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 struct PodTaskOffsets(TaskOffsets);
-// SAFETY: two u64.
+// SAFETY: u64 only.
 unsafe impl Pod for PodTaskOffsets {}
 
 /// What happens to followed processes, as it comes.
@@ -27,7 +27,10 @@ pub struct Watch {
     followed: HashMap<MapData, u32, u32>,
     held: HashMap<MapData, u32, u64>,
     held_fd: OwnedFd,
+    /// Programs that look into it may be loaded later.
     task: Array<MapData, PodTaskOffsets>,
+    /// What the kernel half has to know of tasks.
+    offsets: io::Result<TaskOffsets>,
 }
 
 impl Watch {
@@ -41,13 +44,19 @@ impl Watch {
             return Err(KernelError::NoMap("HELD"));
         };
         let held_fd = data.fd().as_fd().try_clone_to_owned();
+        let mut task = Array::try_from(kernel.take_map("TASK")?)?;
+        let offsets = Btf::read().and_then(|btf| btf.task());
+        if let Ok(offsets) = &offsets {
+            task.set(0, PodTaskOffsets(*offsets), 0)?;
+        }
         Ok(Self {
             ring,
             readiness,
             followed: HashMap::try_from(kernel.take_map("FOLLOWED")?)?,
             held_fd: held_fd.map_err(MapError::IoError)?,
             held: HashMap::try_from(held)?,
-            task: Array::try_from(kernel.take_map("TASK")?)?,
+            task,
+            offsets,
         })
     }
 
@@ -62,8 +71,7 @@ impl Watch {
     ///
     /// Also where the kernel does not say how its tasks look (no BTF).
     pub fn children(&mut self, kernel: &mut Kernel, follow: bool) -> Result<(), KernelError> {
-        let mut offsets = Btf::read()
-            .and_then(|btf| btf.task())
+        let mut offsets = std::mem::replace(&mut self.offsets, Err(io::ErrorKind::Other.into()))
             .map_err(MapError::IoError)?;
         offsets.follow = follow.into();
         self.task.set(0, PodTaskOffsets(offsets), 0)?;

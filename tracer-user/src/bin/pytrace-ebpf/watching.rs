@@ -116,6 +116,13 @@ impl Watching {
 
     /// Does what is to be done, and lets the process go on. True: a process is traced that was not.
     pub fn happened(&mut self, session: &mut Session, what: Happening) -> bool {
+        if what.held == 0 && matches!(what.what, watch::BEGINS | watch::FORKED) {
+            log::warn!(
+                "process {} runs on while probes are put in, its first calls may be missed: it would have been \
+                 noticed that it was stopped (it handles SIGCONT, or is a job of a shell)",
+                what.pid
+            );
+        }
         let done = match what.what {
             watch::EXEC => self.program(session, what),
             watch::LINKED => self.linked(session, what),
@@ -128,8 +135,8 @@ impl Watching {
             let _ = kill(Pid::from_raw(what.pid as i32), Signal::SIGCONT);
         }
         done.unwrap_or_else(|error| {
-            // A process that is gone needs no message.
-            if Path::new(&format!("/proc/{}", what.pid)).exists() {
+            // A process that is gone, or only waits for its parent to notice, needs no message.
+            if Process::open(what.pid).is_ok() {
                 log::warn!("process {} is not traced: {error:#}", what.pid);
             }
             false
