@@ -15,6 +15,7 @@ mod program;
 #[path = "../../tracer-user/tests/pythons/mod.rs"]
 pub mod pythons;
 mod recording;
+pub mod regrtest;
 mod run;
 mod tracer;
 mod truth;

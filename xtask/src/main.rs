@@ -13,10 +13,15 @@ mod layouts;
 mod pythons;
 mod real;
 mod record;
+mod regress;
+#[path = "../../tests/src/regrtest.rs"]
+mod regrtest;
 mod setup;
 mod shell;
 mod test;
 mod venv;
+
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
@@ -48,6 +53,17 @@ enum Command {
     Bench,
     /// Check licences, origins and known holes of all crates
     Deny,
+    /// Set up, build, and run CPython's own regression tests with and without trace (as root): do outcomes differ?
+    Regress {
+        /// Interpreter that has the package `test`; repeatable. Default: 3.8, 3.11, 3.12 and 3.13 under ~/.pyenv/versions
+        #[arg(long = "python", value_name = "PATH")]
+        pythons: Vec<PathBuf>,
+        /// Trace children too
+        #[arg(long)]
+        follow: bool,
+        /// Modules, such as test_io. Default: those of the chore's own list
+        modules: Vec<String>,
+    },
     /// Record the memory that the encoder's tests run over, of every interpreter and of those in PYTRACE_PYTHONS
     Record,
     /// Write docs/effects.md, the reference page of the catalogue
@@ -75,6 +91,13 @@ fn main() -> anyhow::Result<()> {
             .and_then(|()| build::release())
             .and_then(|()| bench::run()),
         Command::Deny => deny::run(),
+        Command::Regress {
+            pythons,
+            follow,
+            modules,
+        } => setup::run()
+            .and_then(|()| build::release())
+            .and_then(|()| regress::run(pythons, follow, &modules)),
         Command::Record => setup::run().and_then(|()| record::run()),
         Command::Effects => effects::run(),
         Command::Layouts { check } => layouts::run(check),
