@@ -6,7 +6,8 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::Command,
-    time::Instant,
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::bail;
@@ -53,6 +54,9 @@ const TIMEOUT_SECS: u32 = 1200;
 /// So often a module with differences is run, on both sides: a case that differs each time does so because of the tool.
 const ROUNDS: u32 = 3;
 
+/// After the tool, its guard and whatever else it started end.
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
+
 /// Runs the modules on the interpreters, prints a table; an error when something differs each time. `follow`: children
 /// are traced too.
 pub fn run(pythons: Vec<PathBuf>, follow: bool, modules: &[String]) -> anyhow::Result<()> {
@@ -83,6 +87,8 @@ pub fn run(pythons: Vec<PathBuf>, follow: bool, modules: &[String]) -> anyhow::R
                 };
                 if module.exist() {
                     differing += compare(&module, way)?;
+                } else if !named.is_empty() {
+                    println!("{} has no {name} that could be run", python.display());
                 }
             }
         }
@@ -166,10 +172,7 @@ fn both(module: &Modules, way: Way, round: u32) -> anyhow::Result<(Outcomes, Out
     };
     let (untraced, alone) = run(Way::Untraced)?;
     let (traced, with_tool) = run(way)?;
-    let left = regrtest::running(&tool);
-    if !left.is_empty() {
-        bail!("the tool has ended, but not all of it: {left:?}");
-    }
+    all_ends(&tool)?;
     let row = format!(
         "{version:7} {name:16} {:8} {:5} cases, exit code {}, {alone:4} s / {with_tool:4} s, {} differ; {}",
         way.name(),
@@ -179,6 +182,21 @@ fn both(module: &Modules, way: Way, round: u32) -> anyhow::Result<(Outcomes, Out
         traced.summary
     );
     Ok((untraced, traced, row))
+}
+
+/// Waits until no process of the tool is there any more: what guards it ends after it.
+fn all_ends(tool: &Path) -> anyhow::Result<()> {
+    let deadline = Instant::now() + ENDS_WITHIN;
+    loop {
+        let left = regrtest::running(tool);
+        if left.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            bail!("the tool has ended, but not all of it: {left:?}");
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// With an environment in which the tests behave as in any other.
