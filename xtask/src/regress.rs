@@ -42,15 +42,20 @@ const MODULES: [&str; 18] = [
     "test_asyncio",
 ];
 /// Modules that start children, which are traced too then.
-const FOLLOWED: [&str; 5] = [
+const FOLLOWED: [&str; 10] = [
     "test_fork1",
     "test_signal",
     "test_threading",
     "test_subprocess",
-    "test_os",
+    "test_eintr",
+    "test_posix",
+    "test_wait4",
+    "test_faulthandler",
+    "test_pty",
+    "test_sys",
 ];
 /// A module is ended after so long. Under trace everything in it takes a few times longer than without.
-const TIMEOUT_SECS: u32 = 1200;
+const TIMEOUT_SECS: u32 = 3600;
 /// So often a module with differences is run, on both sides: a case that differs each time does so because of the tool.
 const ROUNDS: u32 = 3;
 
