@@ -15,6 +15,8 @@ use anyhow::{Context as _, bail};
 
 /// Reads what `--junit-xml` wrote.
 const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/programs/regrtest_cases.py");
+/// Cases that wait for ever, untraced too, on machines whose kernel knows such sockets and has nobody at the other end.
+const LEFT_OUT: &str = "*VSOCK*";
 /// The name under which the exit code is compared.
 const EXIT: &str = "exit code";
 
@@ -115,6 +117,7 @@ impl Modules<'_> {
             }
         };
         run.args(["-m", "test", "-v", "--timeout", &self.timeout_secs.to_string()]);
+        run.args(["--ignore", LEFT_OUT]);
         run.arg("--junit-xml").arg(&results);
         let status = run
             .args(self.names)
