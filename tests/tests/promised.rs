@@ -58,7 +58,9 @@ fn is_by_the_way(event: &Value, events: &[&Value]) -> bool {
     // Up to 3.9 making a class extends lists; in Python 2 an import compiles by C code alone.
     let makes_class =
         around.is_some_and(|around| ["<module>", "case_modules_and_methods"].contains(&name(around)));
-    event["type"] != "function" && (!is_own || (in_c || makes_class) && of_memory)
+    // What the bodies of modules and classes are made of.
+    let of_body = event["op"] == "STORE_NAME";
+    event["type"] != "function" && (!is_own || of_body || (in_c || makes_class) && of_memory)
 }
 
 /// The event around one, except for those by the way.

@@ -179,7 +179,9 @@ impl Traced {
             if wanted.runs {
                 self.choose_runs()?;
             }
-            let by_handlers = |site: &Site| site.run.is_some() || site.meta.operands.is_some();
+            let by_handlers = |site: &Site| {
+                site.run.is_some() || site.meta.operands.is_some() || site.meta.no_return == Some(IN_LINE)
+            };
             if self.sites.iter().any(by_handlers) && bytecode::may_compile(&self.process, &self.interpreter) {
                 self.unseen = Some(UNSEEN_IN_JIT);
             }
@@ -281,6 +283,11 @@ impl Traced {
         };
         let operation = site.operation;
         let function = operation.function.unwrap_or(operation.op);
+        let plan = Plan {
+            offset: 0,
+            registers: site.registers,
+            price: site.price,
+        };
         self.sites.push(Site {
             meta: SiteMeta {
                 function: Arc::from(function),
@@ -306,12 +313,9 @@ impl Traced {
             // It never has a return probe.
             leaf: true,
             number: 0,
-            plan: Plan {
-                offset: 0,
-                registers: site.registers,
-                price: site.price,
-            },
-            apart: None,
+            plan,
+            // Bytecodes are no functions that return: nobody has a return probe there.
+            apart: Some(plan),
             run: None,
             file,
             file_offset,
@@ -477,9 +481,8 @@ impl Site {
     /// Where a part of its probes is, in a process that switches C stacks or not; `None`: nowhere.
     fn plan_in(&self, part: Part, switches: bool) -> Option<&Plan> {
         let enters = matches!(part, Part::EnterLeaf | Part::EnterOther);
-        // Bytecodes are no functions that return.
         let spared = self.meta.no_return.is_some() || switches && !self.leaf;
-        match enters && spared && self.meta.operands.is_none() {
+        match enters && spared {
             true => self.apart.as_ref(),
             false => Some(&self.plan),
         }
