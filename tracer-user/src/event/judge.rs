@@ -56,10 +56,10 @@ impl Filtered {
     pub fn settle(self, counters: &mut SiteCounters) {
         let entries = self.entries.min(counters.delivered);
         counters.delivered -= entries;
-        counters.filtered += entries;
+        counters.filtered = counters.filtered.saturating_add(entries);
         let returns = self.returns.min(counters.return_delivered);
         counters.return_delivered -= returns;
-        counters.return_filtered += returns;
+        counters.return_filtered = counters.return_filtered.saturating_add(returns);
     }
 }
 

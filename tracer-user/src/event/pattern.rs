@@ -1,7 +1,14 @@
 //! Which calls are meant by a glob: of the Python code that makes them, of what they act on, of their thread.
 
-use globset::{GlobBuilder, GlobMatcher};
+use globset::{GlobBuilder, GlobSet};
 use thiserror::Error;
+
+/// Bytes of one glob at most: braces inside braces are followed as deep as they go.
+const MAX_GLOB: usize = 4096;
+/// Bytes of all globs of an option; those of a recording may be anybody's.
+const MAX_GLOBS: usize = 64 * 1024;
+/// Characters of a glob that a message shows.
+const SHOWN: usize = 80;
 
 /// Why a text is no pattern.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -9,6 +16,15 @@ use thiserror::Error;
 pub struct BadGlob {
     pub glob: String,
     why: String,
+}
+
+impl BadGlob {
+    fn new(glob: &str, why: String) -> Self {
+        Self {
+            glob: glob.chars().take(SHOWN).collect(),
+            why,
+        }
+    }
 }
 
 /// Globs, one of which has to match, and which of them did at any time.
@@ -19,9 +35,9 @@ pub struct Patterns(Vec<Pattern>);
 struct Pattern {
     glob: String,
     /// Of a whole path, or of its end from a `/` on; `*` stays between two `/`.
-    path: GlobMatcher,
+    path: GlobSet,
     /// Of a name, in which `/` means nothing.
-    name: GlobMatcher,
+    name: GlobSet,
     matched: bool,
 }
 
@@ -30,6 +46,13 @@ impl Patterns {
     ///
     /// The first glob that is none.
     pub fn parse(globs: &[String]) -> Result<Self, BadGlob> {
+        let mut left = MAX_GLOBS;
+        for glob in globs {
+            left = match left.checked_sub(glob.len()) {
+                Some(left) if glob.len() <= MAX_GLOB => left,
+                _ => return Err(BadGlob::new(glob, "it is too long, or there are too many".into())),
+            };
+        }
         globs
             .iter()
             .map(|glob| Pattern::new(glob))
@@ -78,19 +101,14 @@ impl Patterns {
 
 impl Pattern {
     fn new(glob: &str) -> Result<Self, BadGlob> {
+        // Not a matcher of one glob, which panics where its regular expression cannot be made.
         let matcher = |glob: &str, separates: bool| {
-            let built = GlobBuilder::new(glob).literal_separator(separates).build();
-            built.map(|built| built.compile_matcher())
+            let built = GlobBuilder::new(glob).literal_separator(separates).build()?;
+            GlobSet::builder().add(built).build()
         };
-        let bad = |error: globset::Error| BadGlob {
-            glob: glob.to_owned(),
-            why: error.kind().to_string(),
-        };
+        let bad = |error: globset::Error| BadGlob::new(glob, error.kind().to_string());
         if glob.is_empty() {
-            return Err(BadGlob {
-                glob: String::new(),
-                why: "it is empty".into(),
-            });
+            return Err(BadGlob::new(glob, "it is empty".into()));
         }
         let path = if glob.starts_with('/') {
             glob.to_owned()
@@ -159,5 +177,10 @@ mod tests {
             said("a[b")
         );
         assert!(said("").contains("empty"));
+        // Braces deeper than a regular expression may be.
+        assert!(said(&format!("{}a{}", "{".repeat(1000), "}".repeat(1000))).contains("is not a glob: "));
+        assert!(said(&"a".repeat(MAX_GLOB + 1)).contains("too long"));
+        let many = vec!["a".repeat(MAX_GLOB); MAX_GLOBS / MAX_GLOB + 1];
+        assert!(Patterns::parse(&many[1..]).is_ok() && Patterns::parse(&many).is_err());
     }
 }

@@ -194,7 +194,10 @@ fn what(call: &CallEvent<'_>, names: &mut TypeNames<'_>, attributes: &mut Attrib
         let start = out.len();
         json::arguments(call, names, out);
         json::target(call, names, out);
-        out.remove(start);
+        // Of a bytecode there may be nothing.
+        if out.get(start) == Some(&b',') {
+            out.remove(start);
+        }
         out.push(b'}');
     });
     match &call.outcome {

@@ -158,7 +158,11 @@ pub(super) fn outcome(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut
         }
         // Of a bytecode never more is known.
         Outcome::Unobserved(_) if call.meta.operands.is_some() => {}
-        Outcome::Unobserved(why) => push!(out, " = ? ({why})"),
+        Outcome::Unobserved(why) => {
+            out.extend_from_slice(b" = ? (");
+            plain(why, out);
+            out.push(b')');
+        }
     }
 }
 
@@ -195,7 +199,8 @@ pub fn target(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>
     for part in call.meta.target {
         if let Some(value) = call.part(part.from) {
             comma.next(out);
-            push!(out, "{}=", part.key);
+            plain(part.key, out);
+            out.push(b'=');
             match peer_of(part.key, value) {
                 Some(peer) => plain(&peer, out),
                 None => repr::value(value, names, out),

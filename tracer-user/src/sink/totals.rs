@@ -114,7 +114,7 @@ impl Sink for Totals {
 
 impl Totals {
     fn table(&self, out: &mut Vec<u8>) {
-        let all: u64 = self.rows.values().map(|row| row.total_ns).sum();
+        let all: f64 = self.rows.values().map(|row| row.total_ns as f64).sum();
         push!(
             out,
             "% time     seconds   usecs/call   usecs max      calls     errors  function\n"
@@ -123,7 +123,7 @@ impl Totals {
             push!(
                 out,
                 "{:6.2} {:11.6} {:12.1} {:11.1} {:10} {:>10}  ",
-                100.0 * row.total_ns as f64 / all.max(1) as f64,
+                100.0 * row.total_ns as f64 / all.max(1.0),
                 row.total_ns as f64 / NS_PER_S,
                 row.mean_ns() / NS_PER_US,
                 row.max_ns as f64 / NS_PER_US,

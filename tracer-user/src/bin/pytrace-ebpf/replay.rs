@@ -255,7 +255,7 @@ impl<R: Read> Play<R> {
                         .process(item.pid, &item.change, item.time_ns, &mut self.buffer);
                 }
                 Happened::Loss(loss) => {
-                    self.lost += loss.count;
+                    self.lost = self.lost.saturating_add(loss.count);
                     self.reporter.lost(loss.count, loss.since_ns, &mut self.buffer);
                 }
                 Happened::End(counters) => return Ok(self.end(counters)),

@@ -368,3 +368,35 @@ fn a_cut_recording_says_that_it_is_cut() {
     );
     assert_eq!(lines.len(), 43);
 }
+
+/// What the kernel counted is a number; what a recording says it counted may be any.
+#[test]
+fn counters_without_a_sum_are_as_large_as_can_be() {
+    let most = SiteCounters {
+        hits: u64::MAX,
+        delivered: u64::MAX,
+        dropped: u64::MAX,
+        filtered: u64::MAX,
+        return_dropped: u64::MAX,
+        truncated: u64::MAX,
+        faults: u64::MAX,
+        ..SiteCounters::default()
+    };
+    let mut items = Vec::new();
+    let header = item::Header {
+        tool: String::new(),
+        epoch_ns: u64::MAX,
+        limits: tracer_common::target::CaptureLimits::default().into(),
+        filter: item::Filter::default(),
+    };
+    begin(header, &mut items);
+    Recorder::loss(u64::MAX, 5, &mut items);
+    Recorder::loss(u64::MAX, 5, &mut items);
+    Recorder::end(&[most; 3], &mut items);
+    let mut file = Vec::new();
+    BlockWriter::new(&mut file)
+        .and_then(|mut writer| writer.write(&items))
+        .expect("memory can be written");
+    let printed = replayed(&file, Narrow::default(), &options());
+    assert!(printed.contains(&format!("\"hits\":{}", u64::MAX)), "{printed}");
+}

@@ -359,8 +359,8 @@ impl<N: Names> Reporter<N> {
         self.filtered.settle(&mut counters);
         for (site, c) in self.sites.iter().zip(&counters) {
             add(&mut summary.totals, c);
-            let whole = c.dropped + c.return_dropped + c.truncated + c.faults == 0
-                && c.hits == c.delivered + c.filtered;
+            let whole = [c.dropped, c.return_dropped, c.truncated, c.faults] == [0; 4]
+                && Some(c.hits) == c.delivered.checked_add(c.filtered);
             if !whole {
                 summary.sites.push(SiteSummary {
                     function: site.function.to_string(),
@@ -368,8 +368,12 @@ impl<N: Names> Reporter<N> {
                 });
             }
         }
-        summary.totals.hits += cut.unwrap_or(0);
-        summary.totals.dropped += cut.unwrap_or(0);
+        let lost = SiteCounters {
+            hits: cut.unwrap_or(0),
+            dropped: cut.unwrap_or(0),
+            ..SiteCounters::default()
+        };
+        add(&mut summary.totals, &lost);
         summary.lost = summary.totals.dropped;
         summary.lost_returns = summary.totals.return_dropped;
         self.sink.summary(&summary, out);
@@ -403,17 +407,19 @@ fn outcome(leave: &Record) -> Outcome<'_> {
     }
 }
 
+/// Adds up; those of a recording may be anything.
 fn add(to: &mut SiteCounters, c: &SiteCounters) {
-    to.hits += c.hits;
-    to.delivered += c.delivered;
-    to.dropped += c.dropped;
-    to.filtered += c.filtered;
-    to.return_hits += c.return_hits;
-    to.return_delivered += c.return_delivered;
-    to.return_dropped += c.return_dropped;
-    to.return_filtered += c.return_filtered;
-    to.truncated += c.truncated;
-    to.faults += c.faults;
+    let add = |to: &mut u64, n: u64| *to = to.saturating_add(n);
+    add(&mut to.hits, c.hits);
+    add(&mut to.delivered, c.delivered);
+    add(&mut to.dropped, c.dropped);
+    add(&mut to.filtered, c.filtered);
+    add(&mut to.return_hits, c.return_hits);
+    add(&mut to.return_delivered, c.return_delivered);
+    add(&mut to.return_dropped, c.return_dropped);
+    add(&mut to.return_filtered, c.return_filtered);
+    add(&mut to.truncated, c.truncated);
+    add(&mut to.faults, c.faults);
 }
 
 /// Unix time, nanoseconds.
