@@ -154,8 +154,8 @@ def has_filter(action):
     assert libc.prctl(set_seccomp, filter_mode, ctypes.byref(wanted), 0, 0) == 0
 
 
-def is_filtered():
-    print(work())
+def is_confined():
+    print(work(), os.getuid())
 
 
 # Before it is told to go on.
@@ -163,6 +163,11 @@ if sys.argv[1] == "killed_by_filter":
     has_filter(0x80000000)
 elif sys.argv[1] == "refused_by_filter":
     has_filter(0x00050000 | 38)
+elif sys.argv[1] == "another_user":
+    nobody = 65534
+    os.setgroups([])
+    os.setgid(nobody)
+    os.setuid(nobody)
 
 CASES = {
     "works": works,
@@ -173,8 +178,9 @@ CASES = {
     "signalled": is_signalled,
     "exits": exits,
     "crashes": crashes,
-    "killed_by_filter": is_filtered,
-    "refused_by_filter": is_filtered,
+    "killed_by_filter": is_confined,
+    "refused_by_filter": is_confined,
+    "another_user": is_confined,
 }
 
 print("ready")

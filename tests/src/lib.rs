@@ -3,6 +3,7 @@
 //! Nothing here sleeps: programs and tracer say when they are ready. Reads end when the other
 //! side ends, and a test that hangs is ended by the test runner's own limits.
 
+mod attached;
 mod breakpoints;
 mod compare;
 mod cut;
@@ -21,6 +22,7 @@ mod tracer;
 mod truth;
 mod written;
 
+pub use attached::Attached;
 pub use breakpoints::{assert_no_breakpoints, breakpoints_go, differences};
 pub use compare::{Tally, assert_same, calls, compare, known, without};
 pub use cut::assert_beginning;
@@ -29,7 +31,7 @@ pub use folder::Folder;
 pub use journal::{assert_acts, data, from_file};
 pub use json::{parse, without_ids};
 pub use postgres::{Log, Postgres};
-pub use program::{Program, programs};
+pub use program::{Program, programs, rightly};
 pub use recording::{Printed, Recording, replay, tool};
 pub use run::{Ran, Run, program};
 pub use tracer::{Trace, Tracer, binary, functions};

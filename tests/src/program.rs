@@ -13,6 +13,13 @@ pub fn programs() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("programs")
 }
 
+/// What such a program (`busy.py`) says when it is asked: how far it is. All its results must have been right.
+pub fn rightly(line: &str) -> u64 {
+    let (count, wrong) = line.split_once(' ').expect("two numbers");
+    assert_eq!(wrong, "0", "what is traced gave another result");
+    count.parse().expect("a number")
+}
+
 /// A running program. Ended, by pid, when dropped.
 pub struct Program {
     child: Child,
@@ -100,13 +107,10 @@ impl Program {
         }
     }
 
-    /// Asks one that works without pause (`busy.py`) how far it is; all its results must have been right.
+    /// Asks one that works without pause (`busy.py`) how far it is: [`rightly`].
     pub fn progress(&mut self) -> u64 {
         self.tell("count");
-        let line = self.line();
-        let (count, wrong) = line.split_once(' ').expect("two numbers");
-        assert_eq!(wrong, "0", "what is traced gave another result");
-        count.parse().expect("a number")
+        rightly(&self.line())
     }
 
     /// Waits until it has done more.

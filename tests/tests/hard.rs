@@ -5,14 +5,14 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
-    process::{Child, ChildStderr, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use tests::{Folder, binary, breakpoints_go, command, interpreters, program, version};
+use tests::{Attached, Folder, assert_no_breakpoints, binary, command, interpreters, program, version};
 
 /// One of `hard.py`'s cases, which waits to be told to go on.
 struct Hard {
@@ -92,68 +92,24 @@ fn child_of(pid: u32) -> Option<u32> {
     children.split_whitespace().next()?.parse().ok()
 }
 
-/// A tool that traces them all, with everything it knows.
-struct Tool {
-    child: Child,
-    stderr: BufReader<ChildStderr>,
+/// Everything the tool knows, and functions inside which Python code runs.
+const TRACED: [&str; 8] = [
+    "-e",
+    "all",
+    "-f",
+    "builtins.sorted",
+    "-f",
+    "builtins.max",
+    "--format",
+    "json",
+];
+
+fn pids(programs: &[Hard]) -> Vec<u32> {
+    programs.iter().map(Hard::pid).collect()
 }
 
-impl Tool {
-    fn attach(programs: &[Hard]) -> Self {
-        let mut tool = command(binary());
-        for one in programs {
-            tool.args(["--pid", &one.pid().to_string()]);
-        }
-        let mut child = tool
-            .args([
-                "-e",
-                "all",
-                "-f",
-                "builtins.sorted",
-                "-f",
-                "builtins.max",
-                "--format",
-                "json",
-            ])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the tool starts");
-        let mut tool = Self {
-            stderr: BufReader::new(child.stderr.take().expect("stderr is piped")),
-            child,
-        };
-        let mut attached = 0;
-        while attached < programs.len() {
-            let mut line = String::new();
-            let len = tool.stderr.read_line(&mut line).expect("text");
-            assert_ne!(len, 0, "the tool ended");
-            attached += usize::from(line.contains("attached to"));
-        }
-        tool
-    }
-
-    /// It ends by itself, after the last of its programs; what it said.
-    fn wait(mut self) -> String {
-        let mut said = String::new();
-        self.stderr.read_to_string(&mut said).expect("text");
-        let status = self.child.wait().expect("it can be waited for");
-        assert!(status.success(), "{status}: {said}");
-        said
-    }
-
-    fn stop(self) -> String {
-        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGINT).expect("it lives");
-        self.wait()
-    }
-}
-
-impl Drop for Tool {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn attach(programs: &[Hard]) -> Attached {
+    Attached::attach(&pids(programs), &TRACED, Stdio::null())
 }
 
 /// The case, on every interpreter.
@@ -163,8 +119,8 @@ fn all(case: &str) -> Vec<Hard> {
 }
 
 /// One tool for all; none where there are none.
-fn attach_to(programs: &[Hard]) -> Option<Tool> {
-    (!programs.is_empty()).then(|| Tool::attach(programs))
+fn attach_to(programs: &[Hard]) -> Option<Attached> {
+    (!programs.is_empty()).then(|| attach(programs))
 }
 
 /// Something was traced.
@@ -207,6 +163,7 @@ same_as_untraced! {
     a_program_crashes: "crashes",
     a_filter_of_system_calls_kills: "killed_by_filter",
     a_filter_of_system_calls_refuses: "refused_by_filter",
+    it_is_another_users: "another_user",
 }
 
 /// All interpreters at once, each begun by what `begin` says, traced by one tool and by none.
@@ -275,13 +232,14 @@ fn a_library_that_is_deleted_or_replaced_on_disk() {
             begin.env("LD_LIBRARY_PATH", folder.text(""));
             let mut traced = [Hard::of(begin, "exits")];
             if library_of(traced[0].pid()) != Some(copy.clone()) {
+                println!("{} takes its own libpython always", version(&python));
                 continue;
             }
             fs::remove_file(&copy).expect("it can be removed");
             if replaced {
                 fs::write(&copy, "something else").expect("it can be written");
             }
-            let tool = Tool::attach(&traced);
+            let tool = attach(&traced);
             traced[0].go_on();
             let [traced] = traced;
             assert_eq!(traced.end(), expected, "{}, {replaced}", version(&python));
@@ -289,7 +247,10 @@ fn a_library_that_is_deleted_or_replaced_on_disk() {
             tried += 1;
         }
     }
-    println!("DELETED OR REPLACED: {tried}");
+    println!("libraries deleted or replaced: {tried}");
+    if tried == 0 {
+        println!("SKIPPED: no interpreter here takes another libpython");
+    }
 }
 
 #[test]
@@ -337,7 +298,7 @@ fn programs_that_a_debugger_traces_too() {
         stderr.read_line(&mut line).expect("text");
         assert!(line.contains("attached"), "{line}");
     }
-    let tool = Tool::attach(&programs);
+    let tool = attach(&programs);
     programs.iter_mut().for_each(Hard::go_on);
     for one in programs {
         assert_eq!(one.end().1, Some(3));
@@ -380,8 +341,8 @@ fn a_program_that_ends_while_the_tool_attaches() {
 fn tools_that_trace_the_same_programs() {
     let mut programs = all("threads");
     let Some(first) = attach_to(&programs) else { return };
-    let second = Tool::attach(&programs);
-    let third = Tool::attach(&programs);
+    let second = attach(&programs);
+    let third = attach(&programs);
     // One that goes takes nothing from the others.
     second.stop();
     programs.iter_mut().for_each(Hard::go_on);
@@ -406,38 +367,34 @@ fn an_output_that_cannot_be_written() {
         if programs.is_empty() {
             return;
         }
-        let mut tool = command(binary());
-        tool.args(["-e", "all", "--format", "json", "--ring", "1"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        for one in &programs {
-            tool.args(["--pid", &one.pid().to_string()]);
-        }
-        if way == "full" {
-            let full = fs::OpenOptions::new().write(true).open("/dev/full");
-            tool.stdout(full.expect("it opens"));
-        }
-        let mut tool = tool.spawn().expect("the tool starts");
-        let mut stderr = BufReader::new(tool.stderr.take().expect("stderr is piped"));
-        let mut line = String::new();
-        stderr.read_line(&mut line).expect("text");
+        let stdout = match way {
+            "full" => fs::OpenOptions::new()
+                .write(true)
+                .open("/dev/full")
+                .expect("it opens")
+                .into(),
+            _ => Stdio::piped(),
+        };
+        let mut tool = Attached::start(
+            &pids(&programs),
+            &[&TRACED[..], &["--ring", "1"]].concat(),
+            stdout,
+        );
+        let line = tool.line().to_owned();
         assert!(line.contains("attached to") || way == "full", "{line}");
-        let unread = tool.stdout.take().filter(|_| way == "slow");
+        let unread = tool.take_output().filter(|_| way == "slow");
         programs.iter_mut().for_each(Hard::go_on);
         for one in programs {
             let (wrote, code, _) = one.end();
             assert_eq!(code, Some(0), "{way}: {wrote}");
         }
         drop(unread);
-        let mut said = String::new();
-        stderr.read_to_string(&mut said).expect("text");
-        let status = tool.wait().expect("it ends");
+        let (status, said) = tool.end();
         println!("{way}: {status} {}", said.lines().last().unwrap_or_default());
         match way {
             "full" => {
-                assert_eq!(status.code(), Some(1), "{line}{said}");
-                assert!((line + &said).contains("No space left"));
+                assert_eq!(status.code(), Some(1), "{said}");
+                assert!(said.contains("No space left"), "{said}");
             }
             "slow" => assert!(said.contains(" dropped ") && !said.contains(" 0 lost"), "{said}"),
             _ => assert!(status.success(), "{said}"),
@@ -451,7 +408,26 @@ fn no_breakpoint_is_left() {
     if let Some(tool) = attach_to(&programs) {
         tool.stop();
     }
-    for one in &programs {
-        breakpoints_go(one.pid());
+    programs.iter().for_each(|one| assert_no_breakpoints(one.pid()));
+}
+
+/// Of itself and of what it starts: the bits of `NEEDED` in privileges.rs (linux/capability.h).
+const CAPABILITIES: &str = "000001c000080024";
+
+#[test]
+fn the_tool_keeps_what_tracing_needs() {
+    let programs = all("exits");
+    let Some(tool) = attach_to(&programs) else { return };
+    let threads = fs::read_dir(format!("/proc/{}/task", tool.pid())).expect("it lives");
+    let mut seen = 0;
+    for thread in threads.flatten() {
+        let status = fs::read_to_string(thread.path().join("status")).expect("it lives");
+        for set in ["CapPrm", "CapEff", "CapBnd"] {
+            assert!(status.contains(&format!("{set}:\t{CAPABILITIES}\n")), "{status}");
+        }
+        assert!(status.contains("CapInh:\t0000000000000000\n"), "{status}");
+        seen += 1;
     }
+    assert!(seen > 1, "its writer is a thread of its own");
+    tool.stop();
 }

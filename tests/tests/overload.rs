@@ -74,12 +74,15 @@ fn assert_every_call_is_accounted_for(python: &Path, more: &[&str]) -> u64 {
 
 #[test]
 fn hits_are_what_was_delivered_dropped_and_filtered() {
-    let mut lost = 0;
-    for python in interpreters() {
-        let all = assert_every_call_is_accounted_for(&python, &[]);
-        let some = assert_every_call_is_accounted_for(&python, &["--in", "work"]);
-        println!("{}: {all} and {some} calls lost", version(&python));
+    let (pythons, mut lost) = (interpreters(), 0);
+    for python in &pythons {
+        let all = assert_every_call_is_accounted_for(python, &[]);
+        let some = assert_every_call_is_accounted_for(python, &["--in", "work"]);
+        println!("{}: {all} and {some} calls lost", version(python));
         lost += all + some;
     }
-    assert!(lost > 0, "there was room for everything: it tried nothing");
+    assert!(
+        lost > 0 || pythons.is_empty(),
+        "there was room for everything: it tried nothing"
+    );
 }

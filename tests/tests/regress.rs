@@ -15,6 +15,7 @@ const CASES: usize = 50;
 
 #[test]
 fn cpythons_own_tests_have_the_outcomes_they_had() {
+    let mut compared = 0;
     for python in interpreters() {
         let modules = Modules {
             python: &python,
@@ -34,5 +35,9 @@ fn cpythons_own_tests_have_the_outcomes_they_had() {
         assert!(untraced.cases() > CASES, "{}", untraced.cases());
         assert_eq!(untraced.differences(&traced), [].into(), "{}", traced.summary);
         assert!(traced.summary.contains(" 0 lost "), "{}", traced.summary);
+        compared += 1;
+    }
+    if compared == 0 {
+        println!("SKIPPED: no interpreter here has its own tests");
     }
 }

@@ -7,7 +7,7 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::Value;
-use tests::{Program, Run, Tracer, assert_no_breakpoints, breakpoints_go, calls, packaged, program};
+use tests::{Program, Run, Tracer, assert_no_breakpoints, breakpoints_go, calls, packaged, program, rightly};
 
 /// Everything the program does that switches, and what the standard way to trace it would show.
 const TRACED: [&str; 12] = [
@@ -138,10 +138,7 @@ fn greenlet_may_be_loaded_while_the_program_is_traced() {
         assert_eq!(run.line().as_deref(), Some("ready"));
         let progress = |run: &mut Run| -> u64 {
             run.tell("count");
-            let line = run.line().expect("the program lives");
-            let (count, wrong) = line.split_once(' ').expect("two numbers");
-            assert_eq!(wrong, "0");
-            count.parse().expect("a number")
+            rightly(&run.line().expect("the program lives"))
         };
         run.tell("switch");
         let begun = progress(&mut run);

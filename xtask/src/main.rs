@@ -8,6 +8,8 @@ mod demo;
 mod deny;
 mod drivers;
 mod effects;
+#[path = "../../tests/src/environment.rs"]
+mod environment;
 mod layouts;
 #[path = "../../tracer-user/tests/pythons/mod.rs"]
 mod pythons;

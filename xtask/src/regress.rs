@@ -5,7 +5,6 @@ use std::{
     collections::BTreeMap,
     env, fs,
     path::{Path, PathBuf},
-    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -14,6 +13,7 @@ use anyhow::bail;
 
 use crate::{
     build,
+    environment::command,
     regrtest::{self, Difference, Modules, Outcomes, Way},
     shell,
 };
@@ -172,7 +172,7 @@ fn both(module: &Modules, way: Way, round: u32) -> anyhow::Result<(Outcomes, Out
     let tool = build::binary();
     let run = |way| {
         let before = Instant::now();
-        let outcomes = module.run(way, &tool, &folder, round, |program| command(program.as_ref()))?;
+        let outcomes = module.run(way, &tool, &folder, round, |program| command(program))?;
         anyhow::Ok((outcomes, before.elapsed().as_secs()))
     };
     let (untraced, alone) = run(Way::Untraced)?;
@@ -202,22 +202,6 @@ fn all_ends(tool: &Path) -> anyhow::Result<()> {
         }
         thread::sleep(Duration::from_millis(20));
     }
-}
-
-/// With an environment in which the tests behave as in any other.
-fn command(program: &Path) -> Command {
-    let mut command = Command::new(program);
-    for (name, _) in env::vars_os() {
-        let changes = ["PYTHON", "LC_", "LANG"];
-        if changes
-            .iter()
-            .any(|start| name.to_string_lossy().starts_with(start))
-        {
-            command.env_remove(&name);
-        }
-    }
-    command.env("LANG", "C.UTF-8");
-    command
 }
 
 /// `3.8.18` of `…/versions/3.8.18/bin/python3`; the whole path, as one name, of any other.

@@ -71,8 +71,9 @@ impl Watch {
     ///
     /// Also where the kernel does not say how its tasks look (no BTF).
     pub fn children(&mut self, kernel: &mut Kernel, follow: bool) -> Result<(), KernelError> {
-        let mut offsets = std::mem::replace(&mut self.offsets, Err(io::ErrorKind::Other.into()))
-            .map_err(MapError::IoError)?;
+        let known = self.offsets.as_ref();
+        let mut offsets =
+            *known.map_err(|error| MapError::IoError(io::Error::new(error.kind(), error.to_string())))?;
         offsets.follow = follow.into();
         self.task.set(0, PodTaskOffsets(offsets), 0)?;
         kernel.tracepoint("pytrace_fork", "task_newtask")

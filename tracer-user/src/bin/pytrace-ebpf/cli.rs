@@ -385,4 +385,14 @@ mod tests {
         assert!(seconds("-1").is_err());
         assert!(seconds("1h").is_err());
     }
+
+    #[test]
+    fn ring_buffers_are_powers_of_two() {
+        assert_eq!(ring_bytes("256K"), Ok(256 << 10));
+        assert_eq!(ring_bytes("16"), Ok(16 << 20));
+        assert_eq!(ring_bytes("1024"), Ok(1024 << 20));
+        for wrong in ["", "K", "128K", "3", "2048", "99999999999", "1M"] {
+            assert!(ring_bytes(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -17,7 +17,7 @@ use tracer_user::{
 use crate::target::{Site, Traced, Wanted};
 
 /// Writes a line, in which names may be the process's own.
-macro_rules! line {
+macro_rules! row {
     ($out:expr, $($format:tt)*) => {
         writeln!($out, "{}", plainly(&format!($($format)*)))
     };
@@ -42,7 +42,7 @@ pub fn functions(pid: u32, glob: Option<&str>) -> anyhow::Result<()> {
             Price::SingleStepped => "single-stepped",
         };
         let file = &traced.discovery.files[site.file].path;
-        let line = line!(
+        let line = row!(
             out,
             "{:<48} {:<20} {:<16} {:<14} {}",
             site.meta.function,
@@ -64,8 +64,8 @@ pub fn functions(pid: u32, glob: Option<&str>) -> anyhow::Result<()> {
     for planned in bytecode::plan(&traced.process, &traced.interpreter, matches) {
         let effect = planned.operation.effect;
         let line = match planned.sites {
-            Ok(_) => line!(out, "{:<48} {effect:<20} bytecode", planned.form),
-            Err(why) => line!(out, "{:<48} refused: {why}", planned.form),
+            Ok(_) => row!(out, "{:<48} {effect:<20} bytecode", planned.form),
+            Err(why) => row!(out, "{:<48} refused: {why}", planned.form),
         };
         if line.is_err() {
             return Ok(());
@@ -76,8 +76,8 @@ pub fn functions(pid: u32, glob: Option<&str>) -> anyhow::Result<()> {
             continue;
         }
         let line = match bytecode::exported(&traced.process, &traced.interpreter, operation.op) {
-            Some(Ok(_)) => line!(out, "{:<48} {:<20} statement", operation.op, operation.effect),
-            Some(Err(why)) => line!(out, "{:<48} refused: {why}", operation.op),
+            Some(Ok(_)) => row!(out, "{:<48} {:<20} statement", operation.op, operation.effect),
+            Some(Err(why)) => row!(out, "{:<48} refused: {why}", operation.op),
             None => Ok(()),
         };
         if line.is_err() {
@@ -86,20 +86,20 @@ pub fn functions(pid: u32, glob: Option<&str>) -> anyhow::Result<()> {
     }
     if glob.is_none() {
         let line = match bytecode::runs(&traced.process, &traced.interpreter) {
-            Ok(_) => line!(out, "{:<48} {:<20} --calls", "Python functions", PYTHON_CALL),
-            Err(why) => line!(out, "{:<48} refused: {why}", "Python functions"),
+            Ok(_) => row!(out, "{:<48} {:<20} --calls", "Python functions", PYTHON_CALL),
+            Err(why) => row!(out, "{:<48} refused: {why}", "Python functions"),
         };
         if line.is_err() {
             return Ok(());
         }
     }
     if bytecode::may_compile(&traced.process, &traced.interpreter)
-        && line!(out, "{:<48} partly unseen: {UNSEEN_IN_JIT}", "bytecodes").is_err()
+        && row!(out, "{:<48} partly unseen: {UNSEEN_IN_JIT}", "bytecodes").is_err()
     {
         return Ok(());
     }
     for (function, why) in &traced.refused {
-        if line!(out, "{function:<48} refused: {why}").is_err() {
+        if row!(out, "{function:<48} refused: {why}").is_err() {
             return Ok(());
         }
     }

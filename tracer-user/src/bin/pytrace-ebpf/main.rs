@@ -13,6 +13,7 @@ mod logging;
 mod output;
 mod pages;
 mod privileges;
+mod probes;
 mod replay;
 mod report;
 mod ring;

@@ -31,10 +31,11 @@ use crate::{
     cli::{OutputArgs, TraceArgs},
     harm,
     output::{CHUNK, Output, is_recording},
+    probes::Attached,
     report::{Reporter, epoch_ns, now_ns, print_summary, sink_for},
     ring::Ring,
     sweep,
-    target::{Attached, NOT_APART, Place, Traced, Wanted},
+    target::{NOT_APART, Place, Traced, Wanted},
 };
 
 /// Why the end of a call was not seen.
