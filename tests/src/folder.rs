@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -31,6 +32,22 @@ impl Folder {
     /// The path of a file in it, as text.
     pub fn text(&self, name: &str) -> String {
         self.file(name).display().to_string()
+    }
+
+    /// A copy of a program or a library in it.
+    ///
+    /// Another process makes it: a child that another test starts meanwhile has what this process
+    /// has open for writing until it execs, and a file that is open for writing cannot be run
+    /// (`ETXTBSY`).
+    pub fn copy_of(&self, original: &Path, name: &str) -> PathBuf {
+        let copy = self.file(name);
+        let status = Command::new("cp")
+            .arg("--")
+            .args([original, &copy])
+            .status()
+            .expect("cp starts");
+        assert!(status.success(), "{} cannot be copied", original.display());
+        copy
     }
 }
 

@@ -213,8 +213,7 @@ fn what_is_forbidden_is_named() {
     }
     let folder = Folder::new("forbidden");
     // Where another user may run it.
-    let tool = folder.text("pytrace-ebpf");
-    fs::copy(binary(), &tool).expect("a copy");
+    let tool = folder.copy_of(&binary(), "pytrace-ebpf");
     let (python, filtered) = (python.display().to_string(), program("without_bpf.py"));
     let no_capabilities = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"];
     for (by, remedy) in [

@@ -226,8 +226,7 @@ fn a_library_that_is_deleted_or_replaced_on_disk() {
         let Some(library) = library else { continue };
         for replaced in [false, true] {
             let folder = Folder::new("library");
-            let copy = PathBuf::from(folder.text(&library.file_name().expect("a name").to_string_lossy()));
-            fs::copy(&library, &copy).expect("it can be copied");
+            let copy = folder.copy_of(&library, &library.file_name().expect("a name").to_string_lossy());
             let mut begin = command(&python);
             begin.env("LD_LIBRARY_PATH", folder.text(""));
             let mut traced = [Hard::of(begin, "exits")];

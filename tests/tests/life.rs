@@ -1,10 +1,10 @@
 //! Coming and going: the target must not notice, and nothing may be left behind.
 
-use std::{os::unix::fs::PermissionsExt as _, process::Stdio};
+use std::{os::unix::fs::PermissionsExt as _, path::Path, process::Stdio};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use tests::{Program, Tracer, assert_no_breakpoints, binary, breakpoints_go, calls, interpreters};
+use tests::{Folder, Program, Tracer, assert_no_breakpoints, binary, breakpoints_go, calls, interpreters};
 
 /// No event has it.
 const SUMMARY_ONLY: &str = "\"type\":\"none\"";
@@ -222,14 +222,12 @@ fn a_program_that_only_looks_like_python_is_refused_with_a_reason() {
     if interpreters().is_empty() {
         return;
     }
-    let folder = std::env::temp_dir().join(format!("pytrace-refused-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder");
+    let folder = Folder::new("refused");
     for (name, reason) in [
         ("python3", "no mapped file has its symbols (a static build"),
         ("snake", "no CPython"),
     ] {
-        let program = folder.join(name);
-        std::fs::copy("/bin/cat", &program).expect("cat can be copied");
+        let program = folder.copy_of(Path::new("/bin/cat"), name);
         let mut child = tests::command(&program)
             .stdin(Stdio::piped())
             .spawn()
@@ -240,5 +238,4 @@ fn a_program_that_only_looks_like_python_is_refused_with_a_reason() {
         assert_eq!((code, stderr.lines().count()), (Some(1), 1), "{stderr}");
         assert!(stderr.contains(reason), "{stderr}");
     }
-    std::fs::remove_dir_all(&folder).expect("the folder goes");
 }

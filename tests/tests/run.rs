@@ -14,8 +14,8 @@ fn starts(python: &Path, folder: &Folder) -> Vec<(&'static str, Vec<String>)> {
     fs::write(folder.path().join("opens_module.py"), &text).expect("a module");
     fs::create_dir_all(folder.path().join("opens_folder")).expect("a folder");
     fs::write(folder.path().join("opens_folder/__main__.py"), &text).expect("a program");
-    let script = folder.text("script");
-    fs::write(&script, format!("#!{python}\n{text}")).expect("a script");
+    fs::write(folder.file("script.txt"), format!("#!{python}\n{text}")).expect("a script");
+    let script = folder.copy_of(&folder.file("script.txt"), "script");
     fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).expect("it can be run");
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     vec![
@@ -27,7 +27,7 @@ fn starts(python: &Path, folder: &Folder) -> Vec<(&'static str, Vec<String>)> {
             "standard input",
             words(&["sh", "-c", &format!("exec {python} < {source}")]),
         ),
-        ("a script", words(&[&script])),
+        ("a script", words(&[&folder.text("script")])),
         (
             "a chain",
             words(&["sh", "-c", &format!("X=1; exec env Y=2 {python} {source}")]),
