@@ -1,6 +1,7 @@
 //! The decoder on made-up records and line tables: what is cut short or damaged is read as far as it goes.
 
 use bytes::Bytes;
+use tracer_common::limits::MAX_INT_DIGITS;
 use tracer_common::wire::{KIND_ENTRY, RecordHeader, Tag, TypeRef, value_word};
 use tracer_user::decode::{
     linetable::{LineFormat, Lines},
@@ -186,6 +187,26 @@ fn arguments_are_read_with_their_totals() {
 }
 
 /// The name of a Unix socket's other end, as the kernel has it.
+/// The kernel half writes keywords once, or twice where some are in cells; a recording may say anything.
+#[test]
+fn totals_that_have_no_sum_are_as_large_as_can_be() {
+    let kwargs = [word(Tag::Kwargs), u64::MAX, word(Tag::End)];
+    let values = bytes(&[kwargs, kwargs].concat());
+    assert_eq!(arguments(&values).kwargs_len, u64::MAX);
+}
+
+#[test]
+fn an_int_with_more_digits_than_are_captured_is_none() {
+    let int = |digits: u32| {
+        let mut words = vec![value_word(Tag::BigInt, 0, digits), 1000];
+        words.resize(2 + digits.div_ceil(2) as usize, 1 << 32 | 1);
+        result(&words)
+    };
+    let captured = int(MAX_INT_DIGITS);
+    assert!(matches!(returned(&captured), Value::BigInt { digits: 1000, .. }));
+    assert_eq!(returned(&int(MAX_INT_DIGITS + 1)), Value::Cut);
+}
+
 #[test]
 fn the_other_end_of_a_unix_socket_has_a_name() {
     let named = |name: &[u8]| {

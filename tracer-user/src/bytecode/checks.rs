@@ -29,6 +29,8 @@ const THREAD_LOCAL_CALL: usize = 8;
 /// Instructions and branches followed to see where one side of a check leads.
 const MAX_AHEAD: usize = 64;
 const MAX_DEPTH: usize = 4;
+/// All instructions so followed for one handler: branches behind branches could multiply them.
+const MAX_FOLLOWED: usize = 100_000;
 /// Instructions looked at behind the last check.
 const MAX_BEHIND: usize = 300;
 /// Bytes of an operand.
@@ -160,6 +162,7 @@ pub(super) fn last_checks(
         memory,
         eval,
         left: Cell::new(MAX_WALK),
+        ahead: Cell::new(MAX_FOLLOWED),
     };
     let found = walk.from(handler, State::new(), 0)?;
     if found.is_empty() {
@@ -172,6 +175,8 @@ struct Walk<'a, M> {
     memory: &'a M,
     eval: &'a Loop,
     left: Cell<usize>,
+    /// Left to see where sides of checks lead.
+    ahead: Cell<usize>,
 }
 
 /// What is known at an instruction of the walk.
@@ -292,6 +297,10 @@ impl<M: ReadMemory> Walk<'_, M> {
             if self.eval.given_back.contains(&at) {
                 return true;
             }
+            let Some(left) = self.ahead.get().checked_sub(1) else {
+                return false;
+            };
+            self.ahead.set(left);
             let Some(instruction) = instruction(self.memory, at) else {
                 return false;
             };
@@ -344,4 +353,71 @@ fn changes_object(instruction: &Instruction, registers: &Registers, eval: &Loop)
 fn condition_of(instruction: &Instruction) -> Option<u8> {
     // `ConditionCode` counts from `None` in the order of the encoding.
     (instruction.condition_code() as u8).checked_sub(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::ReadError;
+
+    /// Code at 0x1000, and how often it was read.
+    struct Code(Vec<u8>, Cell<usize>);
+
+    const CODE: u64 = 0x1000;
+
+    impl ReadMemory for Code {
+        fn read(&self, addr: u64, out: &mut [u8]) -> Result<(), ReadError> {
+            self.1.set(self.1.get() + 1);
+            let error = ReadError { addr, len: out.len() };
+            let at = addr.checked_sub(CODE).ok_or(error)? as usize;
+            let bytes = self.0.get(at..at + out.len()).ok_or(error)?;
+            out.copy_from_slice(bytes);
+            Ok(())
+        }
+    }
+
+    /// Each of 60 branches leads to 60 more, and those to more: all of them to where another form takes over.
+    #[test]
+    fn branches_behind_branches_are_followed_to_a_bound() {
+        const BRANCHES: u64 = 60;
+        let len = BRANCHES * 6 + 5;
+        let given_back = CODE + 0x10_0000;
+        let mut code = Vec::new();
+        for block in 0..=MAX_DEPTH as u64 {
+            for n in 0..BRANCHES {
+                // je to the next block, nopw in the last.
+                if block == MAX_DEPTH as u64 {
+                    code.extend([0x66, 0x0f, 0x1f, 0x44, 0, 0]);
+                    continue;
+                }
+                let to = ((block + 1) * len) as i32 - (block * len + n * 6 + 6) as i32;
+                code.extend([0x0f, 0x84]);
+                code.extend(to.to_le_bytes());
+            }
+            let end = (block + 1) * len;
+            code.push(0xe9);
+            code.extend(((given_back - CODE) as i32 - end as i32).to_le_bytes());
+        }
+        code.resize(code.len() + MAX_LEN_BEHIND, 0xcc);
+        let code = Code(code, Cell::new(0));
+        let eval = Loop {
+            stack: X86::RBX,
+            frame_instruction: 0x38,
+            given_back: HashSet::from([given_back]),
+        };
+        let walk = |ahead| Walk {
+            memory: &code,
+            eval: &eval,
+            left: Cell::new(MAX_WALK),
+            ahead: Cell::new(ahead),
+        };
+        // The innermost block is followed to its end, the outermost would take a thousand million instructions.
+        assert!(walk(MAX_FOLLOWED).gives_back(CODE + (MAX_DEPTH as u64 - 1) * len, 0));
+        code.1.set(0);
+        assert!(!walk(MAX_FOLLOWED).gives_back(CODE, 0));
+        assert!(code.1.get() <= MAX_FOLLOWED);
+    }
+
+    /// An instruction is read as if it had the most bytes.
+    const MAX_LEN_BEHIND: usize = 15;
 }

@@ -15,6 +15,8 @@ use crate::process::{Mapping, Process, ReadMemory};
 /// One address for each value of a byte.
 const TARGETS: usize = 256;
 const WORD: usize = size_of::<u64>();
+/// An interpreter's code is in one mapping, or in two.
+const MAX_CODE_MAPPINGS: usize = 64;
 /// Constants of an interpreter are a few MiB.
 const MAX_DATA: u64 = 64 << 20;
 /// Handlers that must be in different places: each version has more than 100 opcodes (2.7: 118), and
@@ -68,6 +70,7 @@ impl Handlers {
         let code: Vec<Range<u64>> = maps()
             .filter(|mapping| mapping.executable())
             .map(|mapping| mapping.start..mapping.end)
+            .take(MAX_CODE_MAPPINGS)
             .collect();
         let mut found = Vec::new();
         let mut left = MAX_DATA;

@@ -3,14 +3,12 @@
 //! It is read from the file, not from the process: there, a breakpoint of this or another tool may be in it.
 
 use std::collections::HashMap;
-use std::fs::File;
-
-use iced_x86::{Instruction, OpKind, Register as X86};
-use object::read::elf::ElfFile64;
-use object::{Endianness, Object, ObjectSymbol, ObjectSymbolTable, ReadCache, RelocationTarget};
 use std::os::unix::fs::FileExt as _;
 
-use crate::cpython::{Interpreter, load_bias};
+use iced_x86::{Instruction, OpKind, Register as X86};
+use object::{Object, ObjectSymbol, ObjectSymbolTable, ReadCacheOps, RelocationTarget};
+
+use crate::cpython::{Elf, ElfBytes, Interpreter, load_bias};
 use crate::process::{Process, ReadError, ReadMemory};
 
 use super::code::instruction;
@@ -66,10 +64,19 @@ impl Machine {
             bytes.truncate(read);
             parts.push((mapping.start, bytes));
         }
-        let cache = ReadCache::new(file);
-        let elf: ElfFile64<'_, Endianness, &ReadCache<File>> =
-            ElfFile64::parse(&cache).map_err(|_| MachineError::Elf)?;
+        let file = ElfBytes::new(file);
+        let elf = file.elf().ok_or(MachineError::Elf)?;
         let bias = load_bias(&elf, library).ok_or(MachineError::Elf)?;
+        Ok(Self::new(parts, &elf, bias, wanted))
+    }
+
+    /// `parts`: addresses in the process, and the code there; `bias`: what to add to the file's addresses.
+    pub(super) fn new<R: ReadCacheOps>(
+        parts: Vec<(u64, Vec<u8>)>,
+        elf: &Elf<'_, R>,
+        bias: u64,
+        wanted: &[&'static str],
+    ) -> Self {
         let known = |name: &str| wanted.iter().find(|wanted| **wanted == name).copied();
         let mut functions = HashMap::new();
         for symbol in elf.dynamic_symbols().take(MAX_ENTRIES) {
@@ -92,11 +99,11 @@ impl Machine {
                 slots.insert(offset.wrapping_add(bias), name);
             }
         }
-        Ok(Self {
+        Self {
             parts,
             functions,
             slots,
-        })
+        }
     }
 
     /// Where one of the functions begins, if this file has it.

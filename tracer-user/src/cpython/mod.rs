@@ -20,7 +20,7 @@ use tracer_common::target::{CaptureLimits, FEATURE_LONG_TAG, FEATURE_PYTHON2, Kn
 
 use crate::bytecode::opcodes::Opcodes;
 use crate::process::{INITIAL_PID_NAMESPACE, Mapping, Process, ReadError, ReadMemory};
-pub(crate) use elf::load_bias;
+pub(crate) use elf::{Elf, ElfBytes, load_bias};
 pub use known::Descriptors;
 use layout::Layout;
 use objects::Objects;

@@ -33,6 +33,9 @@ const MAX_BYTES: usize = 256 * 1024 * 1024;
 /// cost a read per event, short enough that a page which was away for a moment is asked again.
 const FAILURE_HOLDS: Duration = Duration::from_millis(200);
 
+/// How long the qualified names of a module may take: events wait for them. Those of a large module take a tenth of it.
+const QUALNAMES_TAKE: Duration = Duration::from_secs(2);
+
 /// The names of several traced processes, by target index.
 #[derive(Default)]
 pub struct ProcessNames {
@@ -177,7 +180,8 @@ impl ProcessNames {
             }
         }
         let objects = found.interpreter.objects(&*found.process);
-        let names = qualnames::of_module(&objects, &found.interpreter, globals).unwrap_or_default();
+        let deadline = Instant::now() + QUALNAMES_TAKE;
+        let names = qualnames::of_module(&objects, &found.interpreter, globals, deadline).unwrap_or_default();
         let name = names.get(&code).cloned();
         if self.qualnames.len() >= MAX_MODULES {
             self.qualnames.clear();
@@ -350,7 +354,10 @@ fn verified<T>(
     Ok(value)
 }
 
-fn read_type<M: ReadMemory>(objects: &Objects<'_, M>, of: TypeRef) -> Result<Arc<str>, ObjectError> {
+fn read_type<M: ReadMemory>(
+    objects: &Objects<'_, M>,
+    of: TypeRef,
+) -> Result<Arc<str>, ObjectError> {
     verified(
         of.fingerprint,
         || type_fingerprint(objects, of.address),
@@ -411,7 +418,11 @@ pub fn type_fingerprint<M: ReadMemory>(objects: &Objects<'_, M>, ty: u64) -> Res
     ))
 }
 
-fn read_code<M: ReadMemory>(objects: &Objects<'_, M>, code: u64, expected: u64) -> Result<Code, ObjectError> {
+fn read_code<M: ReadMemory>(
+    objects: &Objects<'_, M>,
+    code: u64,
+    expected: u64,
+) -> Result<Code, ObjectError> {
     let offsets = &objects.layout.offsets;
     let string = |offset| objects.string(objects.field(code, offset)?, MAX_NAME);
     verified(

@@ -125,12 +125,14 @@ impl<M: ReadMemory> Objects<'_, M> {
             let data = self.field(object, offsets.unicode_any)?;
             return Ok((data, length, self.layout.unicode_width as usize));
         }
-        let state = self.memory.read_u32(object + u64::from(offsets.unicode_state))?;
+        let state = self
+            .memory
+            .read_u32(object.wrapping_add(offsets.unicode_state.into()))?;
         let state = state >> (offsets.unicode_kind_shift & 31);
         let (kind, compact, ascii) = (state & 7, state >> 3 & 1 != 0, state >> 4 & 1 != 0);
         let data = match (compact, ascii) {
-            (true, true) => object + u64::from(offsets.unicode_ascii_data),
-            (true, false) => object + u64::from(offsets.unicode_compact_data),
+            (true, true) => object.wrapping_add(offsets.unicode_ascii_data.into()),
+            (true, false) => object.wrapping_add(offsets.unicode_compact_data.into()),
             (false, _) => self.field(object, offsets.unicode_any)?,
         };
         Ok((data, length, kind as usize))
@@ -145,7 +147,7 @@ impl<M: ReadMemory> Objects<'_, M> {
                 addr: object,
             });
         }
-        let data = object + u64::from(self.layout.offsets.ob_sval);
+        let data = object.wrapping_add(self.layout.offsets.ob_sval.into());
         Ok(self.memory.read_bytes(data, len as usize)?)
     }
 
@@ -172,7 +174,7 @@ impl<M: ReadMemory> Objects<'_, M> {
         if !one_digit {
             return Err(malformed);
         }
-        let digits = object + u64::from(self.layout.offsets.long_digits);
+        let digits = object.wrapping_add(self.layout.offsets.long_digits.into());
         Ok(self.memory.read_u32(digits)?)
     }
 
@@ -265,9 +267,11 @@ impl<M: ReadMemory> Objects<'_, M> {
     /// The value under a `str` key.
     pub fn dict_get(&self, dict: u64, name: &str) -> Result<Option<u64>> {
         let pairs = self.dict(dict)?;
+        // A longer key is another one: of a million long ones only the lengths are read.
+        let max = name.len() as u64;
         let found = pairs
             .into_iter()
-            .find(|(key, _)| self.string(*key, MAX_NAME).is_ok_and(|key| key == name));
+            .find(|(key, _)| self.string(*key, max).is_ok_and(|key| key == name));
         Ok(found.map(|(_, value)| value))
     }
 
@@ -284,7 +288,7 @@ impl<M: ReadMemory> Objects<'_, M> {
         if len > max {
             return Err(malformed);
         }
-        let items = object + u64::from(self.layout.offsets.tuple_ob_item);
+        let items = object.wrapping_add(self.layout.offsets.tuple_ob_item.into());
         let bytes = self.memory.read_bytes(items, len as usize * 8)?;
         Ok(bytes.chunks_exact(8).map(|item| word(item, 0)).collect())
     }
@@ -454,5 +458,68 @@ pub struct TypeName {
 impl std::fmt::Display for TypeName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}.{}", self.module, self.qualname)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpython::Version;
+
+    /// An object at the end of all addresses, behind which the first one comes again. Each of its words is a number that is
+    /// an address, a length, and the state of a `str`; at the address is a type with all flags.
+    struct AtTheEnd {
+        object: u64,
+        number: u64,
+    }
+
+    impl ReadMemory for AtTheEnd {
+        fn read(&self, addr: u64, out: &mut [u8]) -> std::result::Result<(), ReadError> {
+            for (byte, at) in out.iter_mut().zip(0..) {
+                let at = addr.wrapping_add(at);
+                let place = (at.wrapping_sub(self.object) % 8) as usize;
+                let in_type = (self.number..0x1_0000).contains(&at);
+                *byte = if in_type {
+                    0xff
+                } else {
+                    self.number.to_le_bytes()[place]
+                };
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn objects_at_the_end_of_all_addresses_are_read_or_refused() {
+        // `kind`, `compact`, `ascii` of 3.6 and later, and of free-threaded builds.
+        for state in [0, 1 << 2 | 1 << 5 | 1 << 6, 1 << 2 | 1 << 5, 1 << 8 | 1 << 11] {
+            for (minor, free_threaded) in [(6, false), (11, false), (14, true)] {
+                let layout = Layout::of(Version::of_minor(3, minor), free_threaded).expect("a layout");
+                for at in [0, 1, 7, 8, 15, 16, 23, 31, 40, 56, 64, 128].map(|n| u64::MAX - n) {
+                    let memory = AtTheEnd {
+                        object: at,
+                        number: 0x400 + state,
+                    };
+                    let objects = Objects {
+                        memory: &memory,
+                        layout: &layout,
+                        interp: u64::MAX,
+                    };
+                    let _ = objects.string(at, MAX_NAME);
+                    let _ = objects.small_int(at);
+                    let _ = objects.list(at, MAX_NAME);
+                    let _ = objects.type_name(at);
+                    let _ = objects.module_name(at);
+                    assert_eq!(
+                        objects.bytes(at, MAX_NAME).map(|bytes| bytes.len()),
+                        Ok(0x400 + state as usize)
+                    );
+                    assert_eq!(
+                        objects.tuple(at, MAX_NAME).map(|items| items.len()),
+                        Ok(0x400 + state as usize)
+                    );
+                }
+            }
+        }
     }
 }

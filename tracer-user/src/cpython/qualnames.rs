@@ -5,6 +5,7 @@
 //! are those of its inner functions and classes.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Instant;
 
 use tracer_common::target::ABSENT as ABSENT16;
 
@@ -15,6 +16,8 @@ use crate::process::ReadMemory;
 
 /// Objects looked at for one module.
 const MAX_OBJECTS: usize = 100_000;
+/// Bytes of all names of one module.
+const MAX_NAME_BYTES: usize = 16 * 1024 * 1024;
 /// Classes inside classes, and functions inside functions.
 const MAX_DEPTH: u32 = 32;
 /// Constants of a code object, and cells of a function.
@@ -22,11 +25,12 @@ const MAX_ITEMS: u64 = 64 * 1024;
 /// `CO_OPTIMIZED | CO_NEWLOCALS` (Include/code.h): both are set in functions; the body of a class has neither or one.
 const FUNCTION: u32 = 3;
 
-/// The names, by the address of the code object.
+/// The names, by the address of the code object; those that are found until the deadline.
 pub(super) fn of_module<M: ReadMemory>(
     objects: &Objects<'_, M>,
     interpreter: &Interpreter,
     globals: u64,
+    deadline: Instant,
 ) -> Result<HashMap<u64, String>, ObjectError> {
     let module = module_name(objects, globals)?.unwrap_or_default();
     let mut look = Look {
@@ -37,6 +41,8 @@ pub(super) fn of_module<M: ReadMemory>(
         module,
         seen: HashSet::new(),
         names: HashMap::new(),
+        name_bytes: 0,
+        deadline,
     };
     look.dict(globals, "", 0)?;
     Ok(look.names)
@@ -61,13 +67,25 @@ struct Look<'a, 'm, M> {
     module: String,
     seen: HashSet<u64>,
     names: HashMap<u64, String>,
+    name_bytes: usize,
+    deadline: Instant,
 }
 
 impl<M: ReadMemory> Look<'_, '_, M> {
+    /// Whether no bound is reached. The same few objects may stand in a dict a million times, so the clock is asked too.
+    fn goes_on(&self) -> bool {
+        self.seen.len() < MAX_OBJECTS && self.name_bytes < MAX_NAME_BYTES && Instant::now() < self.deadline
+    }
+
+    fn name(&mut self, code: u64, qualname: String) {
+        self.name_bytes += qualname.len();
+        self.names.insert(code, qualname);
+    }
+
     /// The values of a module's or a class's dict; `prefix`: what stands before their names.
     fn dict(&mut self, dict: u64, prefix: &str, depth: u32) -> Result<(), ObjectError> {
         for (key, value) in self.objects.dict(dict)? {
-            if self.seen.len() >= MAX_OBJECTS {
+            if !self.goes_on() {
                 break;
             }
             let Ok(name) = self.objects.string(key, MAX_NAME) else {
@@ -80,7 +98,7 @@ impl<M: ReadMemory> Look<'_, '_, M> {
     }
 
     fn value(&mut self, value: u64, prefix: &str, name: &str, depth: u32) -> Result<(), ObjectError> {
-        if depth > MAX_DEPTH || value == 0 || self.seen.len() >= MAX_OBJECTS || !self.seen.insert(value) {
+        if depth > MAX_DEPTH || value == 0 || !self.goes_on() || !self.seen.insert(value) {
             return Ok(());
         }
         let ty = self.objects.type_of(value)?;
@@ -133,6 +151,9 @@ impl<M: ReadMemory> Look<'_, '_, M> {
         let closure = self.objects.user_field(function, user.func_closure)?;
         if closure != 0 && offsets.cell_ref != ABSENT16 {
             for cell in self.objects.tuple(closure, MAX_ITEMS)? {
+                if !self.goes_on() {
+                    break;
+                }
                 let inside = self.objects.field(cell, offsets.cell_ref)?;
                 let _ = self.value(inside, prefix, name, depth + 1);
             }
@@ -155,7 +176,9 @@ impl<M: ReadMemory> Look<'_, '_, M> {
             return Ok(());
         }
         self.inner(code, &format!("{qualname}.<locals>."), depth + 1)?;
-        self.names.entry(code).or_insert(qualname);
+        if !self.names.contains_key(&code) {
+            self.name(code, qualname);
+        }
         Ok(())
     }
 
@@ -167,8 +190,10 @@ impl<M: ReadMemory> Look<'_, '_, M> {
         let offsets = &self.objects.layout.offsets;
         let constants = self.objects.field(code, offsets.co_consts)?;
         for constant in self.objects.tuple(constants, MAX_ITEMS)? {
+            if !self.goes_on() {
+                break;
+            }
             if self.objects.type_of(constant)? != self.interpreter.known().code_type
-                || self.seen.len() >= MAX_OBJECTS
                 || !self.seen.insert(constant)
             {
                 continue;
@@ -180,7 +205,7 @@ impl<M: ReadMemory> Look<'_, '_, M> {
             let inside = if is_function { ".<locals>." } else { "." };
             self.inner(constant, &format!("{qualname}{inside}"), depth + 1)?;
             // Better than what its object says, whose name can be changed.
-            self.names.insert(constant, qualname);
+            self.name(constant, qualname);
         }
         Ok(())
     }

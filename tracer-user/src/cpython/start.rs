@@ -3,9 +3,11 @@
 
 use std::fs::File;
 
-use object::read::elf::{ElfFile64, ProgramHeader};
-use object::{Endianness, Object, ObjectSymbol, ReadCache, elf::PT_LOAD};
+use object::read::elf::ProgramHeader;
+use object::{Object, ObjectSymbol, ReadCacheOps, elf::PT_LOAD};
 use tracer_common::watch::Text;
+
+use super::elf::{Elf, ElfBytes};
 
 /// Symbols looked at: libpython has about 2,000 dynamic ones.
 const MAX_SYMBOLS: usize = 1_000_000;
@@ -71,26 +73,28 @@ pub enum ProgramKind {
 }
 
 /// The functions of an ELF file.
-pub struct Code {
-    file: ReadCache<File>,
+pub struct Code<R: ReadCacheOps = File> {
+    file: ElfBytes<R>,
 }
 
 impl Code {
     /// `None`: too large to be looked at.
     pub fn of(file: File) -> Option<Self> {
         let metadata = file.metadata().ok()?;
-        (metadata.is_file() && metadata.len() <= MAX_FILE).then(|| Self {
-            file: ReadCache::new(file),
-        })
+        (metadata.is_file() && metadata.len() <= MAX_FILE).then(|| Self::in_bytes(file))
     }
+}
 
-    fn elf(&self) -> Option<ElfFile64<'_, Endianness, &ReadCache<File>>> {
-        ElfFile64::parse(&self.file).ok()
+impl<R: ReadCacheOps> Code<R> {
+    pub(super) fn in_bytes(file: R) -> Self {
+        Self {
+            file: ElfBytes::new(file),
+        }
     }
 
     /// Whether it is an interpreter, or needs one.
     pub fn kind(&self) -> ProgramKind {
-        let Some(elf) = self.elf() else {
+        let Some(elf) = self.file.elf() else {
             return ProgramKind::Other;
         };
         if !self.offsets(&[INTERPRETER]).is_empty() {
@@ -109,7 +113,7 @@ impl Code {
 
     /// Which of these functions it has, and at what offsets in the file.
     pub fn offsets(&self, symbols: &[&'static str]) -> Vec<(&'static str, u64)> {
-        let Some(elf) = self.elf() else {
+        let Some(elf) = self.file.elf() else {
             return Vec::new();
         };
         let mut found: Vec<(&'static str, u64)> = Vec::new();
@@ -127,10 +131,7 @@ impl Code {
     }
 }
 
-fn file_offset<'data>(
-    elf: &ElfFile64<'data, Endianness, &'data ReadCache<File>>,
-    address: u64,
-) -> Option<u64> {
+fn file_offset<R: ReadCacheOps>(elf: &Elf<'_, R>, address: u64) -> Option<u64> {
     let endian = elf.endian();
     elf.elf_program_headers()
         .iter()

@@ -3,12 +3,13 @@
 
 use bytes::Bytes;
 use thiserror::Error;
+use tracer_common::limits::RECORD_MAX;
 use tracer_common::wire::{FrameRecord, KIND_CODE, KIND_ENTRY, KIND_PATH, KIND_RETURN, RecordHeader};
 
 /// Why bytes are not a record.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum RecordError {
-    #[error("a record of {0} bytes is too short or not whole words")]
+    #[error("a record of {0} bytes is too short, too long, or not whole words")]
     Length(usize),
     #[error("a record of kind {0} is unknown")]
     Kind(u8),
@@ -36,7 +37,7 @@ impl Record {
 
     fn of_kind(bytes: Bytes, kinds: &[u8]) -> Result<Self, RecordError> {
         let len = bytes.len();
-        if len < RecordHeader::SIZE || !len.is_multiple_of(8) {
+        if !(RecordHeader::SIZE..=RECORD_MAX).contains(&len) || !len.is_multiple_of(8) {
             return Err(RecordError::Length(len));
         }
         let word = |i: usize| word(&bytes, i).unwrap_or(0);
@@ -127,5 +128,14 @@ mod tests {
         bytes[36] = 1;
         let error = RecordError::Frames { claimed: 1, len: 40 };
         assert_eq!(Record::parse(Bytes::from(bytes)).err(), Some(error));
+        // One more word than the kernel half has room for.
+        let len = RECORD_MAX + 8;
+        let mut bytes = vec![0; len];
+        bytes[0] = KIND_ENTRY;
+        bytes[4..8].copy_from_slice(&(len as u32).to_le_bytes());
+        assert_eq!(
+            Record::parse(Bytes::from(bytes)).err(),
+            Some(RecordError::Length(len))
+        );
     }
 }

@@ -3,6 +3,7 @@
 use num_bigint::BigUint;
 use tracer_common::activation::word;
 use tracer_common::handle::{HANDLE_WORDS, UNIX_NAME_WORDS};
+use tracer_common::limits::MAX_INT_DIGITS;
 use tracer_common::wire::{SUB_PYTHON2, Tag, TypeRef, padded};
 
 use super::handle::Handle;
@@ -207,7 +208,8 @@ pub fn arguments(values: &[u8]) -> Arguments<'_> {
                 arguments.args = reader.items(0);
             }
             Tag::Kwargs => {
-                arguments.kwargs_len += reader.word().unwrap_or(0);
+                let len = reader.word().unwrap_or(0);
+                arguments.kwargs_len = arguments.kwargs_len.saturating_add(len);
                 let pairs = reader.pairs(0);
                 if arguments.kwargs.is_empty() {
                     arguments.kwargs = pairs;
@@ -568,8 +570,12 @@ impl<'a> Reader<'a> {
     }
 
     fn big_int(&mut self, negative: bool, long: bool, captured: u32) -> Option<Value<'a>> {
+        // No record of the kernel half has more, and the time this takes grows with their square.
+        if captured > MAX_INT_DIGITS {
+            return None;
+        }
         let digits = self.word()?;
-        let data = self.data(captured.checked_mul(4)?)?;
+        let data = self.data(captured * 4)?;
         let mut magnitude = BigUint::ZERO;
         for digit in data.chunks_exact(4).rev() {
             let digit = digit.first_chunk::<4>().map_or(0, |d| u32::from_le_bytes(*d));

@@ -127,7 +127,7 @@ impl SiteItem {
                 Some(number) => Some(*Role::ALL.get(usize::from(number))?),
                 None => None,
             },
-            target: if target.is_empty() { &[] } else { target.leak() },
+            target: intern_parts(target),
         })
     }
 }
@@ -171,6 +171,18 @@ pub(super) fn intern(text: &str) -> &'static str {
         return known;
     }
     let kept: &'static str = Box::leak(Box::from(text));
+    known.insert(kept);
+    kept
+}
+
+/// The same parts for good: most sites share theirs with others.
+fn intern_parts(parts: Vec<TargetPart>) -> &'static [TargetPart] {
+    static KNOWN: LazyLock<Mutex<HashSet<&'static [TargetPart]>>> = LazyLock::new(Mutex::default);
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = known.get(&parts[..]) {
+        return known;
+    }
+    let kept: &'static [TargetPart] = parts.leak();
     known.insert(kept);
     kept
 }

@@ -285,14 +285,14 @@ fn register_copy(instruction: &Instruction) -> Option<(u8, u8)> {
 
 /// Whether a near branch in `code` leads behind the start and up to `offset`.
 fn branched_into(code: &[u8], address: u64, offset: u32) -> bool {
-    let forbidden = address + 1..=address + u64::from(offset);
+    let forbidden = 1..=u64::from(offset);
     let decoder = Decoder::with_ip(64, code, address, DecoderOptions::NONE);
     decoder.into_iter().any(|instruction| {
         let near = matches!(
             instruction.op0_kind(),
             OpKind::NearBranch16 | OpKind::NearBranch32 | OpKind::NearBranch64
         );
-        near && forbidden.contains(&instruction.near_branch_target())
+        near && forbidden.contains(&instruction.near_branch_target().wrapping_sub(address))
     })
 }
 

@@ -170,3 +170,15 @@ fn the_places_of_return_probes_are_not_apart() {
     let back = [0x53, 0xff, 0xca, 0x75, 0xfc];
     assert_eq!(apart_of(&back, Convention::NoArgs, SelfKind::Module), None);
 }
+
+#[test]
+fn a_function_at_the_end_of_all_addresses_is_walked_too() {
+    // mov %rsi,%rbx; push %rbp
+    let code = [0x48, 0x89, 0xf3, 0x55];
+    for address in [u64::MAX, u64::MAX - 3] {
+        assert_eq!(
+            plan(&code, address, Convention::O, SelfKind::Bound),
+            emulated(3, [Rdi, Rbx, Rdx, Rcx, R8])
+        );
+    }
+}

@@ -31,6 +31,8 @@ const MAX_OBJECTS: usize = 1_000_000;
 const MAX_FUNCTIONS: usize = 200_000;
 /// Types whose names are kept, at most.
 const MAX_TYPES: usize = 32 * 1024;
+/// Bytes of all names together.
+const MAX_NAME_BYTES: usize = 64 * 1024 * 1024;
 /// No process we know takes a second.
 const MAX_TIME: Duration = Duration::from_secs(10);
 
@@ -147,7 +149,14 @@ fn discover_in(
     process: &Process,
     interpreter: &Interpreter,
 ) -> Result<Discovery, DiscoverError> {
-    let mut walk = walk::Walk::new(interpreter, memory, Instant::now() + MAX_TIME);
+    let bounds = walk::Bounds {
+        deadline: Instant::now() + MAX_TIME,
+        objects: MAX_OBJECTS,
+        functions: MAX_FUNCTIONS,
+        types: MAX_TYPES,
+        name_bytes: MAX_NAME_BYTES,
+    };
+    let mut walk = walk::Walk::new(interpreter, memory, bounds);
     walk.run().map_err(|error| DiscoverError::Modules {
         pid: process.pid(),
         error,

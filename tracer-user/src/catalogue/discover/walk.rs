@@ -8,8 +8,8 @@ use std::time::Instant;
 use tracer_common::target::KnownObjects;
 use tracer_common::wire::TypeRef;
 
+use super::MAX_OBJECTS;
 use super::function::Found;
-use super::{MAX_FUNCTIONS, MAX_OBJECTS, MAX_TYPES};
 use crate::cpython::names::type_fingerprint;
 use crate::cpython::objects::{MAX_NAME, ObjectError, Objects, TypeName, tp_flags};
 use crate::cpython::{Descriptors, Interpreter};
@@ -23,10 +23,6 @@ const MAX_MRO: u64 = 1024;
 const MAX_BASES: usize = 64;
 /// `staticmethod(classmethod(…))` is followed this deep.
 const MAX_WRAPPERS: usize = 4;
-/// Bytes of all names together.
-const MAX_NAME_BYTES: usize = 64 * 1024 * 1024;
-/// Objects between two looks at the clock.
-const CLOCK_EVERY: usize = 1024;
 
 /// The type of Cython's functions, by name.
 const CYTHON_FUNCTION: &str = "cython_function_or_method";
@@ -49,6 +45,18 @@ pub(super) enum Kind {
     Other,
 }
 
+/// Where a walk ends, whatever it is told is still there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub deadline: Instant,
+    pub objects: usize,
+    pub functions: usize,
+    /// Types whose names are kept.
+    pub types: usize,
+    /// Bytes of all names together.
+    pub name_bytes: usize,
+}
+
 /// A namespace still to be looked at.
 enum Work {
     /// A dict of a module, and the module's name.
@@ -61,12 +69,13 @@ pub(super) struct Walk<'a, M> {
     pub(super) objects: Objects<'a, M>,
     pub(super) known: KnownObjects,
     pub(super) descriptors: Descriptors,
-    deadline: Instant,
+    bounds: Bounds,
     work: Vec<Work>,
     /// Dicts and types that were or will be looked at.
     seen: HashSet<u64>,
     kinds: HashMap<u64, Kind>,
-    type_names: HashMap<u64, Rc<TypeName>>,
+    /// `None`: it has none that can be read.
+    type_names: HashMap<u64, Option<Rc<TypeName>>>,
     visited: usize,
     name_bytes: usize,
     pub found: Vec<Found>,
@@ -75,13 +84,13 @@ pub(super) struct Walk<'a, M> {
 }
 
 impl<'a, M: ReadMemory> Walk<'a, M> {
-    pub(super) fn new(interpreter: &'a Interpreter, memory: &'a M, deadline: Instant) -> Self {
+    pub(super) fn new(interpreter: &'a Interpreter, memory: &'a M, bounds: Bounds) -> Self {
         Self {
             interpreter,
             objects: interpreter.objects(memory),
             known: interpreter.known(),
             descriptors: interpreter.descriptors(),
-            deadline,
+            bounds,
             work: Vec::new(),
             seen: HashSet::new(),
             kinds: HashMap::new(),
@@ -108,10 +117,7 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
         }
         self.add_type(self.known.object_type);
         while let Some(work) = self.work.pop() {
-            if Instant::now() > self.deadline {
-                self.cut = Some("it took too long");
-            }
-            if self.cut.is_some() {
+            if !self.goes_on() {
                 break;
             }
             match work {
@@ -127,6 +133,9 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
         let user = &self.interpreter.layout().user;
         let modules = self.objects.user_field(interp, user.interp_modules)?;
         for (key, module) in self.objects.dict(modules)? {
+            if !self.goes_on() {
+                break;
+            }
             if self.kind(module) == Kind::Module
                 && let Ok(name) = self.objects.string(key, MAX_NAME)
             {
@@ -141,6 +150,7 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
         if let Ok(dict) = self.objects.field(module, md_dict)
             && self.seen.insert(dict)
         {
+            self.name_bytes += name.len();
             self.work.push(Work::Module(dict, name));
         }
     }
@@ -203,7 +213,7 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
     }
 
     fn type_object(&mut self, ty: u64) {
-        if self.types.len() < MAX_TYPES
+        if self.types.len() < self.bounds.types
             && let Ok(fingerprint) = type_fingerprint(&self.objects, ty)
             && let Ok(name) = self.type_name(ty)
         {
@@ -238,6 +248,9 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
             .user_field(ty, layout.user.tp_mro)
             .and_then(|mro| self.objects.tuple(mro, MAX_MRO));
         for base in mro.unwrap_or_default() {
+            if !self.goes_on() {
+                return;
+            }
             self.add_type(base);
         }
         for reference in self.subclasses(ty).unwrap_or_default() {
@@ -262,12 +275,16 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
 
     /// Counts an object against the bounds.
     fn goes_on(&mut self) -> bool {
+        if self.cut.is_some() {
+            return false;
+        }
         self.visited += 1;
-        if self.visited > MAX_OBJECTS {
+        if self.visited > self.bounds.objects {
             self.cut = Some("too many objects");
-        } else if self.found.len() >= MAX_FUNCTIONS || self.name_bytes > MAX_NAME_BYTES {
+        } else if self.found.len() >= self.bounds.functions || self.name_bytes > self.bounds.name_bytes {
             self.cut = Some("too many functions");
-        } else if self.visited.is_multiple_of(CLOCK_EVERY) && Instant::now() > self.deadline {
+        } else if Instant::now() > self.bounds.deadline {
+            // Looked at each time: one object may have a name that is looked for among a million.
             self.cut = Some("it took too long");
         }
         self.cut.is_none()
@@ -327,11 +344,15 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
     }
 
     pub(super) fn type_name(&mut self, ty: u64) -> Result<Rc<TypeName>, ObjectError> {
+        const NAMELESS: ObjectError = ObjectError::Absent("name of that type");
         if let Some(name) = self.type_names.get(&ty) {
-            return Ok(name.clone());
+            return name.clone().ok_or(NAMELESS);
         }
-        let name = Rc::new(self.objects.type_name(ty)?);
+        let name = self.objects.type_name(ty).ok().map(Rc::new);
+        self.name_bytes += name
+            .as_ref()
+            .map_or(0, |name| name.module.len() + name.qualname.len());
         self.type_names.insert(ty, name.clone());
-        Ok(name)
+        name.ok_or(NAMELESS)
     }
 }

@@ -15,7 +15,7 @@ pub use handles::handle_of;
 pub use tables::{DRIVERS, EFFECTS, GROUPS};
 
 /// Where a part of an event's `target` comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum From {
     /// A positional argument, or the keyword of that name (empty: positional only).
     Argument { position: usize, name: &'static str },
@@ -28,7 +28,7 @@ pub enum From {
 }
 
 /// One part of an event's `target`: `fd`, `path`, `peer`, `pid`, `sql` …
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TargetPart {
     pub key: &'static str,
     pub from: From,
