@@ -11,6 +11,9 @@ pub mod catalogue;
 pub mod cpython;
 pub mod decode;
 pub mod event;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod process;
 pub mod recording;
 pub mod sink;

@@ -5,12 +5,12 @@
 mod grammar;
 mod recorded;
 
-use std::{fs, path::PathBuf, thread};
+use std::{env, fs, path::PathBuf, thread};
 
-use recorded::{Recording, encode, event, host::ByRead, known_by_name, line};
+use recorded::{Recording, Start, encode, event, host::ByRead, known_by_name, line};
 use tracer_common::{
     encode::Slot,
-    wire::{FLAG_FRAME_FAULT, RecordHeader},
+    wire::{FLAG_FRAME_FAULT, KIND_ENTRY, RecordHeader},
 };
 use tracer_user::decode::record::Record;
 
@@ -207,4 +207,64 @@ fn faults_are_marked_and_spoil_nothing_else() {
         println!("{python}: {injected} faults, {} wrong", wrong.len());
         assert!(wrong.is_empty(), "{python}: {}", wrong.join("\n"));
     }
+}
+
+/// Bytes of one seed at most.
+const MOST: usize = 24 * 1024;
+/// Of a longer one, there are others that say more.
+const MOST_OF_ONE: usize = 1024;
+
+/// The fuzzer's seeds for records (`fuzz/corpus/records`). `PYTRACE_SEEDS=write` writes them anew.
+#[test]
+fn seeds() {
+    if env::var_os("PYTRACE_SEEDS").is_none() {
+        return;
+    }
+    let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let corpus = manifest.join("fuzz/corpus/records");
+    fs::create_dir_all(&corpus).expect("a folder");
+    for python in ["2.7.18", "3.8.18", "3.12.1", "3.14.7t"] {
+        let recording = fs::read_to_string(manifest.join(format!("tests/recorded/{python}.jsonl")));
+        let recording = Recording::parse(&recording.expect("a recording"));
+        let target = recording.target();
+        // No option.
+        let mut seed = vec![0];
+        let mut slot = Box::<Slot>::default();
+        for (n, root) in recording.roots.iter().enumerate() {
+            let mut memory = ByRead(|address, out: &mut [u8]| recording.memory.read(address, out));
+            let record = encode(
+                &mut slot,
+                &recording.python,
+                &target,
+                &root.start,
+                &mut memory,
+                |_| {},
+            );
+            let mut bytes = record.bytes().to_vec();
+            if bytes.len() > MOST_OF_ONE || seed.len() + 2 * bytes.len() > MOST {
+                continue;
+            }
+            // Sites are numbered by what is done there: runs after bytecodes after conventions.
+            bytes[8] = match root.start {
+                Start::Run(_) => 25,
+                Start::End { .. } => 29,
+                _ => n as u8 % 16,
+            };
+            // A value that was returned has a call before it, at the stack pointer that goes with it.
+            if record.header.kind != KIND_ENTRY && bytes[8] < 16 {
+                let mut entry = [0; RecordHeader::SIZE];
+                entry[0] = KIND_ENTRY;
+                entry[4] = RecordHeader::SIZE as u8;
+                entry[8] = bytes[8];
+                entry[24..32].copy_from_slice(&0x1000u64.to_le_bytes());
+                bytes[24..32].copy_from_slice(&0x1008u64.to_le_bytes());
+                seed.extend(entry);
+            }
+            seed.extend(bytes);
+        }
+        fs::write(corpus.join(python), seed).expect("a seed");
+    }
+    let golden = fs::read(manifest.join("tests/golden/is.bin")).expect("the records");
+    // Secrets shown, nested calls too, and filters by code and by thread.
+    fs::write(corpus.join("golden"), [&[0b0011_0101][..], &golden].concat()).expect("a seed");
 }

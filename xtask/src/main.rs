@@ -10,6 +10,7 @@ mod drivers;
 mod effects;
 #[path = "../../tests/src/environment.rs"]
 mod environment;
+mod fuzz;
 mod layouts;
 #[path = "../../tracer-user/tests/pythons/mod.rs"]
 mod pythons;
@@ -66,6 +67,14 @@ enum Command {
         /// Modules, such as test_io. Default: those of the chore's own list
         modules: Vec<String>,
     },
+    /// Fuzz what reads memory, files and records
+    Fuzz {
+        /// Seconds for each target
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+        /// Only this target: sites, walk, lines, records or recording
+        target: Option<String>,
+    },
     /// Record the memory that the encoder's tests run over, of every interpreter and of those in PYTRACE_PYTHONS
     Record,
     /// Write docs/effects.md, the reference page of the catalogue
@@ -100,6 +109,9 @@ fn main() -> anyhow::Result<()> {
         } => setup::run()
             .and_then(|()| build::release())
             .and_then(|()| regress::run(pythons, follow, &modules)),
+        Command::Fuzz { seconds, target } => {
+            setup::run().and_then(|()| fuzz::run(seconds, target.as_deref()))
+        }
         Command::Record => setup::run().and_then(|()| record::run()),
         Command::Effects => effects::run(),
         Command::Layouts { check } => layouts::run(check),

@@ -87,6 +87,16 @@ impl Handlers {
         }
     }
 
+    /// Those of no interpreter.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn made_up(targets: [u64; TARGETS]) -> Self {
+        Self {
+            table: 0,
+            dispatch: dispatch(&targets),
+            targets: targets.to_vec(),
+        }
+    }
+
     /// Address of an opcode's handler.
     pub fn of(&self, opcode: u8) -> u64 {
         self.targets[usize::from(opcode)]
@@ -94,7 +104,7 @@ impl Handlers {
 }
 
 /// The tables in `bytes`, which are at `start` in the process.
-fn tables(bytes: &[u8], start: u64, code: &[Range<u64>], opcodes: &Opcodes) -> Vec<Handlers> {
+pub(super) fn tables(bytes: &[u8], start: u64, code: &[Range<u64>], opcodes: &Opcodes) -> Vec<Handlers> {
     let words: Vec<u64> = bytes
         .as_chunks::<WORD>()
         .0

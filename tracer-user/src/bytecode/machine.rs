@@ -106,6 +106,21 @@ impl Machine {
         }
     }
 
+    /// Code at an address, without a file.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn made_up(
+        at: u64,
+        code: &[u8],
+        functions: HashMap<u64, &'static str>,
+        slots: HashMap<u64, &'static str>,
+    ) -> Self {
+        Self {
+            parts: vec![(at, code.to_vec())],
+            functions,
+            slots,
+        }
+    }
+
     /// Where one of the functions begins, if this file has it.
     pub fn address(&self, function: &str) -> Option<u64> {
         let mut functions = self.functions.iter();

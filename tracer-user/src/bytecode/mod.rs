@@ -7,6 +7,8 @@
 mod checks;
 mod code;
 mod exported;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod handlers;
 mod jit;
 mod machine;

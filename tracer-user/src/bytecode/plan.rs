@@ -90,24 +90,7 @@ pub fn plan(
             return operations.into_iter().map(refused).collect();
         }
     };
-    let mut planned = Vec::new();
-    for operation in operations {
-        if operation.has_work() {
-            planned.push(Planned {
-                operation,
-                form: operation.op,
-                sites: eval.calls(operation),
-            });
-        }
-        for form in operation.forms(opcodes) {
-            planned.push(Planned {
-                operation,
-                form,
-                sites: eval.checks(operation, form),
-            });
-        }
-    }
-    planned
+    eval.plan(&operations)
 }
 
 /// A `call` of a function that does such work, and the opcodes whose handlers come to it.
@@ -176,7 +159,7 @@ fn enter(calls: &mut Calls, call: &Instruction, function: &'static str, name: &s
 }
 
 /// An interpreter's eval loop.
-struct Eval {
+pub(super) struct Eval {
     opcodes: &'static Opcodes,
     handlers: Handlers,
     machine: Machine,
@@ -187,19 +170,53 @@ struct Eval {
 
 impl Eval {
     fn of(process: &Process, interpreter: &Interpreter, opcodes: &'static Opcodes) -> Result<Self, Refusal> {
-        let handlers = Handlers::find(process, interpreter)?;
-        let machine = Machine::of(process, interpreter, &operations::functions())?;
+        Ok(Self::new(
+            opcodes,
+            Handlers::find(process, interpreter)?,
+            Machine::of(process, interpreter, &operations::functions())?,
+            u64::from(interpreter.layout().offsets.frame_instr),
+        ))
+    }
+
+    pub(super) fn new(
+        opcodes: &'static Opcodes,
+        handlers: Handlers,
+        machine: Machine,
+        frame_instruction: u64,
+    ) -> Self {
         let mut calls = Calls::new();
         for (opcode, name) in (0..=u8::MAX).filter_map(|opcode| Some((opcode, opcodes.name(opcode)?))) {
             calls_of(&machine, name, handlers.of(opcode), &mut calls);
         }
-        Ok(Self {
+        Self {
             opcodes,
             handlers,
             machine,
             calls,
-            frame_instruction: u64::from(interpreter.layout().offsets.frame_instr),
-        })
+            frame_instruction,
+        }
+    }
+
+    /// The places of operations that this version has.
+    pub(super) fn plan(&self, operations: &[&'static Operation]) -> Vec<Planned> {
+        let mut planned = Vec::new();
+        for operation in operations {
+            if operation.has_work() {
+                planned.push(Planned {
+                    operation,
+                    form: operation.op,
+                    sites: self.calls(operation),
+                });
+            }
+            for form in operation.forms(self.opcodes) {
+                planned.push(Planned {
+                    operation,
+                    form,
+                    sites: self.checks(operation, form),
+                });
+            }
+        }
+        planned
     }
 
     /// Where a general form does its work.

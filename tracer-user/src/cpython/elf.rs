@@ -103,7 +103,7 @@ pub(super) fn symbols(
     sufficient(&found).then_some(found)
 }
 
-fn collect<'data>(
+pub(super) fn collect<'data>(
     symbols: impl Iterator<Item = impl ObjectSymbol<'data>>,
     bias: u64,
     wanted: &[&'static str],

@@ -4,6 +4,8 @@ mod check;
 mod debug_offsets;
 mod elf;
 mod find;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod getter;
 mod known;
 pub mod layout;

@@ -354,7 +354,7 @@ fn verified<T>(
     Ok(value)
 }
 
-fn read_type<M: ReadMemory>(
+pub(super) fn read_type<M: ReadMemory>(
     objects: &Objects<'_, M>,
     of: TypeRef,
 ) -> Result<Arc<str>, ObjectError> {
@@ -418,7 +418,7 @@ pub fn type_fingerprint<M: ReadMemory>(objects: &Objects<'_, M>, ty: u64) -> Res
     ))
 }
 
-fn read_code<M: ReadMemory>(
+pub(super) fn read_code<M: ReadMemory>(
     objects: &Objects<'_, M>,
     code: u64,
     expected: u64,

@@ -71,6 +71,12 @@ impl Lines {
         self.runs.get(run)?.1
     }
 
+    /// Where each run ends, and its line.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn runs(&self) -> impl Iterator<Item = (u32, Option<u32>)> {
+        self.runs.iter().copied()
+    }
+
     fn push(&mut self, end: u32, line: Option<u32>) {
         match self.runs.last_mut() {
             Some(last) if last.1 == line => last.0 = end,

@@ -52,7 +52,7 @@ impl<W: Write> BlockWriter<W> {
         self.to.flush()
     }
 
-    pub(super) fn block(&mut self, raw: &[u8]) -> io::Result<()> {
+    pub(crate) fn block(&mut self, raw: &[u8]) -> io::Result<()> {
         let stored = lz4_flex::block::compress(raw);
         let mut block = Vec::with_capacity(BLOCK_HEADER + stored.len());
         block.extend_from_slice(&(stored.len() as u32).to_le_bytes());

@@ -16,7 +16,7 @@ mod reader;
 mod recorder;
 mod site;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use error::RecordingError;
 pub use names::RecordedNames;

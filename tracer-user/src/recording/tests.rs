@@ -141,7 +141,7 @@ fn begin(out: &mut Vec<u8>) {
 }
 
 /// Items of a whole recording.
-fn items(records: u64) -> Vec<u8> {
+pub(crate) fn items(records: u64) -> Vec<u8> {
     let mut out = Vec::new();
     begin(&mut out);
     let mut recorder = Recorder::default();

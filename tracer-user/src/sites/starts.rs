@@ -7,11 +7,9 @@
 use std::{fs::File, ops::Range};
 
 use gimli::{BaseAddresses, CieOrFde, EhFrame, LittleEndian, UnwindSection as _};
-use object::{
-    Endianness, Object as _, ObjectSection as _, ReadCache,
-    elf::PT_LOAD,
-    read::elf::{ElfFile64, ProgramHeader as _},
-};
+use object::{Object as _, ObjectSection as _, ReadCacheOps, elf::PT_LOAD, read::elf::ProgramHeader as _};
+
+use crate::cpython::ElfBytes;
 
 /// Functions of one file. libpython has about 15,000.
 const MAX_FUNCTIONS: usize = 1_000_000;
@@ -28,9 +26,9 @@ impl Starts {
         Self::read(file).unwrap_or_default()
     }
 
-    fn read(file: File) -> Option<Self> {
-        let cache = ReadCache::new(file);
-        let elf: ElfFile64<'_, Endianness, &ReadCache<File>> = ElfFile64::parse(&cache).ok()?;
+    pub(crate) fn read<R: ReadCacheOps>(file: R) -> Option<Self> {
+        let bytes = ElfBytes::new(file);
+        let elf = bytes.elf()?;
         let section = elf.section_by_name(".eh_frame")?;
         if section.size() > MAX_SECTION {
             return None;

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use iced_x86::{ConditionCode, FlowControl, Instruction, Mnemonic, OpKind, Register as X86};
 use tracer_common::activation::{Role, ValueAt};
 use tracer_common::cookie::{Convention, Register, SelfKind};
-use tracer_common::target::ABSENT;
+use tracer_common::target::{ABSENT, Offsets};
 
 use super::checks::value_stack;
 use super::code::{Region, Straight, instruction};
@@ -24,7 +24,7 @@ use super::machine::{Machine, MachineError};
 use super::opcodes::Opcodes;
 use super::registers::{Registers, general, index, writes, writes_memory};
 use super::{HandlerError, Handlers};
-use crate::cpython::Interpreter;
+use crate::cpython::{Interpreter, Version};
 use crate::process::{Process, ReadMemory};
 use crate::sites::{self, Price};
 
@@ -91,42 +91,51 @@ pub fn runs(process: &Process, interpreter: &Interpreter) -> Result<Vec<RunSite>
     let version = interpreter.version();
     let opcodes = Opcodes::of(version).ok_or(HandlerError::Version(version))?;
     let handlers = Handlers::find(process, interpreter)?;
-    let machine = Machine::of(process, interpreter, &[EVAL[0], EVAL[1], CHECK_RESULT])?;
+    let machine = Machine::of(process, interpreter, &functions())?;
     let eval = EVAL.iter().find_map(|name| machine.address(name));
-    let offsets = &interpreter.layout().offsets;
     let finder = Finder {
         machine: &machine,
         opcodes,
         handlers: &handlers,
         eval: eval.ok_or(RunsError::NotExported)?,
     };
-    if offsets.frame_lasti != ABSENT {
-        return finder.by_eval(
-            u64::from(offsets.current_frame),
-            (version.major(), version.minor()) >= (3, 9),
-            u64::from(offsets.frame_previous),
-        );
-    }
-    let given = |offset: u16| (offset != ABSENT).then_some(u64::from(offset));
-    finder.by_frame(
-        u64::from(offsets.frame_instr),
-        given(offsets.frame_is_entry),
-        given(offsets.co_instrumentation_version).map(|version| Checks {
-            version,
-            copy: given(offsets.frame_tlbc_index),
-        }),
-    )
+    finder.all(version, &interpreter.layout().offsets)
 }
 
-struct Finder<'a> {
-    machine: &'a Machine,
-    opcodes: &'a Opcodes,
-    handlers: &'a Handlers,
+/// The exported functions that have to be known.
+pub(super) fn functions() -> [&'static str; 3] {
+    [EVAL[0], EVAL[1], CHECK_RESULT]
+}
+
+pub(super) struct Finder<'a> {
+    pub machine: &'a Machine,
+    pub opcodes: &'a Opcodes,
+    pub handlers: &'a Handlers,
     /// Address of the eval function.
-    eval: u64,
+    pub eval: u64,
 }
 
 impl Finder<'_> {
+    /// All places in a version whose fields are there.
+    pub(super) fn all(&self, version: Version, offsets: &Offsets) -> Result<Vec<RunSite>, RunsError> {
+        if offsets.frame_lasti != ABSENT {
+            return self.by_eval(
+                u64::from(offsets.current_frame),
+                (version.major(), version.minor()) >= (3, 9),
+                u64::from(offsets.frame_previous),
+            );
+        }
+        let given = |offset: u16| (offset != ABSENT).then_some(u64::from(offset));
+        self.by_frame(
+            u64::from(offsets.frame_instr),
+            given(offsets.frame_is_entry),
+            given(offsets.co_instrumentation_version).map(|version| Checks {
+                version,
+                copy: given(offsets.frame_tlbc_index),
+            }),
+        )
+    }
+
     /// All instructions that the handlers can come to, without what they call.
     fn region(&self) -> impl Iterator<Item = Instruction> {
         let starts = (0..=u8::MAX)

@@ -7,6 +7,8 @@
 
 mod descriptor;
 mod function;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod slots;
 mod walk;
 

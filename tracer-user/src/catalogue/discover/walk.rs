@@ -76,7 +76,7 @@ pub(super) struct Walk<'a, M> {
     kinds: HashMap<u64, Kind>,
     /// `None`: it has none that can be read.
     type_names: HashMap<u64, Option<Rc<TypeName>>>,
-    visited: usize,
+    pub(super) visited: usize,
     name_bytes: usize,
     pub found: Vec<Found>,
     pub types: Vec<(TypeRef, Arc<str>)>,
@@ -354,5 +354,24 @@ impl<'a, M: ReadMemory> Walk<'a, M> {
             .map_or(0, |name| name.module.len() + name.qualname.len());
         self.type_names.insert(ty, name.clone());
         name.ok_or(NAMELESS)
+    }
+
+    /// What is kept of names, counted anew.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn kept_name_bytes(&self) -> usize {
+        let work = self.work.iter().map(|work| match work {
+            Work::Module(_, name) => name.len(),
+            Work::Type(_) => 0,
+        });
+        let types = self.type_names.values().flatten();
+        let found = self.found.iter();
+        work.sum::<usize>()
+            + types
+                .map(|name| name.module.len() + name.qualname.len())
+                .sum::<usize>()
+            + found
+                .map(|found| found.reached.len() + found.module.len() + found.qualname.len())
+                .sum::<usize>()
+            + self.types.iter().map(|(_, name)| name.len()).sum::<usize>()
     }
 }
