@@ -4,7 +4,7 @@ use std::{
     env,
     io::{BufRead as _, BufReader, Read as _},
     path::PathBuf,
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
     thread::{self, JoinHandle},
 };
 
@@ -86,7 +86,18 @@ impl Tracer {
 
     /// As [`Self::attach`]; of the events, only the lines with this text in them are kept.
     pub fn attach_for(program: &Program, args: &[&str], text: &'static str) -> Self {
-        let mut child = crate::command(binary())
+        Self::begin(crate::command(binary()), program, args, text)
+    }
+
+    /// As [`Self::attach`], with probes as on kernels that have no `uprobe_multi` links.
+    pub fn attach_by_events(program: &Program, args: &[&str]) -> Self {
+        let mut tool = crate::command(binary());
+        tool.env("PYTRACE_PROBES", "events");
+        Self::begin(tool, program, args, "")
+    }
+
+    fn begin(mut tool: Command, program: &Program, args: &[&str], text: &'static str) -> Self {
+        let mut child = tool
             .args(["--pid", &program.pid().to_string(), "--format", "json"])
             .args(args)
             .stdin(Stdio::null())

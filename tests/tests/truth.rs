@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use tests::{
-    Program, Trace, Tracer, assert_beginning, assert_same, calls, interpreters, known, own_calls,
-    truth_functions,
+    Program, Trace, Tracer, assert_beginning, assert_no_breakpoints, assert_same, calls, interpreters, known,
+    own_calls, truth_functions,
 };
 
 /// Compares all calls that a program makes by `truth.call`.
@@ -24,6 +24,27 @@ fn traced(program: &str) {
 #[test]
 fn values_are_those_at_the_moment_of_the_call() {
     traced("values.py");
+}
+
+#[test]
+fn probes_by_perf_events_see_the_same() {
+    // Taking each of them out takes a tenth of a second: a few interpreters are enough.
+    for python in interpreters().into_iter().take(3) {
+        let mut program = Program::start(&python, "values.py");
+        let tracer = Tracer::attach_by_events(&program, &truth_functions());
+        let truth = program.run();
+        let trace = tracer.stop();
+        assert_same(&own_calls(&trace.events), &truth);
+        assert_eq!(trace.summary["lost"], 0);
+        assert_no_breakpoints(program.pid());
+        assert!(program.end(), "the program went on as if nothing was");
+    }
+    let expedited = std::fs::read_to_string("/sys/kernel/rcu_expedited").expect("it can be read");
+    assert_eq!(
+        expedited.trim(),
+        "0",
+        "the kernel hurries no longer than it was asked to"
+    );
 }
 
 #[test]

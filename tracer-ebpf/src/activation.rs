@@ -42,6 +42,15 @@ const MAX_WALK: u32 = 4 * MAX_FRAMES + 36;
 const FILTERED: u64 = 0;
 const READY: u64 = 1;
 
+/// What the program finds out first; in its frame, as [`crate::probe`]'s.
+struct Hit {
+    place: PackedPlace,
+    target: &'static Target,
+    counters: &'static mut SiteCounters,
+    control: &'static mut Control,
+    tid: u32,
+}
+
 /// The program.
 #[inline(always)]
 pub fn probe(ctx: &ProbeContext) {
@@ -61,36 +70,44 @@ pub fn probe(ctx: &ProbeContext) {
     };
     // SAFETY: map values live as long as the program; what changes is only touched atomically.
     let control = unsafe { &mut *control };
-    let Some(slot) = scratch::take(control) else {
-        count::one(&mut counters.dropped);
-        count::one(&mut control.dropped);
+    let mut hit = Hit {
+        place,
+        target,
+        counters,
+        control,
+        tid: 0,
+    };
+    let Some(slot) = arrive(regs, &mut hit) else {
         return;
     };
-    slot.reset();
-    save_registers(regs, &mut slot.registers);
-    let tid = thread::id(target);
     let found = if place.begins() {
-        begin(slot, target, place, tid)
+        begin(slot, hit.target, place, hit.tid)
     } else {
-        end(slot, target, place, tid)
+        end(slot, hit.target, place, hit.tid)
     };
     if found == FILTERED {
         scratch::give_back(slot);
-        count::one(&mut counters.filtered);
+        count::one(&mut hit.counters.filtered);
         return;
     }
-    let delivered = finish(slot, target, place, tid, control, counters);
-    if delivered {
-        count::one(&mut counters.delivered);
-    } else {
-        count::one(&mut counters.dropped);
-        count::one(&mut control.dropped);
-        // Whose beginning was lost has no end.
-        if place.begins() {
-            let _ = RUNS.remove(key(slot, place, tid));
-        }
-    }
-    scratch::give_back(slot);
+    // SAFETY: the helper has no preconditions.
+    let time_ns = unsafe { bpf_ktime_get_ns() };
+    let slot = encode(slot, hit.target);
+    finish(slot, &mut hit, time_ns);
+}
+
+/// A slot with the registers. `None`, and counted: there is none.
+#[inline(never)]
+fn arrive(regs: *const pt_regs, hit: &mut Hit) -> Option<&'static mut Slot> {
+    let Some(slot) = scratch::take(hit.control) else {
+        count::one(&mut hit.counters.dropped);
+        count::one(&mut hit.control.dropped);
+        return None;
+    };
+    slot.reset();
+    save_registers(regs, &mut slot.registers);
+    hit.tid = thread::id(hit.target);
+    Some(slot)
 }
 
 /// What a register holds.
@@ -215,19 +232,10 @@ fn end(slot: &mut Slot, target: &'static Target, place: PackedPlace, tid: u32) -
     READY
 }
 
-/// Encodes what was prepared and hands the record over; false if the ring buffer is full.
-#[inline(always)]
-fn finish(
-    slot: &mut Slot,
-    target: &'static Target,
-    place: PackedPlace,
-    tid: u32,
-    control: &Control,
-    counters: &mut SiteCounters,
-) -> bool {
-    // SAFETY: the helper has no preconditions.
-    let time_ns = unsafe { bpf_ktime_get_ns() };
-    let slot = encode(slot, target);
+/// Hands the record over, counts what became of it, and gives the slot back.
+#[inline(never)]
+fn finish(slot: &mut Slot, hit: &mut Hit, time_ns: u64) -> u64 {
+    let (place, tid) = (hit.place, hit.tid);
     let header = RecordHeader {
         kind: if place.begins() { KIND_ENTRY } else { KIND_RETURN },
         target: place.target() as u16,
@@ -238,13 +246,24 @@ fn finish(
         ..RecordHeader::default()
     };
     if slot.flags & FLAG_CUT != 0 {
-        count::one(&mut counters.truncated);
+        count::one(&mut hit.counters.truncated);
     }
     if slot.faults != 0 {
-        count::many(&mut counters.faults, slot.faults as u64);
+        count::many(&mut hit.counters.faults, slot.faults as u64);
     }
     if place.begins() {
-        codes::send_new(slot, target, control, place.target(), tid);
+        codes::send_new(slot, hit.target, hit.control, place.target(), tid);
     }
-    send(slot, header)
+    if send(slot, header) {
+        count::one(&mut hit.counters.delivered);
+    } else {
+        count::one(&mut hit.counters.dropped);
+        count::one(&mut hit.control.dropped);
+        // Whose beginning was lost has no end.
+        if place.begins() {
+            let _ = RUNS.remove(key(slot, place, tid));
+        }
+    }
+    scratch::give_back(slot);
+    0
 }

@@ -19,7 +19,7 @@ use tracer_common::{
         Progress, Slot, as_call, begin_entry, begin_filled, begin_handle, begin_return, innermost_frame,
         is_raise, new_exception, operands, positional, step,
     },
-    filter::{FILTER_CODE, FILTER_THREAD, THREAD_HIDDEN, THREAD_NEW, thread_key},
+    filter::{CallKey, FILTER_CODE, FILTER_THREAD, THREAD_HIDDEN, THREAD_NEW, thread_key},
     guard,
     handle::HandleKind,
     limits::{MAX_STEPS, RECORD_MAX},
@@ -37,13 +37,16 @@ use crate::{
 /// Bytes by which a function's stack pointer is higher at its return than at its entry.
 const RETURN_ADDRESS: u64 = 8;
 
-/// What both programs find out first.
+/// What both programs find out first. It is in the frame of the program, and its parts are functions of their own that are
+/// given it: each has its frame while it runs, so the deepest path is a small frame and the encoder's. Kernels before
+/// 6.13 give all frames of a path together 512 bytes (`MAX_BPF_STACK`, kernel/bpf/verifier.c).
 struct Hit {
     cookie: Packed,
     target: &'static Target,
     counters: &'static mut SiteCounters,
     control: &'static mut Control,
     sp: u64,
+    tid: u32,
 }
 
 #[inline(always)]
@@ -61,7 +64,27 @@ fn hit(ctx: *mut c_void, sp: u64) -> Option<Hit> {
         counters,
         control,
         sp,
+        tid: 0,
     })
+}
+
+impl Hit {
+    #[inline(always)]
+    fn is_guard(&self) -> bool {
+        guard::is_guard(self.cookie.convention())
+    }
+
+    /// The call that was entered here.
+    #[inline(always)]
+    fn call(&self) -> CallKey {
+        filter::call(self.sp, self.cookie.site())
+    }
+
+    /// The call that returns here.
+    #[inline(always)]
+    fn entered(&self) -> u64 {
+        self.sp.wrapping_sub(RETURN_ADDRESS)
+    }
 }
 
 /// Copies the registers to where they can be indexed: the verifier allows reads of the context
@@ -89,21 +112,46 @@ pub fn entry(ctx: &ProbeContext) {
     let Some(mut hit) = hit(ctx.as_ptr(), sp) else {
         return;
     };
-    let is_guard = guard::is_guard(hit.cookie.convention());
     // SAFETY: as above.
-    if is_guard && !guard::goes_on(hit.cookie, unsafe { (*regs).eflags }) {
+    if hit.is_guard() && !guard::goes_on(hit.cookie, unsafe { (*regs).eflags }) {
         return;
     }
     count::one(&mut hit.counters.hits);
-    let filters = hit.control.filters;
-    let call = filter::call(sp, hit.cookie.site());
+    let Some(slot) = arrive(ctx.as_ptr(), &mut hit) else {
+        return;
+    };
+    if hit.control.filters & FILTER_CODE != 0 {
+        let frame = slot.innermost;
+        if !filter::frames(slot, hit.target, hit.cookie.target(), frame) && filter::hide(hit.call()) {
+            scratch::give_back(slot);
+            count::one(&mut hit.counters.filtered);
+            return;
+        }
+        // They are written already.
+        slot.innermost = 0;
+    }
+    begin(slot, &hit);
+    // SAFETY: the helper has no preconditions.
+    let time_ns = unsafe { bpf_ktime_get_ns() };
+    let slot = encode(slot, hit.target);
+    if hit.cookie.handle() != HandleKind::None as u8 {
+        add_handle(slot, &hit);
+    }
+    finish(slot, &mut hit, KIND_ENTRY, time_ns);
+}
+
+/// Looks at who comes: a slot with the registers, the arguments and the thread's innermost frame. `None`, and counted, where there
+/// is nothing to do.
+#[inline(never)]
+fn arrive(ctx: *mut c_void, hit: &mut Hit) -> Option<&'static mut Slot> {
     let tid = thread::id(hit.target);
+    hit.tid = tid;
     let mut flags = 0;
-    if filters & FILTER_THREAD != 0 {
+    if hit.control.filters & FILTER_THREAD != 0 {
         match filter::thread(hit.cookie.target(), tid) {
-            THREAD_HIDDEN if filter::hide(call) => {
+            THREAD_HIDDEN if filter::hide(hit.call()) => {
                 count::one(&mut hit.counters.filtered);
-                return;
+                return None;
             }
             THREAD_NEW => flags |= FLAG_NEW_THREAD,
             _ => {}
@@ -112,44 +160,43 @@ pub fn entry(ctx: &ProbeContext) {
     let Some(slot) = scratch::take(hit.control) else {
         count::one(&mut hit.counters.dropped);
         count::one(&mut hit.control.dropped);
-        return;
+        return None;
     };
     slot.reset();
     slot.flags = flags;
-    save_registers(regs, &mut slot.registers);
+    save_registers(ctx.cast::<pt_regs>(), &mut slot.registers);
     for i in 0..COOKIE_REGISTERS {
         slot.arguments[i] = slot.registers[hit.cookie.register(i as u32) as usize & 15];
     }
     let tstate = thread::state(hit.target, hit.cookie.target(), tid);
     if tstate == 0 {
         slot.flags |= FLAG_NO_TSTATE;
-        warn!(ctx, "no thread state found for thread {}", tid);
+        warn!(
+            &ProbeContext::new(ctx),
+            "no thread state found for thread {}", tid
+        );
     }
-    let mut frame = innermost_frame(slot, hit.target, &mut User, tstate);
-    if is_guard {
-        take_operands(slot, hit.target, hit.cookie, frame);
+    slot.innermost = innermost_frame(slot, hit.target, &mut User, tstate);
+    if hit.is_guard() {
+        take_operands(slot, hit.target, hit.cookie);
     }
-    if hit.cookie.self_kind() == SelfKind::Exception as u8 && !take_exception(slot, hit.target, tstate, frame)
-    {
+    if hit.cookie.self_kind() == SelfKind::Exception as u8 && !take_exception(slot, hit.target, tstate) {
         scratch::give_back(slot);
         count::one(&mut hit.counters.filtered);
-        return;
+        return None;
     }
-    let arguments = slot.arguments;
-    if filters & FILTER_CODE != 0 {
-        if !filter::frames(slot, hit.target, hit.cookie.target(), frame) && filter::hide(call) {
-            scratch::give_back(slot);
-            count::one(&mut hit.counters.filtered);
-            return;
-        }
-        // They are written already.
-        frame = 0;
-    }
-    if filters != 0 {
+    Some(slot)
+}
+
+/// Begins the record of a call that is shown.
+#[inline(never)]
+fn begin(slot: &mut Slot, hit: &Hit) -> u64 {
+    if hit.control.filters != 0 {
         // One whose return never came may have been there.
-        filter::take_hidden(call);
+        filter::take_hidden(hit.call());
     }
-    note_buffer(&hit, tid, arguments);
+    let (arguments, frame) = (slot.arguments, slot.innermost);
+    note_buffer(hit, arguments);
     begin_entry(
         slot,
         hit.target,
@@ -159,27 +206,35 @@ pub fn entry(ctx: &ProbeContext) {
         arguments,
         frame,
     );
-    let delivered = record(slot, &mut hit, KIND_ENTRY, tid, Some(arguments));
-    scratch::give_back(slot);
-    count::one(if delivered {
-        &mut hit.counters.delivered
-    } else {
-        &mut hit.counters.dropped
-    });
+    0
+}
+
+/// Adds what the kernel knows of the descriptor that the call is about.
+#[inline(never)]
+fn add_handle(slot: &mut Slot, hit: &Hit) -> u64 {
+    let (handle, convention) = (hit.cookie.handle(), hit.cookie.convention());
+    let arguments = slot.arguments;
+    if let Some(fd) = begin_handle(slot, hit.target, &mut User, handle, convention, arguments)
+        && let Some(found) = handle::finish(slot, fd)
+    {
+        paths::send_new(&found, hit.control, hit.cookie.target(), hit.tid);
+    }
+    0
 }
 
 /// Puts the operands of a bytecode, which is at its last check, in the place of arguments. A function of its own, and
 /// through the slot: so the verifier does not tell the two apart any more in what follows.
 #[inline(never)]
-fn take_operands(slot: &mut Slot, target: &Target, cookie: Packed, frame: u64) {
+fn take_operands(slot: &mut Slot, target: &Target, cookie: Packed) {
+    let frame = slot.innermost;
     let end = guard::stack_end(cookie, slot.arguments[0], frame).unwrap_or(0);
     slot.arguments = operands(target, &mut User, cookie.convention(), end, frame);
 }
 
 /// Puts the thread's exception in the place of arguments; false where it only passes by, from another frame.
 #[inline(never)]
-fn take_exception(slot: &mut Slot, target: &Target, tstate: u64, frame: u64) -> bool {
-    match new_exception(target, &mut User, tstate, frame) {
+fn take_exception(slot: &mut Slot, target: &Target, tstate: u64) -> bool {
+    match new_exception(target, &mut User, tstate, slot.innermost) {
         Some(arguments) => {
             slot.arguments = arguments;
             true
@@ -197,95 +252,77 @@ pub fn leave(ctx: &RetProbeContext) {
         return;
     };
     count::one(&mut hit.counters.return_hits);
-    if hit.control.filters != 0 {
-        let entered = hit.sp.wrapping_sub(RETURN_ADDRESS);
-        if filter::take_hidden(filter::call(entered, hit.cookie.site())) {
-            count::one(&mut hit.counters.return_filtered);
-            return;
-        }
+    let Some(slot) = depart(&mut hit, regs.rax) else {
+        return;
+    };
+    // SAFETY: the helper has no preconditions.
+    let time_ns = unsafe { bpf_ktime_get_ns() };
+    let slot = encode(slot, hit.target);
+    finish(slot, &mut hit, KIND_RETURN, time_ns);
+}
+
+/// Begins the record of a call that returns `value`. `None`, and counted, where there is nothing to do.
+#[inline(never)]
+fn depart(hit: &mut Hit, value: u64) -> Option<&'static mut Slot> {
+    if hit.control.filters != 0 && filter::take_hidden(filter::call(hit.entered(), hit.cookie.site())) {
+        count::one(&mut hit.counters.return_filtered);
+        return None;
     }
     let Some(slot) = scratch::take(hit.control) else {
         count::one(&mut hit.counters.return_dropped);
         count::one(&mut hit.control.dropped);
-        return;
+        return None;
     };
     slot.reset();
-    let tid = thread::id(hit.target);
-    let value = regs.rax;
+    hit.tid = thread::id(hit.target);
     let kind = hit.cookie.return_kind();
     // Only an exception needs the thread state.
     let tstate = if is_raise(kind, value) {
-        thread::state(hit.target, hit.cookie.target(), tid)
+        thread::state(hit.target, hit.cookie.target(), hit.tid)
     } else {
         0
     };
-    let buffer = noted_buffer(&hit, tid);
+    let buffer = noted_buffer(hit);
     if buffer != 0 && !is_raise(kind, value) {
         begin_filled(slot, hit.cookie.fills() - 1, buffer);
     }
     begin_return(slot, hit.target, &mut User, kind, value, tstate);
-    let delivered = record(slot, &mut hit, KIND_RETURN, tid, None);
-    scratch::give_back(slot);
-    count::one(if delivered {
-        &mut hit.counters.return_delivered
-    } else {
-        &mut hit.counters.return_dropped
-    });
+    Some(slot)
 }
 
 /// Keeps the address of the buffer that the call is to fill until it returns.
 #[inline(always)]
-fn note_buffer(hit: &Hit, tid: u32, arguments: [u64; COOKIE_REGISTERS]) {
+fn note_buffer(hit: &Hit, arguments: [u64; COOKIE_REGISTERS]) {
     if hit.cookie.fills() == 0 {
         return;
     }
     let (convention, position) = (hit.cookie.convention(), hit.cookie.fills() - 1);
     let buffer = positional(hit.target, &mut User, convention, arguments, position);
-    let _ = FILLING.insert([thread_key(hit.cookie.target(), tid), hit.sp], buffer, 0);
+    let _ = FILLING.insert([thread_key(hit.cookie.target(), hit.tid), hit.sp], buffer, 0);
 }
 
 /// The buffer that the returning call was given, 0: none.
 #[inline(always)]
-fn noted_buffer(hit: &Hit, tid: u32) -> u64 {
+fn noted_buffer(hit: &Hit) -> u64 {
     if hit.cookie.fills() == 0 {
         return 0;
     }
-    let entered = hit.sp.wrapping_sub(RETURN_ADDRESS);
-    let key = [thread_key(hit.cookie.target(), tid), entered];
+    let key = [thread_key(hit.cookie.target(), hit.tid), hit.entered()];
     // SAFETY: map values are plain words; a torn read cannot happen on x86-64.
     let buffer = unsafe { FILLING.get(key) }.copied().unwrap_or(0);
     let _ = FILLING.remove(key);
     buffer
 }
 
-/// Runs the encoder and hands the record over; false if the ring buffer is full. `arguments` are those of an entry.
-#[inline(always)]
-fn record(
-    slot: &mut Slot,
-    hit: &mut Hit,
-    kind: u8,
-    tid: u32,
-    arguments: Option<[u64; COOKIE_REGISTERS]>,
-) -> bool {
-    // SAFETY: the helper has no preconditions.
-    let time_ns = unsafe { bpf_ktime_get_ns() };
-    let slot = encode(slot, hit.target);
-    if let Some(arguments) = arguments
-        && hit.cookie.handle() != HandleKind::None as u8
-    {
-        let (handle, convention) = (hit.cookie.handle(), hit.cookie.convention());
-        if let Some(fd) = begin_handle(slot, hit.target, &mut User, handle, convention, arguments)
-            && let Some(found) = handle::finish(slot, fd)
-        {
-            paths::send_new(&found, hit.control, hit.cookie.target(), tid);
-        }
-    }
+/// Hands a record over, counts what became of it, and gives the slot back.
+#[inline(never)]
+fn finish(slot: &mut Slot, hit: &mut Hit, kind: u8, time_ns: u64) -> u64 {
     let header = RecordHeader {
         kind,
         convention: hit.cookie.convention(),
         target: hit.cookie.target() as u16,
         site: hit.cookie.site(),
-        tid,
+        tid: hit.tid,
         time_ns,
         sp: hit.sp,
         ..RecordHeader::default()
@@ -296,15 +333,23 @@ fn record(
     if slot.faults != 0 {
         count::many(&mut hit.counters.faults, slot.faults as u64);
     }
-    if kind == KIND_ENTRY {
+    let is_entry = kind == KIND_ENTRY;
+    if is_entry {
         // First, so that who judges the call by its code knows it.
-        codes::send_new(slot, hit.target, hit.control, hit.cookie.target(), tid);
+        codes::send_new(slot, hit.target, hit.control, hit.cookie.target(), hit.tid);
     }
     let delivered = send(slot, header);
     if !delivered {
         count::one(&mut hit.control.dropped);
     }
-    delivered
+    scratch::give_back(slot);
+    count::one(match (is_entry, delivered) {
+        (true, true) => &mut hit.counters.delivered,
+        (true, false) => &mut hit.counters.dropped,
+        (false, true) => &mut hit.counters.return_delivered,
+        (false, false) => &mut hit.counters.return_dropped,
+    });
+    0
 }
 
 /// Runs the encoder until nothing is left to encode.

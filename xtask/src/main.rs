@@ -23,6 +23,7 @@ mod setup;
 mod shell;
 mod test;
 mod venv;
+mod vm;
 
 use std::path::PathBuf;
 
@@ -75,6 +76,14 @@ enum Command {
         /// Only this target: sites, walk, lines, records or recording
         target: Option<String>,
     },
+    /// Set up, build, and run a part of the end-to-end tests on Debian's kernels 6.1 and 6.12, in QEMU (as root; takes long)
+    Vm {
+        /// Only this kernel: 6.1 or 6.12
+        #[arg(long)]
+        kernel: Option<String>,
+        /// Names of test files, such as life. Default: those of the chore's own list
+        tests: Vec<String>,
+    },
     /// Record the memory that the encoder's tests run over, of every interpreter and of those in PYTRACE_PYTHONS
     Record,
     /// Write docs/effects.md, the reference page of the catalogue
@@ -112,6 +121,9 @@ fn main() -> anyhow::Result<()> {
         Command::Fuzz { seconds, target } => {
             setup::run().and_then(|()| fuzz::run(seconds, target.as_deref()))
         }
+        Command::Vm { kernel, tests } => setup::run()
+            .and_then(|()| build::release())
+            .and_then(|()| vm::run(kernel.as_deref(), &tests)),
         Command::Record => setup::run().and_then(|()| record::run()),
         Command::Effects => effects::run(),
         Command::Layouts { check } => layouts::run(check),

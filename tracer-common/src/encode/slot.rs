@@ -291,6 +291,8 @@ pub struct Slot {
     pub window: [u64; WINDOW_WORDS],
     /// The probed thread's general-purpose registers, by x86-64's own numbers. Owned by the kernel half.
     pub registers: [u64; 16],
+    /// The thread's innermost frame; 0 as well where it is written already. Owned by the kernel half.
+    pub innermost: u64,
     /// The C arguments, or the operands. Owned by the kernel half.
     pub arguments: [u64; COOKIE_REGISTERS],
     pub stack: [Cursor; STACK_MAX],
@@ -310,6 +312,7 @@ impl Default for Slot {
             whole: 0,
             window: [0; WINDOW_WORDS],
             registers: [0; 16],
+            innermost: 0,
             arguments: [0; COOKIE_REGISTERS],
             stack: [Cursor::default(); STACK_MAX],
             words: [0; WORDS],

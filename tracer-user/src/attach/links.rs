@@ -1,20 +1,28 @@
 //! `uprobe_multi` links: many probes in one file by one system call; closing the descriptor
-//! takes them out again, whatever way the tracer ends.
+//! takes them out again, whatever way the tracer ends. Where the kernel has none, [perf events](super::perf).
 
 use std::{
-    ffi::CString,
+    ffi::{CStr, CString},
     io,
     os::{
-        fd::{AsRawFd as _, BorrowedFd, OwnedFd},
+        fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt as _,
     },
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use aya_obj::generated::{BPF_F_UPROBE_MULTI_RETURN, bpf_attach_type, bpf_attr, bpf_cmd};
 use thiserror::Error;
 
-use super::{loader::sys_bpf, outlive::outliving};
+use super::{
+    loader::{load_nothing, sys_bpf},
+    outlive::outliving,
+    perf,
+};
+
+/// "events": probes are put in as on kernels that have no `uprobe_multi` links. For tests.
+const PROBES: &str = "PYTRACE_PROBES";
 
 /// Entry or return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,9 +55,11 @@ pub enum LinkError {
 
 fn hint(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
-        Some(libc::EINVAL) => "; uprobe_multi links need Linux 6.6 or newer",
         Some(libc::ESRCH) => "; the process ended",
         Some(libc::EPERM) => "; run as root, or with CAP_BPF and CAP_PERFMON",
+        Some(libc::EMFILE) => {
+            "; this kernel needs a descriptor for each (before Linux 6.6): raise `ulimit -n`, or trace less with -e"
+        }
         _ => "",
     }
 }
@@ -57,17 +67,24 @@ fn hint(error: &io::Error) -> &'static str {
 /// Probes that are in. Dropping it takes them out.
 #[derive(Debug)]
 pub struct Link {
-    fd: Option<OwnedFd>,
+    /// One for all probes, or one for each.
+    descriptors: Vec<Option<OwnedFd>>,
+    /// Descriptors of perf events.
+    are_events: bool,
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
-        outliving(&mut || drop(self.fd.take()));
+        if self.are_events {
+            perf::close(&mut self.descriptors);
+        } else {
+            outliving(&mut || self.descriptors.iter_mut().for_each(|one| drop(one.take())));
+        }
     }
 }
 
 impl Link {
-    /// Puts `program` at every point of the file at `path`, for process `pid` only.
+    /// Puts `program` at every point of the file at `path`, for process `pid` only; 0: for all.
     pub fn attach(
         program: BorrowedFd<'_>,
         probe: Probe,
@@ -78,32 +95,72 @@ impl Link {
         let c_path = CString::new(path.as_os_str().as_bytes()).map_err(|_| LinkError::Path {
             path: path.to_owned(),
         })?;
-        let offsets: Vec<u64> = points.iter().map(|point| point.offset).collect();
-        let cookies: Vec<u64> = points.iter().map(|point| point.cookie).collect();
-        // SAFETY: bpf_attr is a union of plain integers; all zeros is its documented start.
-        let mut attr: bpf_attr = unsafe { std::mem::zeroed() };
-        attr.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd() as u32;
-        attr.link_create.attach_type = bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32;
-        // SAFETY: as above; this view is the one BPF_LINK_CREATE reads for uprobe_multi.
-        let multi = unsafe { &mut attr.link_create.__bindgen_anon_3.uprobe_multi };
-        multi.path = c_path.as_ptr() as u64;
-        multi.offsets = offsets.as_ptr() as u64;
-        multi.cookies = cookies.as_ptr() as u64;
-        multi.cnt = points.len() as u32;
-        multi.flags = if probe == Probe::Return {
-            BPF_F_UPROBE_MULTI_RETURN
-        } else {
-            0
+        let refused = |error| LinkError::Refused {
+            path: path.to_owned(),
+            points: points.len(),
+            error,
         };
-        multi.pid = pid;
-        let mut made = None;
-        outliving(&mut || made = Some(sys_bpf(bpf_cmd::BPF_LINK_CREATE, &mut attr)));
-        made.unwrap_or_else(|| Err(io::Error::from_raw_os_error(libc::EINTR)))
-            .map(|fd| Self { fd: Some(fd) })
-            .map_err(|error| LinkError::Refused {
-                path: path.to_owned(),
-                points: points.len(),
-                error,
-            })
+        if has_multi() {
+            let descriptor = multi(program, probe, &c_path, points, pid).map_err(refused)?;
+            return Ok(Self {
+                descriptors: vec![Some(descriptor)],
+                are_events: false,
+            });
+        }
+        let mut link = Self {
+            descriptors: Vec::new(),
+            are_events: true,
+        };
+        // Where it fails, what was put in goes out again.
+        perf::attach(program, probe, &c_path, points, pid, &mut link.descriptors).map_err(refused)?;
+        Ok(link)
     }
+}
+
+/// Whether the kernel has `uprobe_multi` links: by trying, with a program that does nothing. Where it cannot be tried it is taken
+/// for one that has.
+pub fn has_multi() -> bool {
+    static HAS: OnceLock<bool> = OnceLock::new();
+    *HAS.get_or_init(|| {
+        if std::env::var_os(PROBES).is_some_and(|by| by == "events") {
+            return false;
+        }
+        let Ok(program) = load_nothing() else { return true };
+        let point = Point { offset: 0, cookie: 0 };
+        // A folder cannot be probed, which only a kernel says that knows what is asked (`bpf_uprobe_multi_link_attach`,
+        // kernel/trace/bpf_trace.c: EBADF).
+        let tried = multi(program.as_fd(), Probe::Entry, c"/", &[point], 0);
+        tried.err().and_then(|error| error.raw_os_error()) != Some(libc::EINVAL)
+    })
+}
+
+/// `BPF_LINK_CREATE` for `uprobe_multi`.
+fn multi(
+    program: BorrowedFd<'_>,
+    probe: Probe,
+    path: &CStr,
+    points: &[Point],
+    pid: u32,
+) -> io::Result<OwnedFd> {
+    let offsets: Vec<u64> = points.iter().map(|point| point.offset).collect();
+    let cookies: Vec<u64> = points.iter().map(|point| point.cookie).collect();
+    // SAFETY: bpf_attr is a union of plain integers; all zeros is its documented start.
+    let mut attr: bpf_attr = unsafe { std::mem::zeroed() };
+    attr.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd() as u32;
+    attr.link_create.attach_type = bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32;
+    // SAFETY: as above; this view is the one BPF_LINK_CREATE reads for uprobe_multi.
+    let multi = unsafe { &mut attr.link_create.__bindgen_anon_3.uprobe_multi };
+    multi.path = path.as_ptr() as u64;
+    multi.offsets = offsets.as_ptr() as u64;
+    multi.cookies = cookies.as_ptr() as u64;
+    multi.cnt = points.len() as u32;
+    multi.flags = if probe == Probe::Return {
+        BPF_F_UPROBE_MULTI_RETURN
+    } else {
+        0
+    };
+    multi.pid = pid;
+    let mut made = None;
+    outliving(&mut || made = Some(sys_bpf(bpf_cmd::BPF_LINK_CREATE, &mut attr)));
+    made.unwrap_or_else(|| Err(io::Error::from_raw_os_error(libc::EINTR)))
 }

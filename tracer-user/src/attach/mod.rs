@@ -5,12 +5,15 @@ mod kernel;
 mod links;
 mod loader;
 mod outlive;
+mod perf;
 mod readiness;
+#[cfg(test)]
+mod stack;
 mod verdicts;
 mod watch;
 
 pub use kernel::{Kernel, KernelError, KernelOptions};
-pub use links::{Link, LinkError, Point, Probe};
+pub use links::{Link, LinkError, Point, Probe, has_multi};
 pub use readiness::Readiness;
 pub use verdicts::Verdicts;
 pub use watch::{Held, Watch};

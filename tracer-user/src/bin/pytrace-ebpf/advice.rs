@@ -32,8 +32,8 @@ pub fn load(options: KernelOptions) -> anyhow::Result<Kernel> {
 fn remedy(error: &KernelError) -> Option<String> {
     match errno(error)? {
         Errno::EPERM | Errno::EACCES => Some(forbidden()),
-        // The kernel does not know the attach type.
-        Errno::EINVAL => Some("this needs Linux 6.6 or newer (uprobe_multi links)".into()),
+        // The kernel does not know such programs.
+        Errno::EINVAL => Some("this needs Linux 6.0 or newer (uprobe programs that may sleep)".into()),
         Errno::ENOSYS => Some("this kernel was built without bpf (CONFIG_BPF_SYSCALL)".into()),
         Errno::ENOMEM => {
             Some("memory is short, or RLIMIT_MEMLOCK (ulimit -l) too low; a smaller --ring helps".into())

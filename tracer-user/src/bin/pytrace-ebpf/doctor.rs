@@ -6,7 +6,7 @@ use nix::unistd::geteuid;
 use serde::Serialize;
 use tracer_common::activation::Role;
 use tracer_user::{
-    attach::KernelOptions,
+    attach::{KernelOptions, has_multi},
     bytecode,
     catalogue::select::{Functions, Selection},
     process::{self as processes, Process},
@@ -136,10 +136,20 @@ fn programs() -> Check {
         empty: false,
     };
     let Err(error) = advice::load(options(true)) else {
-        return Check::good(NAME, "load (uprobe_multi, sleepable, bpf_loop)");
+        return if has_multi() {
+            Check::good(NAME, "load (uprobe_multi, sleepable, bpf_loop)")
+        } else {
+            Check::good(
+                NAME,
+                "load (sleepable, bpf_loop); no uprobe_multi links before Linux 6.6: perf events, attaching and detaching take longer",
+            )
+        };
     };
     let text = format!("{error:#}");
-    let (what, remedy) = text.rsplit_once("; ").unwrap_or((&text, "see -v"));
+    let (what, remedy) = text.rsplit_once("; ").unwrap_or((
+        &text,
+        "`pytrace-ebpf -v --pid PID` shows what the kernel says of it",
+    ));
     match advice::load(options(false)) {
         Ok(_) => {
             let detail = format!("load, but that of --calls does not: {what}");

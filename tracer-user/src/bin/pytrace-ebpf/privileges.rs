@@ -7,6 +7,7 @@
 use anyhow::Context as _;
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::sys::prctl::set_dumpable;
+use tracer_user::attach::has_multi;
 
 /// What is kept, of what there is.
 const NEEDED: [Capability; 6] = [
@@ -23,21 +24,27 @@ const NEEDED: [Capability; 6] = [
     Capability::CAP_KILL,
 ];
 
+/// [`NEEDED`], and what this kernel asks for besides.
+fn needed() -> Vec<Capability> {
+    let mut needed = NEEDED.to_vec();
+    if !has_multi() {
+        // `perf_uprobe_event_init`, kernel/events/core.c at v6.1.
+        needed.push(Capability::CAP_SYS_ADMIN);
+    }
+    needed
+}
+
 /// Gives up what neither tracing needs nor opening the file that the user named; before anything is read of a traced process.
 pub fn reduce_before_output() -> anyhow::Result<()> {
-    keep(
-        &[
-            &NEEDED[..],
-            &[Capability::CAP_DAC_OVERRIDE, Capability::CAP_SETPCAP],
-        ]
-        .concat(),
-    )
+    let mut needed = needed();
+    needed.extend([Capability::CAP_DAC_OVERRIDE, Capability::CAP_SETPCAP]);
+    keep(&needed)
 }
 
 /// Gives up what tracing does not need; after the output was opened, and after the program of `run` was started, which is to have
 /// all it would have.
 pub fn reduce() -> anyhow::Result<()> {
-    keep(&NEEDED)
+    keep(&needed())
 }
 
 /// For this thread and all that it starts; before there are others.
