@@ -9,7 +9,7 @@ use tokio::{
 };
 use tracer_common::{limits::MAX_SITES, watch};
 use tracer_user::{
-    attach::{KernelOptions, Readiness},
+    attach::{KernelOptions, Readiness, has_multi},
     catalogue::select::{Functions, Selection},
     event::judge::Judge,
     process::pidfd,
@@ -185,6 +185,11 @@ impl<'a> Trace<'a> {
             self.watch_exit(pid);
         }
         log::info!("attached in {:?}", before.elapsed());
+        if !has_multi() {
+            log::warn!(
+                "this kernel has no uprobe_multi links (Linux 6.6): detaching takes up to a tenth of a second for each function"
+            );
+        }
         for info in &infos {
             crate::logging::say!(
                 "attached to {} (Python {}): {} functions; Ctrl-C detaches",
