@@ -54,7 +54,11 @@ enum Command {
     /// Set up, and measure how much of the encoder and the decoder tests without root reach
     Coverage,
     /// Set up, build, and measure what tracing costs (as root)
-    Bench,
+    Bench {
+        /// Measure a web service under the tool and its peers only, and write docs/service.md
+        #[arg(long)]
+        page: bool,
+    },
     /// Check licences, origins and known holes of all crates
     Deny,
     /// Set up, build, and run CPython's own regression tests with and without trace (as root): do outcomes differ?
@@ -107,9 +111,9 @@ fn main() -> anyhow::Result<()> {
         Command::Test => setup::run().and_then(|()| test::run()),
         Command::E2e { filter } => setup::run().and_then(|()| test::e2e(filter.as_deref())),
         Command::Coverage => setup::run().and_then(|()| coverage::run()),
-        Command::Bench => setup::run()
+        Command::Bench { page } => setup::run()
             .and_then(|()| build::release())
-            .and_then(|()| bench::run()),
+            .and_then(|()| bench::run(page)),
         Command::Deny => deny::run(),
         Command::Regress {
             pythons,

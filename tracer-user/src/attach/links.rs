@@ -5,24 +5,16 @@ use std::{
     ffi::{CStr, CString},
     io,
     os::{
-        fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
+        fd::{AsRawFd as _, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt as _,
     },
     path::{Path, PathBuf},
-    sync::OnceLock,
 };
 
 use aya_obj::generated::{BPF_F_UPROBE_MULTI_RETURN, bpf_attach_type, bpf_attr, bpf_cmd};
 use thiserror::Error;
 
-use super::{
-    loader::{load_nothing, sys_bpf},
-    outlive::outliving,
-    perf,
-};
-
-/// "events": probes are put in as on kernels that have no `uprobe_multi` links. For tests.
-const PROBES: &str = "PYTRACE_PROBES";
+use super::{loader::sys_bpf, outlive::outliving, perf, trial::has_multi};
 
 /// Entry or return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,25 +109,8 @@ impl Link {
     }
 }
 
-/// Whether the kernel has `uprobe_multi` links: by trying, with a program that does nothing. Where it cannot be tried it is taken
-/// for one that has.
-pub fn has_multi() -> bool {
-    static HAS: OnceLock<bool> = OnceLock::new();
-    *HAS.get_or_init(|| {
-        if std::env::var_os(PROBES).is_some_and(|by| by == "events") {
-            return false;
-        }
-        let Ok(program) = load_nothing() else { return true };
-        let point = Point { offset: 0, cookie: 0 };
-        // A folder cannot be probed, which only a kernel says that knows what is asked (`bpf_uprobe_multi_link_attach`,
-        // kernel/trace/bpf_trace.c: EBADF).
-        let tried = multi(program.as_fd(), Probe::Entry, c"/", &[point], 0);
-        tried.err().and_then(|error| error.raw_os_error()) != Some(libc::EINVAL)
-    })
-}
-
 /// `BPF_LINK_CREATE` for `uprobe_multi`.
-fn multi(
+pub(super) fn multi(
     program: BorrowedFd<'_>,
     probe: Probe,
     path: &CStr,

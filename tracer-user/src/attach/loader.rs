@@ -17,7 +17,7 @@ use aya_obj::{
 };
 use thiserror::Error;
 
-use super::links::has_multi;
+use super::trial::has_multi;
 
 /// Room for the verifier's explanation of a refusal.
 const LOG_SIZE: usize = 16 << 20;
@@ -160,22 +160,6 @@ impl Request<'_> {
         }
         sys_bpf(bpf_cmd::BPF_PROG_LOAD, &mut attr)
     }
-}
-
-/// Loads a program that returns at once.
-pub(super) fn load_nothing() -> io::Result<OwnedFd> {
-    // mov r0, 0; exit: the operation is the first byte of eight (`struct bpf_insn`, include/uapi/linux/bpf.h).
-    let instructions: [u64; 2] = [0xb7, 0x95];
-    // SAFETY: bpf_attr is a union of plain integers; all zeros is its documented start.
-    let mut attr: bpf_attr = unsafe { std::mem::zeroed() };
-    // SAFETY: as above; this view is the one BPF_PROG_LOAD reads.
-    let load = unsafe { &mut attr.__bindgen_anon_3 };
-    load.prog_type = bpf_prog_type::BPF_PROG_TYPE_KPROBE as u32;
-    load.expected_attach_type = bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32;
-    load.insns = instructions.as_ptr() as u64;
-    load.insn_cnt = instructions.len() as u32;
-    load.license = c"GPL".as_ptr() as u64;
-    sys_bpf(bpf_cmd::BPF_PROG_LOAD, &mut attr)
 }
 
 /// `BPF_BTF_LOAD`.

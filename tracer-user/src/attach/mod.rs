@@ -9,12 +9,14 @@ mod perf;
 mod readiness;
 #[cfg(test)]
 mod stack;
+mod trial;
 mod verdicts;
 mod watch;
 
 pub use kernel::{Kernel, KernelError, KernelOptions};
-pub use links::{Link, LinkError, Point, Probe, has_multi};
+pub use links::{Link, LinkError, Point, Probe};
 pub use readiness::Readiness;
+pub use trial::has_multi;
 pub use verdicts::Verdicts;
 pub use watch::{Held, Watch};
 

@@ -1,6 +1,9 @@
 //! `cargo xtask bench`: what tracing costs. Medians of several rounds; what is compared is
 //! measured in turn in the same run, because the machine's speed drifts.
 
+mod page;
+mod service;
+
 use std::{
     env, fs,
     io::{BufRead as _, BufReader, Lines, Write as _},
@@ -23,10 +26,14 @@ const MANY_CALLS: u32 = 2_000_000;
 /// every version.
 const FUNCTION: &str = "operator.is_";
 
-/// Measures and prints.
-pub fn run() -> anyhow::Result<()> {
+/// Measures and prints. `only_page`: the service under the tool and its peers only, whose results are also written to `docs`.
+pub fn run(only_page: bool) -> anyhow::Result<()> {
     if !shell::is_root() {
         bail!("the benchmarks attach probes; run `sudo -E cargo xtask bench`");
+    }
+    let rows = service::run()?;
+    if only_page {
+        return page::write(&rows);
     }
     for python in interpreters() {
         println!("== {}", python.display());
