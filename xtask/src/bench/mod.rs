@@ -22,6 +22,8 @@ const ROUNDS: usize = 7;
 const CALLS: u32 = 100_000;
 /// Calls of the run that must be free of loss.
 const MANY_CALLS: u32 = 2_000_000;
+/// Threads that are alive at once.
+const THREADS: u32 = 1000;
 /// A C function of two arguments whose probe sits on an emulated instruction; by the name it has on
 /// every version.
 const FUNCTION: &str = "operator.is_";
@@ -44,6 +46,7 @@ pub fn run(only_page: bool) -> anyhow::Result<()> {
         attach(&python)?;
         first_event(&python)?;
         keeps_up(&python)?;
+        takes_memory(&python)?;
     }
     Ok(())
 }
@@ -379,24 +382,89 @@ fn first_event(python: &PathBuf) -> anyhow::Result<()> {
 fn keeps_up(python: &PathBuf) -> anyhow::Result<()> {
     let mut calls = Calls::start(python)?;
     for format in ["json", "text"] {
-        let tracer = Tracer::start(
-            calls.child.id(),
-            &["-e", "none", "-f", FUNCTION, "--format", format],
-        )?;
+        let pid = calls.child.id();
+        let args = ["-e", "none", "-f", FUNCTION, "--format", format];
+        let before = seconds_of_children()?;
+        Tracer::start(pid, &args)?.stop()?;
+        let idle = seconds_of_children()? - before;
+        let before = seconds_of_children()?;
+        let tracer = Tracer::start(pid, &args)?;
         let ns = calls.run(MANY_CALLS)?;
-        let status = fs::read_to_string(format!("/proc/{}/status", tracer.child.id()))?;
-        let peak = status
-            .lines()
-            .find(|line| line.starts_with("VmHWM"))
-            .unwrap_or_default();
-        let peak: String = peak.chars().filter(char::is_ascii_digit).collect();
+        let peak = memory(tracer.child.id(), "VmHWM")?;
         let summary = tracer.stop()?;
+        let busy = seconds_of_children()? - before - idle;
         println!(
-            "full speed, {format}: {:.0} calls a second; {}; peak memory {} MiB (target 64)",
+            "full speed, {format}: {:.0} calls a second; {}; peak memory {peak} MiB (target 64); {:.2} us of the tool's \
+             processor time a call (target 1)",
             1e9 / ns,
             summary.trim_start_matches("pytrace-ebpf: "),
-            peak.parse::<u64>().unwrap_or(0) / 1024
+            busy * 1e6 / f64::from(MANY_CALLS)
         );
     }
+    Ok(())
+}
+
+/// Processor time of the processes that were waited for (`cutime`, `cstime`: proc_pid_stat(5)).
+fn seconds_of_children() -> anyhow::Result<f64> {
+    /// `USER_HZ` on x86-64.
+    const TICKS: f64 = 100.0;
+    const CUTIME: usize = 13;
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    let (_, fields) = stat.rsplit_once(") ").context("no name in /proc/self/stat")?;
+    let times: Vec<f64> = fields
+        .split(' ')
+        .skip(CUTIME)
+        .take(2)
+        .filter_map(|ticks| ticks.parse().ok())
+        .collect();
+    Ok(times.iter().sum::<f64>() / TICKS)
+}
+
+/// MiB of memory, by a field of `/proc/PID/status`.
+fn memory(pid: u32, field: &str) -> anyhow::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find(|line| line.starts_with(field));
+    let digits: String = line
+        .unwrap_or_default()
+        .chars()
+        .filter(char::is_ascii_digit)
+        .collect();
+    Ok(digits.parse::<u64>().unwrap_or(0) / 1024)
+}
+
+/// Memory of the tool by functions and by threads.
+fn takes_memory(python: &PathBuf) -> anyhow::Result<()> {
+    let calls = Calls::start(python)?;
+    let sets: [(&str, &[&str]); 3] = [
+        ("one function", &["-e", "none", "-f", FUNCTION]),
+        ("world", &[]),
+        ("every function", &["-e", "all", "-f", "*"]),
+    ];
+    let mut said = Vec::new();
+    for (name, args) in sets {
+        let tracer = Tracer::start(calls.child.id(), args)?;
+        said.push(format!("{name} {} MiB", memory(tracer.child.id(), "VmRSS")?));
+        tracer.stop()?;
+    }
+    let mut threads = Command::new(python)
+        .arg(shell::root().join("xtask/bench/threads.py"))
+        .arg(THREADS.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut output = BufReader::new(threads.stdout.take().context("no stdout")?).lines();
+    output.next().context("the program did not start")??;
+    let tracer = Tracer::start(threads.id(), &["-e", "none", "-f", FUNCTION])?;
+    let mut input = threads.stdin.take().context("no stdin")?;
+    writeln!(input, "go")?;
+    output.next().context("the program ended")??;
+    said.push(format!(
+        "one function, {THREADS} threads {} MiB",
+        memory(tracer.child.id(), "VmRSS")?
+    ));
+    tracer.stop()?;
+    drop(input);
+    threads.wait()?;
+    println!("memory: {}", said.join(", "));
     Ok(())
 }
