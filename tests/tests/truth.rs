@@ -1,5 +1,7 @@
 //! Whole events against what the traced program wrote down itself.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 use tests::{
     Program, Trace, Tracer, assert_beginning, assert_no_breakpoints, assert_same, calls, interpreters, known,
@@ -28,6 +30,8 @@ fn values_are_those_at_the_moment_of_the_call() {
 
 #[test]
 fn probes_by_perf_events_see_the_same() {
+    let expedited = || std::fs::read_to_string("/sys/kernel/rcu_expedited").expect("it can be read");
+    let before = expedited();
     // Taking each of them out takes a tenth of a second: a few interpreters are enough.
     for python in interpreters().into_iter().take(3) {
         let mut program = Program::start(&python, "values.py");
@@ -39,12 +43,14 @@ fn probes_by_perf_events_see_the_same() {
         assert_no_breakpoints(program.pid());
         assert!(program.end(), "the program went on as if nothing was");
     }
-    let expedited = std::fs::read_to_string("/sys/kernel/rcu_expedited").expect("it can be read");
-    assert_eq!(
-        expedited.trim(),
-        "0",
-        "the kernel hurries no longer than it was asked to"
-    );
+    // A process of its own may still be closing what the tool left behind.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while expedited() != before {
+        assert!(
+            Instant::now() < deadline,
+            "the kernel hurries no longer than it was asked to"
+        );
+    }
 }
 
 #[test]

@@ -24,7 +24,7 @@ use tracer_common::{
     filter::thread_key,
     limits::MAX_FRAMES,
     target::Target,
-    wire::{FLAG_CUT, KIND_ENTRY, KIND_RETURN, RecordHeader, Tag, value_word},
+    wire::{KIND_ENTRY, KIND_RETURN, RecordHeader, Tag, value_word},
 };
 
 use crate::{
@@ -245,12 +245,7 @@ fn finish(slot: &mut Slot, hit: &mut Hit, time_ns: u64) -> u64 {
         sp: register(slot, Register::Rsp as u8),
         ..RecordHeader::default()
     };
-    if slot.flags & FLAG_CUT != 0 {
-        count::one(&mut hit.counters.truncated);
-    }
-    if slot.faults != 0 {
-        count::many(&mut hit.counters.faults, slot.faults as u64);
-    }
+    count::losses(slot, hit.counters);
     if place.begins() {
         codes::send_new(slot, hit.target, hit.control, place.target(), tid);
     }

@@ -1,6 +1,6 @@
 //! Counting what happens at a site.
 
-use tracer_common::counters::SiteCounters;
+use tracer_common::{counters::SiteCounters, encode::Slot, wire::FLAG_CUT};
 
 use crate::{atomic, maps::COUNTERS};
 
@@ -18,8 +18,13 @@ pub fn one(counter: &mut u64) {
     atomic::add(counter, 1);
 }
 
-/// `n` more.
+/// What a record lacks.
 #[inline(always)]
-pub fn many(counter: &mut u64, n: u64) {
-    atomic::add(counter, n);
+pub fn losses(slot: &Slot, counters: &mut SiteCounters) {
+    if slot.flags & FLAG_CUT != 0 {
+        one(&mut counters.truncated);
+    }
+    if slot.faults != 0 {
+        atomic::add(&mut counters.faults, slot.faults as u64);
+    }
 }

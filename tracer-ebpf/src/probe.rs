@@ -327,12 +327,7 @@ fn finish(slot: &mut Slot, hit: &mut Hit, kind: u8, time_ns: u64) -> u64 {
         sp: hit.sp,
         ..RecordHeader::default()
     };
-    if slot.flags & FLAG_CUT != 0 {
-        count::one(&mut hit.counters.truncated);
-    }
-    if slot.faults != 0 {
-        count::many(&mut hit.counters.faults, slot.faults as u64);
-    }
+    count::losses(slot, hit.counters);
     let is_entry = kind == KIND_ENTRY;
     if is_entry {
         // First, so that who judges the call by its code knows it.

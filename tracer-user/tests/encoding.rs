@@ -10,6 +10,7 @@ use std::{env, fs, path::PathBuf, thread};
 use recorded::{Recording, Start, encode, event, host::ByRead, known_by_name, line};
 use tracer_common::{
     encode::Slot,
+    target::Target,
     wire::{FLAG_FRAME_FAULT, KIND_ENTRY, RecordHeader},
 };
 use tracer_user::decode::record::Record;
@@ -36,6 +37,12 @@ fn recordings() -> Vec<(String, Recording)> {
     files.into_iter().map(read).collect()
 }
 
+/// The record of a root, over memory that is all there.
+fn recorded(slot: &mut Slot, recording: &Recording, target: &Target, start: &Start) -> Record {
+    let mut memory = ByRead(|address, out: &mut [u8]| recording.memory.read(address, out));
+    encode(slot, &recording.python, target, start, &mut memory, |_| ())
+}
+
 #[test]
 fn a_recording_is_written_as_it_is_read() {
     for (python, recording) in recordings() {
@@ -56,15 +63,7 @@ fn every_object_is_what_the_program_said_it_is() {
         let target = recording.target();
         let mut wrong = 0;
         for root in &recording.roots {
-            let mut memory = ByRead(|address, out: &mut [u8]| recording.memory.read(address, out));
-            let record = encode(
-                &mut slot,
-                &recording.python,
-                &target,
-                &root.start,
-                &mut memory,
-                |_| (),
-            );
+            let record = recorded(&mut slot, &recording, &target, &root.start);
             grammar::check(&record, &slot, target.limits.max_str).expect("a well-formed record");
             let event = event(&record, &root.start, &mut recording.names);
             if event != root.truth {
@@ -214,15 +213,21 @@ const MOST: usize = 24 * 1024;
 /// Of a longer one, there are others that say more.
 const MOST_OF_ONE: usize = 1024;
 
-/// The fuzzer's seeds for records (`fuzz/corpus/records`). `PYTRACE_SEEDS=write` writes them anew.
+/// The fuzzer's seeds for records (`fuzz/corpus/records`) are those of the recordings. `PYTRACE_SEEDS=write` writes them anew.
 #[test]
 fn seeds() {
-    if env::var_os("PYTRACE_SEEDS").is_none() {
-        return;
-    }
     let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let corpus = manifest.join("fuzz/corpus/records");
-    fs::create_dir_all(&corpus).expect("a folder");
+    let put = |name: &str, seed: &[u8]| {
+        let seeds = env::var_os("PYTRACE_SEEDS");
+        if seeds.is_some_and(|what| what == "write") {
+            fs::create_dir_all(&corpus).expect("a folder");
+            fs::write(corpus.join(name), seed).expect("a seed");
+        } else {
+            let there = fs::read(corpus.join(name)).expect("a seed");
+            assert!(there == seed, "{name} is another: write the seeds anew");
+        }
+    };
     for python in ["2.7.18", "3.8.18", "3.12.1", "3.14.7t"] {
         let recording = fs::read_to_string(manifest.join(format!("tests/recorded/{python}.jsonl")));
         let recording = Recording::parse(&recording.expect("a recording"));
@@ -231,15 +236,7 @@ fn seeds() {
         let mut seed = vec![0];
         let mut slot = Box::<Slot>::default();
         for (n, root) in recording.roots.iter().enumerate() {
-            let mut memory = ByRead(|address, out: &mut [u8]| recording.memory.read(address, out));
-            let record = encode(
-                &mut slot,
-                &recording.python,
-                &target,
-                &root.start,
-                &mut memory,
-                |_| {},
-            );
+            let record = recorded(&mut slot, &recording, &target, &root.start);
             let mut bytes = record.bytes().to_vec();
             if bytes.len() > MOST_OF_ONE || seed.len() + 2 * bytes.len() > MOST {
                 continue;
@@ -262,9 +259,9 @@ fn seeds() {
             }
             seed.extend(bytes);
         }
-        fs::write(corpus.join(python), seed).expect("a seed");
+        put(python, &seed);
     }
     let golden = fs::read(manifest.join("tests/golden/is.bin")).expect("the records");
     // Secrets shown, nested calls too, and filters by code and by thread.
-    fs::write(corpus.join("golden"), [&[0b0011_0101][..], &golden].concat()).expect("a seed");
+    put("golden", &[&[0b0011_0101][..], &golden].concat());
 }

@@ -13,10 +13,10 @@ use anyhow::{Context as _, bail};
 use crate::{bpf_toolchain, build, coverage, drivers, layouts, pythons, real, shell};
 
 /// What the test runners said.
-struct Tally {
+pub struct Tally {
     started: Instant,
-    passed: u64,
-    failed: u64,
+    pub passed: u64,
+    pub failed: u64,
     skipped: u64,
     interpreters: BTreeSet<String>,
 }
@@ -161,7 +161,8 @@ impl Tally {
         Ok(())
     }
 
-    fn line(&mut self, line: &str) {
+    /// Takes in a line that a test runner, or a test, printed.
+    pub fn line(&mut self, line: &str) {
         if let Some(counts) = line.trim_start().strip_prefix("test result: ") {
             self.passed += count(counts, "passed");
             self.failed += count(counts, "failed");
@@ -179,19 +180,20 @@ impl Tally {
     }
 
     fn print(&self) {
-        println!(
-            "{} passed, {} failed, {} skipped",
-            self.passed, self.failed, self.skipped
-        );
+        println!("{}", self.counts());
     }
 
-    fn finish(mut self) -> anyhow::Result<()> {
-        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        println!("kernel: {}", kernel.trim());
-        for interpreter in &self.interpreters {
-            println!("interpreter: {interpreter}");
-        }
-        for path in pythons::all() {
+    /// `N passed, N failed, N skipped`
+    pub fn counts(&self) -> String {
+        format!(
+            "{} passed, {} failed, {} skipped",
+            self.passed, self.failed, self.skipped
+        )
+    }
+
+    /// Counts those of these interpreters on which no test ran as failures, and says so.
+    pub fn must_have_run(&mut self, interpreters: &[PathBuf]) {
+        for path in interpreters {
             let path = path.to_string_lossy();
             if !self
                 .interpreters
@@ -202,6 +204,15 @@ impl Tally {
                 self.failed += 1;
             }
         }
+    }
+
+    fn finish(mut self) -> anyhow::Result<()> {
+        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        println!("kernel: {}", kernel.trim());
+        for interpreter in &self.interpreters {
+            println!("interpreter: {interpreter}");
+        }
+        self.must_have_run(&pythons::all());
         self.print();
         if self.failed > 0 {
             bail!("tests failed");

@@ -1,30 +1,10 @@
-use tracer_common::{
-    cookie::{Convention, ReturnKind, SelfKind},
-    handle::HandleKind,
-    wire::{FrameRecord, KIND_RETURN, RecordHeader, Tag, value_word},
-};
+use tracer_common::wire::{FrameRecord, KIND_RETURN, RecordHeader, Tag, value_word};
 
 use super::*;
-use crate::bytecode::Operands;
+use crate::{bytecode::Operands, event::plain_site};
 
 fn site(effect: &'static str) -> SiteMeta {
-    SiteMeta {
-        function: "module.function".into(),
-        module_len: "module".len(),
-        aliases: [].into(),
-        effect,
-        wanted: true,
-        deletion: None,
-        convention: Convention::NoArgs,
-        self_kind: SelfKind::Module,
-        return_kind: ReturnKind::Object,
-        named: false,
-        no_return: None,
-        handle: HandleKind::None,
-        operands: None,
-        run: None,
-        target: &[],
-    }
+    plain_site("module.function", effect)
 }
 
 const PRINT: u32 = 0;

@@ -9,6 +9,7 @@ pub mod naming;
 pub mod pattern;
 pub mod runs;
 mod secret_text;
+pub mod shaping;
 pub mod target;
 
 use std::sync::Arc;
@@ -78,5 +79,27 @@ impl SiteMeta {
     /// Whether this call does anything: the end of an object that has no descriptor any more does not.
     pub fn is_act(&self, arguments: &Arguments<'_>) -> bool {
         self.return_kind != ReturnKind::Nothing || arguments.handle.is_some()
+    }
+}
+
+/// For tests: a function of no arguments that is wanted, and nothing besides.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn plain_site(function: &str, effect: &'static str) -> SiteMeta {
+    SiteMeta {
+        function: function.into(),
+        module_len: function.find('.').unwrap_or(0),
+        aliases: Arc::new([]),
+        effect,
+        wanted: true,
+        deletion: None,
+        convention: Convention::NoArgs,
+        self_kind: SelfKind::Module,
+        return_kind: ReturnKind::Object,
+        named: false,
+        no_return: None,
+        handle: HandleKind::None,
+        operands: None,
+        run: None,
+        target: &[],
     }
 }

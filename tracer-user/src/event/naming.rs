@@ -195,12 +195,12 @@ fn comparison(arguments: &mut Arguments<'_>) -> Option<&'static str> {
 mod tests {
     use std::sync::Arc;
 
-    use tracer_common::{cookie::ReturnKind, handle::HandleKind, wire::FrameRecord};
+    use tracer_common::{cookie::ReturnKind, wire::FrameRecord};
 
     use super::*;
     use crate::{
         decode::names::{Code, Names},
-        event::Deletion,
+        event::{Deletion, plain_site},
     };
 
     /// All types have one name.
@@ -222,10 +222,7 @@ mod tests {
 
     fn site(function: &str, aliases: &[&str], convention: Convention, self_kind: SelfKind) -> SiteMeta {
         SiteMeta {
-            function: function.into(),
-            module_len: function.find('.').expect("a module"),
             aliases: aliases.iter().map(|alias| Arc::from(*alias)).collect(),
-            effect: "memory.set_item",
             wanted: false,
             deletion: Some(Deletion {
                 effect: "memory.delete_item",
@@ -234,12 +231,7 @@ mod tests {
             convention,
             self_kind,
             return_kind: ReturnKind::Status,
-            named: false,
-            no_return: None,
-            handle: HandleKind::None,
-            operands: None,
-            run: None,
-            target: &[],
+            ..plain_site(function, "memory.set_item")
         }
     }
 

@@ -3,28 +3,15 @@
 use std::sync::Arc;
 
 use serde::de::IgnoredAny;
-use tracer_common::{
-    activation::{RUN_RESUMED, RUN_THROWN, RUN_YIELDED},
-    wire::{FLAG_CUT, FrameRecord},
-};
+use tracer_common::wire::FrameRecord;
 
 use crate::{
-    bytecode::Operands,
-    decode::{
-        linetable::Lines,
-        names::Names,
-        pair::{Call, End},
-        record::Record,
-        value::{Ending, Value, activation, arguments, ending, filled},
-    },
+    decode::{linetable::Lines, names::Names, pair::Call, value::activation},
     event::{
         SiteMeta,
         acted::ActedOn,
-        call::{CallEvent, Frame, Outcome, Raised, Run, TypeNames},
-        handle::NamedHandle,
-        mask,
-        naming::CallName,
-        runs::full_name,
+        call::{Frame, TypeNames},
+        shaping::{self, Shaping},
     },
     sink::{self, ProcessChange, Sink, Summary, TargetInfo},
 };
@@ -96,100 +83,37 @@ impl Printer {
         }
     }
 
-    /// Prints a call; what is done with it is what `bin/pytrace-ebpf/report.rs` does.
+    /// Prints a call.
     pub(crate) fn call(&mut self, call: &Call, sites: &[SiteMeta], names: &mut dyn Names) {
         let header = call.entry.header;
         let Some(meta) = sites.get(header.site as usize) else {
             return;
         };
-        let (outcome, duration_ns) = match &call.end {
-            End::Unobserved(_) if meta.operands == Some(Operands::Exception) => {
-                let raised = Raised::of_operands(arguments(call.entry.values()).args);
-                (Outcome::Raised(raised), None)
-            }
-            End::Unobserved(why) => (Outcome::Unobserved(why), None),
-            End::Seen(leave) => (
-                outcome(leave),
-                Some(leave.header.time_ns.saturating_sub(header.time_ns)),
-            ),
-        };
         let run = activation(call.entry.values());
-        let first = call.entry.frames().next();
         let stack = call.entry.frames().skip(usize::from(run.is_some()));
-        let stack = stack
-            .map(|frame| frame_of(header.target, &frame, names))
-            .collect();
-        let function = run.as_ref().map(|run| {
-            let name = first.and_then(|frame| names.function(header.target, &frame, run));
-            let (module, qualname) = name.map_or_else(Default::default, |name| {
-                (name.module.clone(), name.qualname.clone())
-            });
-            let run = Run {
-                resumed: run.flags & RUN_RESUMED != 0,
-                thrown: run.flags & RUN_THROWN != 0,
-                first: call.first,
-                file: "?".into(),
-                line: first.map_or(0, |frame| frame.first_line),
-            };
-            (module, qualname, run)
-        });
-        let mut arguments = arguments(call.entry.values());
-        arguments.cut = header.flags & FLAG_CUT != 0;
+        let shaping = Shaping {
+            meta,
+            pid: header.target.into(),
+            time_ns: header.time_ns,
+            ended: shaping::outcome(call, meta.operands),
+            stack: stack
+                .map(|frame| frame_of(header.target, &frame, names))
+                .collect(),
+            function: run.map(|run| shaping::function(call, &run, names)),
+            show_secrets: self.show_secrets,
+        };
         let mut names = TypeNames {
             names,
             target: header.target,
         };
-        if let End::Seen(leave) = &call.end {
-            arguments.filled = filled(leave.values());
-        }
-        let name = match &function {
-            Some((module, qualname, _)) => CallName {
-                function: full_name(module, qualname).into(),
-                module_len: module.len(),
-                effect: meta.effect,
-                wanted: meta.wanted,
-            },
-            None => meta.name_call(&mut arguments, &mut names),
-        };
-        if !name.wanted || !meta.is_act(&arguments) {
-            return;
-        }
-        let mut outcome = match outcome {
-            Outcome::Raised(raised) => Outcome::Raised(raised.without_file_name(&mut names)),
-            other => other,
-        };
-        let handle = NamedHandle::new(&arguments, meta.handle, &mut names);
-        if !self.show_secrets {
-            mask::call(&name.function, name.effect, &mut arguments, &mut outcome);
-            if let Some(operands) = meta.operands {
-                mask::stored(operands, &mut arguments);
+        shaping.event(call, &mut names, |event, names| {
+            if self.acted.matches(event) {
+                for (_, sink, out) in &mut self.sinks {
+                    sink.call(event, names, out);
+                }
+                self.events += 1;
             }
-        }
-        let event = CallEvent {
-            function: &name.function,
-            module_len: name.module_len,
-            effect: name.effect,
-            id: call.id,
-            parent: call.parent,
-            target: header.target,
-            pid: header.target.into(),
-            tid: header.tid,
-            time_ns: header.time_ns,
-            duration_ns,
-            meta,
-            arguments,
-            outcome,
-            stack,
-            handle,
-            run: function.map(|(_, _, run)| run),
-        };
-        if !self.acted.matches(&event) {
-            return;
-        }
-        for (_, sink, out) in &mut self.sinks {
-            sink.call(&event, &mut names, out);
-        }
-        self.events += 1;
+        });
     }
 
     /// Ends all formats, and looks whether each is what it must be.
@@ -224,16 +148,6 @@ fn assert_json(out: &[u8]) {
             "{}: {text:?}",
             read.err().map_or_else(String::new, |e| e.to_string())
         );
-    }
-}
-
-fn outcome(leave: &Record) -> Outcome<'_> {
-    let yields = activation(leave.values()).is_some_and(|run| run.flags & RUN_YIELDED != 0);
-    match ending(leave.values()) {
-        Some(Ending::Returned(value)) if yields => Outcome::Yielded(value),
-        Some(Ending::Returned(value)) => Outcome::Returned(value),
-        Some(Ending::Raised { ty, value }) => Outcome::Raised(Raised::new(ty, value)),
-        None => Outcome::Returned(Value::Cut),
     }
 }
 

@@ -26,6 +26,7 @@ use crate::{
     event::{
         Deletion, SiteMeta,
         judge::{Judge, NoCourt},
+        plain_site,
         runs::{RunCourt, RunJudge},
     },
     recording::{Happened, Reader, RecordedNames, Recorder, block::BlockWriter, item},
@@ -177,21 +178,8 @@ pub(super) fn sites() -> Vec<SiteMeta> {
         },
     ];
     let plain = SiteMeta {
-        function: "posix.open".into(),
-        module_len: 5,
-        aliases: Arc::new([]),
-        effect: "file.open",
-        wanted: true,
-        deletion: None,
-        convention: Convention::NoArgs,
-        self_kind: SelfKind::Module,
-        return_kind: ReturnKind::Object,
-        named: false,
-        no_return: None,
-        handle: HandleKind::None,
-        operands: None,
-        run: None,
         target: TARGET,
+        ..plain_site("posix.open", "file.open")
     };
     let mut sites = Vec::new();
     for (n, convention) in Convention::ALL.into_iter().enumerate() {

@@ -32,17 +32,35 @@ mod pythons;
 #[path = "../../tests/asked/mod.rs"]
 mod asked;
 
+fn is_writing() -> bool {
+    env::var_os("PYTRACE_SEEDS").is_some_and(|what| what == "write")
+}
+
+/// Writes a seed, or looks whether it is the one that is there.
 fn put(target: &str, name: &str, seed: &[u8]) {
     let folder = corpus(target);
-    fs::create_dir_all(&folder).expect("a folder");
-    fs::write(folder.join(name), seed).expect("a seed");
+    if is_writing() {
+        fs::create_dir_all(&folder).expect("a folder");
+        fs::write(folder.join(name), seed).expect("a seed");
+    } else {
+        let there = fs::read(folder.join(name)).expect("a seed");
+        assert!(there == seed, "{target}/{name} is another: write the seeds anew");
+    }
 }
 
 #[test]
 fn seeds() {
-    if env::var_os("PYTRACE_SEEDS").is_none() {
-        return;
+    if is_writing() {
+        of_this_machine();
     }
+    tables();
+    getters();
+    walks();
+    recordings();
+}
+
+/// Those that differ from machine to machine.
+fn of_this_machine() {
     for program in pythons::all() {
         // Says "ready", and prints the line tables of a few functions when asked.
         let python = asked::Python::start(&program, &["-c", TABLES]);
@@ -66,10 +84,6 @@ fn seeds() {
         }
     }
     elf();
-    tables();
-    getters();
-    walks();
-    recordings();
 }
 
 const TABLES: &str = "\

@@ -6,30 +6,22 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use tracer_common::{
-    activation::{RUN_RESUMED, RUN_THROWN, RUN_YIELDED},
-    counters::SiteCounters,
-    wire::{FLAG_CUT, FrameRecord},
-};
+use tracer_common::{counters::SiteCounters, wire::FrameRecord};
 use tracer_user::{
-    bytecode::Operands,
     cpython::names::ProcessNames,
     decode::{
         linetable::Lines,
-        names::{Code, FunctionName, Names},
+        names::{Code, Names},
         pair::{Call, End, Pairing},
         record::Record,
-        value::{Activation, Ending, Value, activation, arguments, ending, filled},
+        value::activation,
     },
     event::{
         SiteMeta,
         acted::ActedOn,
-        call::{CallEvent, Frame, Outcome, Raised, Run, TypeNames},
-        handle::NamedHandle,
+        call::{Frame, Outcome, TypeNames},
         judge::Tally,
-        mask,
-        naming::CallName,
-        runs::full_name,
+        shaping::{self, Shaping},
     },
     sink::{self, ProcessChange, Sink, SiteSummary, Summary, TargetInfo},
 };
@@ -162,17 +154,8 @@ impl<N: Names> Reporter<N> {
             .sites
             .get(header.site as usize)
             .and_then(|meta| meta.operands);
-        let (outcome, duration) = match &call.end {
-            End::Unobserved(_) if operands == Some(Operands::Exception) => {
-                let raised = Raised::of_operands(arguments(call.entry.values()).args);
-                (Outcome::Raised(raised), None)
-            }
-            End::Unobserved(why) => (Outcome::Unobserved(why), None),
-            End::Seen(leave) => (
-                outcome(leave),
-                Some(leave.header.time_ns.saturating_sub(header.time_ns)),
-            ),
-        };
+        let ended = shaping::outcome(call, operands);
+        let (outcome, duration) = &ended;
         if self.filter.errors && !matches!(outcome, Outcome::Raised(_)) {
             return false;
         }
@@ -195,85 +178,31 @@ impl<N: Names> Reporter<N> {
         let Some(meta) = sites.get(header.site as usize) else {
             return false;
         };
-        let python = run.and_then(|run| self.python(call, &run));
-        let mut arguments = arguments(call.entry.values());
-        arguments.cut = header.flags & FLAG_CUT != 0;
+        let shaping = Shaping {
+            meta,
+            pid: self.pids.get(header.target as usize).copied().unwrap_or(0),
+            time_ns: self.epoch_ns.saturating_add(header.time_ns),
+            ended,
+            stack,
+            function: run.map(|run| shaping::function(call, &run, &mut self.names)),
+            show_secrets: self.show_secrets,
+        };
         let mut names = TypeNames {
             names: &mut self.names,
             target: header.target,
         };
-        if let End::Seen(leave) = &call.end {
-            arguments.filled = filled(leave.values());
-        }
-        let name = match &python {
-            Some((name, _)) => CallName {
-                function: full_name(&name.module, &name.qualname).into(),
-                module_len: name.module.len(),
-                effect: meta.effect,
-                wanted: meta.wanted,
-            },
-            None => meta.name_call(&mut arguments, &mut names),
-        };
-        if !name.wanted || !meta.is_act(&arguments) {
-            return false;
-        }
-        let mut outcome = match outcome {
-            Outcome::Raised(raised) => Outcome::Raised(raised.without_file_name(&mut names)),
-            other => other,
-        };
-        let handle = NamedHandle::new(&arguments, meta.handle, &mut names);
-        if !self.show_secrets {
-            mask::call(&name.function, name.effect, &mut arguments, &mut outcome);
-            if let Some(operands) = meta.operands {
-                mask::stored(operands, &mut arguments);
+        let shown = shaping.event(call, &mut names, |event, names| {
+            // All are asked, so that each knows what it ever matched.
+            let acted = self.acted.iter_mut();
+            let matches = acted.fold(true, |all, acted| acted.matches(event) & all);
+            if matches {
+                self.sink.call(event, names, out);
             }
-        }
-        let event = CallEvent {
-            function: &name.function,
-            module_len: name.module_len,
-            effect: name.effect,
-            id: call.id,
-            parent: call.parent,
-            target: header.target,
-            pid: self.pids.get(header.target as usize).copied().unwrap_or(0),
-            tid: header.tid,
-            time_ns: self.epoch_ns.saturating_add(header.time_ns),
-            duration_ns: duration,
-            meta,
-            arguments,
-            outcome,
-            stack,
-            handle,
-            run: python.map(|(_, run)| run),
-        };
-        // All are asked, so that each knows what it ever matched.
-        let acted = self.acted.iter_mut();
-        if !acted.fold(true, |all, acted| acted.matches(&event) & all) {
-            return false;
-        }
-        self.sink.call(&event, &mut names, out);
-        self.events += 1;
-        true
-    }
-
-    /// The Python function of a run.
-    fn python(&mut self, call: &Call, run: &Activation) -> Option<(Arc<FunctionName>, Run)> {
-        let target = call.entry.header.target;
-        let frame = call.entry.frames().next();
-        let name = frame.and_then(|frame| self.names.function(target, &frame, run));
-        let code = frame.and_then(|frame| self.names.code(target, &frame));
-        let unknown = || FunctionName {
-            module: String::new(),
-            qualname: "?".to_owned(),
-        };
-        let run = Run {
-            resumed: run.flags & RUN_RESUMED != 0,
-            thrown: run.flags & RUN_THROWN != 0,
-            first: call.first,
-            file: code.map_or_else(|| "?".into(), |code| code.file.as_str().into()),
-            line: frame.map_or(0, |frame| frame.first_line),
-        };
-        Some((name.unwrap_or_else(|| Arc::new(unknown())), run))
+            matches
+        });
+        let shown = shown == Some(true);
+        self.events += u64::from(shown);
+        shown
     }
 
     fn frame(&mut self, target: u16, frame: &FrameRecord) -> Frame {
@@ -394,16 +323,6 @@ impl Reporter<ProcessNames> {
         self.codes
             .remove(&(record.header.target, frame.code, frame.fingerprint));
         Some(frame)
-    }
-}
-
-fn outcome(leave: &Record) -> Outcome<'_> {
-    let yields = activation(leave.values()).is_some_and(|run| run.flags & RUN_YIELDED != 0);
-    match ending(leave.values()) {
-        Some(Ending::Returned(value)) if yields => Outcome::Yielded(value),
-        Some(Ending::Returned(value)) => Outcome::Returned(value),
-        Some(Ending::Raised { ty, value }) => Outcome::Raised(Raised::new(ty, value)),
-        None => Outcome::Returned(Value::Cut),
     }
 }
 

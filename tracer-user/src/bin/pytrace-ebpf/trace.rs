@@ -187,7 +187,7 @@ impl<'a> Trace<'a> {
         log::info!("attached in {:?}", before.elapsed());
         if !has_multi() {
             log::warn!(
-                "this kernel has no uprobe_multi links (Linux 6.6): detaching takes up to a tenth of a second for each function"
+                "this kernel has no uprobe_multi links (Linux 6.6): detaching takes up to a quarter of a second for each function"
             );
         }
         for info in &infos {

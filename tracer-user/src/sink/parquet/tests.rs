@@ -6,8 +6,7 @@ use parquet::{
     record::{Field, Row, RowAccessor as _},
 };
 use tracer_common::{
-    cookie::{Convention, ReturnKind, SelfKind},
-    handle::HandleKind,
+    cookie::{Convention, SelfKind},
     wire::{FrameRecord, TypeRef},
 };
 
@@ -18,7 +17,7 @@ use crate::{
         names::{Code, Names},
         value::{Arguments, BytesKind, Value},
     },
-    event::{SiteMeta, call::Outcome},
+    event::{SiteMeta, call::Outcome, plain_site},
 };
 
 struct NoNames;
@@ -48,21 +47,10 @@ const PATH: &[TargetPart] = &[TargetPart {
 
 fn unlink() -> SiteMeta {
     SiteMeta {
-        function: UNLINK.into(),
-        module_len: "posix".len(),
-        aliases: Arc::new([]),
-        effect: "file.delete",
-        wanted: true,
-        deletion: None,
         convention: Convention::FastCall,
         self_kind: SelfKind::Bound,
-        return_kind: ReturnKind::Object,
-        named: false,
-        no_return: None,
-        handle: HandleKind::None,
-        operands: None,
-        run: None,
         target: PATH,
+        ..plain_site(UNLINK, "file.delete")
     }
 }
 
