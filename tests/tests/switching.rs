@@ -1,6 +1,9 @@
 //! Programs that switch C stacks inside of what is traced (greenlet, gevent, eventlet): no result changes, and nothing crashes.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::{PoisonError, RwLock},
+};
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -96,6 +99,7 @@ fn outcomes_of_sorted(events: &[Value]) -> Vec<Value> {
 /// The kernel gives a return probe that one process is to have to every process with any probe at that instruction.
 #[test]
 fn return_probes_of_another_process_stay_there() {
+    let _shared = RETURN_PROBES.read().unwrap_or_else(PoisonError::into_inner);
     for python in packaged() {
         let mut plain = Program::real(&python, "switching.py", &["plain"]);
         let other = Tracer::attach(&plain, &TRACED);
@@ -119,6 +123,7 @@ fn return_probes_of_another_process_stay_there() {
 /// Under `run` the program waits where a module was loaded until its probes are where they may be.
 #[test]
 fn greenlet_may_be_loaded_while_the_program_is_traced() {
+    let _shared = RETURN_PROBES.read().unwrap_or_else(PoisonError::into_inner);
     for python in packaged() {
         let mut plain = Program::real(&python, "switching.py", &["plain"]);
         let other = Tracer::attach(&plain, &TRACED);
@@ -158,9 +163,52 @@ fn greenlet_may_be_loaded_while_the_program_is_traced() {
     }
 }
 
+/// The kernel half sees it come; the daemon would be too late. Before Linux 6.13 it is.
+#[test]
+fn greenlet_may_be_loaded_and_used_at_once() {
+    if !has_sessions() {
+        return;
+    }
+    let _alone = RETURN_PROBES.write().unwrap_or_else(PoisonError::into_inner);
+    for python in packaged() {
+        for round in 0..4 {
+            let mut program = Program::real(&python, "switching.py", &["late"]);
+            let runs = ["--calls", "*switching*"];
+            let options = if round % 2 == 0 { &runs[..] } else { &[] };
+            let tracer = Tracer::attach(&program, &[&TRACED, options].concat());
+            program.goes_on();
+            program.tell("switch");
+            (0..3).for_each(|_| program.goes_on());
+            let trace = tracer.stop();
+            program.goes_on();
+            program.tell("end");
+            assert!(program.end(), "it ended as if nothing was");
+            let outcomes = outcomes_of_sorted(&trace.events);
+            for outcome in ["return", "unobserved"] {
+                assert!(outcomes.contains(&outcome.into()), "{outcome}: {}", trace.summary);
+            }
+            assert!(trace.stderr.contains("loaded greenlet"), "{}", trace.stderr);
+        }
+    }
+}
+
+/// Held for reading by tests that put return probes into programs: another program that imports greenlet is not safe from them
+/// at once.
+static RETURN_PROBES: RwLock<()> = RwLock::new(());
+
+/// Since Linux 6.13.
+fn has_sessions() -> bool {
+    let uname = nix::sys::utsname::uname().expect("the kernel tells");
+    let release = uname.release().to_string_lossy().into_owned();
+    let mut numbers = release.split('.').map_while(|number| number.parse().ok());
+    let version: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    version >= (6, 13)
+}
+
 /// A forked child has the breakpoints of its parent.
 #[test]
 fn a_forked_child_that_is_not_traced_is_rid_of_the_breakpoints() {
+    let _shared = RETURN_PROBES.read().unwrap_or_else(PoisonError::into_inner);
     for python in packaged() {
         let mut program = Program::real(&python, "switching.py", &["plain"]);
         let tracer = Tracer::attach(&program, &TRACED);

@@ -12,6 +12,7 @@
 //! - [`guard`]: where a specialised bytecode is probed, and where its operands are there.
 //! - [`handle`]: what a file descriptor stands for.
 //! - [`watch`]: what happens to processes: exec, fork, modules loaded.
+//! - [`load`]: extension modules that are executed, and what they bring.
 //! - [`limits`]: the bounds both sides keep.
 //! - [`filter`]: calls that are left out in the kernel.
 //! - [`fingerprint`]: how a lazily resolved object is recognised as the one that was seen.
@@ -26,6 +27,7 @@ pub mod fingerprint;
 pub mod guard;
 pub mod handle;
 pub mod limits;
+pub mod load;
 pub mod target;
 pub mod watch;
 pub mod wire;

@@ -37,6 +37,8 @@ pub const FLAG_NO_TSTATE: u32 = 2;
 pub const FLAG_FRAME_FAULT: u32 = 8;
 /// Entry: the thread, under the name it has now, was not judged yet (only with [`crate::filter::FILTER_THREAD`]).
 pub const FLAG_NEW_THREAD: u32 = 16;
+/// Entry: the kernel was told not to tell of its return, since greenlet has just come ([`crate::load`]).
+pub const FLAG_SPARED: u32 = 32;
 
 /// In a value's `sub`: a type of Python 2 (`str` as [`Tag::Bytes`], `unicode` as [`Tag::Str`], `long` as
 /// [`Tag::Int64`] or [`Tag::BigInt`], `xrange` as [`Tag::Range`]) that is written differently than Python 3's type of that kind.

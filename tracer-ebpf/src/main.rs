@@ -14,6 +14,7 @@ mod codes;
 mod count;
 mod filter;
 mod handle;
+mod load;
 mod maps;
 mod memory;
 mod paths;
@@ -22,7 +23,10 @@ mod scratch;
 mod thread;
 mod watch;
 
+use core::ffi::c_void;
+
 use aya_ebpf::{
+    EbpfContext as _,
     macros::{raw_tracepoint, uprobe, uretprobe},
     programs::{ProbeContext, RawTracePointContext, RetProbeContext},
 };
@@ -37,8 +41,27 @@ pub fn pytrace_entry(ctx: ProbeContext) -> u32 {
 /// Runs when the function returns to its caller.
 #[uretprobe(sleepable)]
 pub fn pytrace_return(ctx: RetProbeContext) -> u32 {
-    probe::leave(&ctx);
+    probe::leave::<false>(ctx.as_ptr());
     0
+}
+
+/// Both, on kernels with session programs (6.13): the entry decides whether the return is probed (0: it is). For functions in
+/// which Python code may run.
+///
+/// Not by `#[uprobe]`, which returns 0 whatever it is told.
+// SAFETY: the section is what the loader looks for; nothing else defines the name.
+#[unsafe(link_section = "uprobe.s")]
+#[unsafe(no_mangle)]
+pub extern "C" fn pytrace_session(ctx: *mut c_void) -> u32 {
+    probe::session(&ProbeContext::new(ctx)) as u32
+}
+
+/// Runs where an extension module is executed, at entry and return, on kernels with session programs (0: the return is probed).
+// SAFETY: as above.
+#[unsafe(link_section = "uprobe.s")]
+#[unsafe(no_mangle)]
+pub extern "C" fn pytrace_load(ctx: *mut c_void) -> u32 {
+    load::session(&ProbeContext::new(ctx)) as u32
 }
 
 /// Runs where the run of a Python function begins or ends.

@@ -6,10 +6,10 @@ use aya_ebpf::{
     EbpfContext as _,
     bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, pt_regs},
     helpers::{
-        bpf_ktime_get_ns,
+        bpf_get_func_ip, bpf_ktime_get_ns,
         generated::{bpf_get_attach_cookie, bpf_loop, bpf_ringbuf_output},
     },
-    programs::{ProbeContext, RetProbeContext},
+    programs::ProbeContext,
 };
 use aya_log_ebpf::warn;
 use tracer_common::{
@@ -24,11 +24,11 @@ use tracer_common::{
     handle::HandleKind,
     limits::{MAX_STEPS, RECORD_MAX},
     target::Target,
-    wire::{FLAG_CUT, FLAG_NEW_THREAD, FLAG_NO_TSTATE, KIND_ENTRY, KIND_RETURN, RecordHeader},
+    wire::{FLAG_CUT, FLAG_NEW_THREAD, FLAG_NO_TSTATE, FLAG_SPARED, KIND_ENTRY, KIND_RETURN, RecordHeader},
 };
 
 use crate::{
-    atomic, codes, count, filter, handle,
+    atomic, codes, count, filter, handle, load,
     maps::{CONTROL, EVENTS, FILLING, TARGETS, WAKE},
     memory::User,
     paths, scratch, thread,
@@ -103,34 +103,62 @@ pub fn save_registers(regs: *const pt_regs, to: &mut [u64; 16]) {
     );
 }
 
+/// Whether a program that serves both runs at a return: there the next instruction is the caller's, not the one that is
+/// probed (`uprobe_handle_trampoline`, kernel/events/uprobes.c).
+#[inline(always)]
+pub fn is_return(ctx: &ProbeContext) -> bool {
+    // SAFETY: the context is the one the kernel gave this program: the thread's registers.
+    unsafe { bpf_get_func_ip(ctx.as_ptr()) != (*ctx.as_ptr().cast::<pt_regs>()).rip }
+}
+
+/// Serves entry and return. True, at the entry: the return is not to be probed.
+#[inline(always)]
+pub fn session(ctx: &ProbeContext) -> bool {
+    if is_return(ctx) {
+        leave::<true>(ctx.as_ptr());
+        return false;
+    }
+    enter::<true>(ctx)
+}
+
 /// The entry program.
 #[inline(always)]
 pub fn entry(ctx: &ProbeContext) {
+    enter::<false>(ctx);
+}
+
+/// `SESSION`: it decides whether the return is probed; true: it is not to be.
+#[inline(always)]
+fn enter<const SESSION: bool>(ctx: &ProbeContext) -> bool {
     let regs = ctx.as_ptr().cast::<pt_regs>();
     // SAFETY: a uprobe's context is the thread's registers.
     let sp = unsafe { (*regs).rsp };
     let Some(mut hit) = hit(ctx.as_ptr(), sp) else {
-        return;
+        return true;
     };
     // SAFETY: as above.
     if hit.is_guard() && !guard::goes_on(hit.cookie, unsafe { (*regs).eflags }) {
-        return;
+        return true;
     }
     count::one(&mut hit.counters.hits);
-    let Some(slot) = arrive(ctx.as_ptr(), &mut hit) else {
-        return;
+    let Some(slot) = arrive::<SESSION>(ctx.as_ptr(), &mut hit) else {
+        return true;
     };
     if hit.control.filters & FILTER_CODE != 0 {
         let frame = slot.innermost;
-        if !filter::frames(slot, hit.target, hit.cookie.target(), frame) && filter::hide(hit.call()) {
+        if !filter::frames(slot, hit.target, hit.cookie.target(), frame) && hide::<SESSION>(&hit) {
             scratch::give_back(slot);
             count::one(&mut hit.counters.filtered);
-            return;
+            return true;
         }
         // They are written already.
         slot.innermost = 0;
     }
-    begin(slot, &hit);
+    let spared = SESSION && load::is_spared(hit.cookie.target());
+    if spared {
+        slot.flags |= FLAG_SPARED;
+    }
+    begin::<SESSION>(slot, &hit);
     // SAFETY: the helper has no preconditions.
     let time_ns = unsafe { bpf_ktime_get_ns() };
     let slot = encode(slot, hit.target);
@@ -138,18 +166,25 @@ pub fn entry(ctx: &ProbeContext) {
         add_handle(slot, &hit);
     }
     finish(slot, &mut hit, KIND_ENTRY, time_ns);
+    spared
+}
+
+/// Leaves a call out, its return included; false if that cannot be.
+#[inline(always)]
+fn hide<const SESSION: bool>(hit: &Hit) -> bool {
+    SESSION || filter::hide(hit.call())
 }
 
 /// Looks at who comes: a slot with the registers, the arguments and the thread's innermost frame. `None`, and counted, where there
 /// is nothing to do.
 #[inline(never)]
-fn arrive(ctx: *mut c_void, hit: &mut Hit) -> Option<&'static mut Slot> {
+fn arrive<const SESSION: bool>(ctx: *mut c_void, hit: &mut Hit) -> Option<&'static mut Slot> {
     let tid = thread::id(hit.target);
     hit.tid = tid;
     let mut flags = 0;
     if hit.control.filters & FILTER_THREAD != 0 {
         match filter::thread(hit.cookie.target(), tid) {
-            THREAD_HIDDEN if filter::hide(hit.call()) => {
+            THREAD_HIDDEN if hide::<SESSION>(hit) => {
                 count::one(&mut hit.counters.filtered);
                 return None;
             }
@@ -190,8 +225,8 @@ fn arrive(ctx: *mut c_void, hit: &mut Hit) -> Option<&'static mut Slot> {
 
 /// Begins the record of a call that is shown.
 #[inline(never)]
-fn begin(slot: &mut Slot, hit: &Hit) -> u64 {
-    if hit.control.filters != 0 {
+fn begin<const SESSION: bool>(slot: &mut Slot, hit: &Hit) -> u64 {
+    if !SESSION && hit.control.filters != 0 {
         // One whose return never came may have been there.
         filter::take_hidden(hit.call());
     }
@@ -243,16 +278,16 @@ fn take_exception(slot: &mut Slot, target: &Target, tstate: u64) -> bool {
     }
 }
 
-/// The return program.
+/// The return program. `SESSION`: the return of a call that was left out is not probed.
 #[inline(always)]
-pub fn leave(ctx: &RetProbeContext) {
+pub fn leave<const SESSION: bool>(ctx: *mut c_void) {
     // SAFETY: a uretprobe's context is the thread's registers.
-    let regs = unsafe { &*ctx.as_ptr().cast::<pt_regs>() };
-    let Some(mut hit) = hit(ctx.as_ptr(), regs.rsp) else {
+    let regs = unsafe { &*ctx.cast::<pt_regs>() };
+    let Some(mut hit) = hit(ctx, regs.rsp) else {
         return;
     };
     count::one(&mut hit.counters.return_hits);
-    let Some(slot) = depart(&mut hit, regs.rax) else {
+    let Some(slot) = depart::<SESSION>(&mut hit, regs.rax) else {
         return;
     };
     // SAFETY: the helper has no preconditions.
@@ -263,8 +298,11 @@ pub fn leave(ctx: &RetProbeContext) {
 
 /// Begins the record of a call that returns `value`. `None`, and counted, where there is nothing to do.
 #[inline(never)]
-fn depart(hit: &mut Hit, value: u64) -> Option<&'static mut Slot> {
-    if hit.control.filters != 0 && filter::take_hidden(filter::call(hit.entered(), hit.cookie.site())) {
+fn depart<const SESSION: bool>(hit: &mut Hit, value: u64) -> Option<&'static mut Slot> {
+    if !SESSION
+        && hit.control.filters != 0
+        && filter::take_hidden(filter::call(hit.entered(), hit.cookie.site()))
+    {
         count::one(&mut hit.counters.return_filtered);
         return None;
     }

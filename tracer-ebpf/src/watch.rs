@@ -52,12 +52,17 @@ pub fn probe(ctx: &ProbeContext) {
             return;
         }
     }
-    let pid = process();
-    let parent = followed(pid);
-    if cookie.followed && parent.is_none() {
+    if cookie.followed && followed(process()).is_none() {
         return;
     }
-    tell(cookie.what, pid, parent.unwrap_or(0), cookie.stop);
+    tell_here(cookie.what, cookie.stop);
+}
+
+/// Tells what the current process does.
+#[inline(always)]
+pub fn tell_here(what: u32, stop: bool) {
+    let pid = process();
+    tell(what, pid, followed(pid).unwrap_or(0), stop);
 }
 
 /// The current process has begun another program.

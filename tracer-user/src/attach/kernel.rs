@@ -22,7 +22,9 @@ use tracer_common::{
 use super::{
     OBJECT,
     btf::Btf,
+    links::Probe,
     loader::{LoadError, Programs},
+    trial::has_sessions,
 };
 
 /// How the kernel half is sized.
@@ -96,9 +98,12 @@ pub struct Kernel {
     entry: OwnedFd,
     leave: OwnedFd,
     watch: OwnedFd,
+    /// Where the kernel has session programs.
+    sessions: Option<Sessions>,
     /// For the places where runs of Python functions begin and end.
     run: Option<OwnedFd>,
     targets: Array<MapData, PodTarget>,
+    spared: Array<MapData, u64>,
     counters: Array<MapData, PodCounters>,
     control: Array<MapData, PodControl>,
     wake: Array<MapData, u64>,
@@ -131,17 +136,24 @@ impl Kernel {
         } else {
             ("pytrace_entry", "pytrace_return")
         };
-        let entry = programs.load(entry)?;
-        let leave = programs.load(leave)?;
-        let watch = programs.load("pytrace_watch")?;
+        let entry = programs.load(entry, Probe::Entry)?;
+        let leave = programs.load(leave, Probe::Return)?;
+        let watch = programs.load("pytrace_watch", Probe::Entry)?;
+        let sessions = has_sessions()
+            .then(|| Sessions::load(&programs, options.empty))
+            .transpose()?;
         let run = if options.empty {
             "pytrace_empty"
         } else {
             "pytrace_run"
         };
-        let run = options.runs.then(|| programs.load(run)).transpose()?;
+        let run = options
+            .runs
+            .then(|| programs.load(run, Probe::Entry))
+            .transpose()?;
         let mut take = |name| ebpf.take_map(name).ok_or(KernelError::NoMap(name));
         let targets = Array::try_from(take("TARGETS")?)?;
+        let spared = Array::try_from(take("SPARED")?)?;
         let counters = Array::try_from(take("COUNTERS")?)?;
         let mut control: Array<_, PodControl> = Array::try_from(take("CONTROL")?)?;
         let wake = Array::try_from(take("WAKE")?)?;
@@ -163,8 +175,10 @@ impl Kernel {
             entry,
             leave,
             watch,
+            sessions,
             run,
             targets,
+            spared,
             counters,
             control,
             wake,
@@ -185,6 +199,17 @@ impl Kernel {
     /// The program for the places where runs of Python functions begin and end, if they are traced.
     pub fn run(&self) -> Option<BorrowedFd<'_>> {
         self.run.as_ref().map(OwnedFd::as_fd)
+    }
+
+    /// The program for entries and returns of functions in which Python code may run, which spares the returns of a process
+    /// that begins to switch C stacks; where the kernel has such.
+    pub fn session(&self) -> Option<BorrowedFd<'_>> {
+        self.sessions.as_ref().map(|sessions| sessions.calls.as_fd())
+    }
+
+    /// The program that sees such a process begin, for what executes modules ([`tracer_common::load`]).
+    pub fn loads(&self) -> Option<BorrowedFd<'_>> {
+        self.sessions.as_ref().map(|sessions| sessions.loads.as_fd())
     }
 
     /// The program for probes that watch.
@@ -212,6 +237,8 @@ impl Kernel {
 
     /// Tells the kernel half about a traced process.
     pub fn set_target(&mut self, index: u32, target: Target) -> Result<(), KernelError> {
+        // It may have stood for another process.
+        self.spared.set(index, 0, 0)?;
         Ok(self.targets.set(index, PodTarget(target), 0)?)
     }
 
@@ -239,6 +266,22 @@ impl Kernel {
     /// What aya-log needs.
     pub fn ebpf_mut(&mut self) -> &mut Ebpf {
         &mut self.ebpf
+    }
+}
+
+/// Session programs.
+struct Sessions {
+    calls: OwnedFd,
+    loads: OwnedFd,
+}
+
+impl Sessions {
+    fn load(programs: &Programs, empty: bool) -> Result<Self, LoadError> {
+        let calls = if empty { "pytrace_empty" } else { "pytrace_session" };
+        Ok(Self {
+            calls: programs.load(calls, Probe::Session)?,
+            loads: programs.load("pytrace_load", Probe::Session)?,
+        })
     }
 }
 

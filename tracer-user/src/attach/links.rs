@@ -16,11 +16,27 @@ use thiserror::Error;
 
 use super::{loader::sys_bpf, outlive::outliving, perf, trial::has_multi};
 
+/// `BPF_TRACE_UPROBE_SESSION` (include/uapi/linux/bpf.h at v6.13), which aya-obj 0.3 does not know.
+const UPROBE_SESSION: u32 = 57;
+
 /// Entry or return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Probe {
     Entry,
     Return,
+    /// Both, by one program that decides at each entry whether that return is probed: only where
+    /// [`has_sessions`](super::has_sessions), and only programs that were loaded for it.
+    Session,
+}
+
+impl Probe {
+    /// What the kernel calls a program and a link of this kind.
+    pub(super) fn attach_type(self) -> u32 {
+        match self {
+            Self::Entry | Self::Return => bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32,
+            Self::Session => UPROBE_SESSION,
+        }
+    }
 }
 
 /// One place to probe.
@@ -122,7 +138,7 @@ pub(super) fn multi(
     // SAFETY: bpf_attr is a union of plain integers; all zeros is its documented start.
     let mut attr: bpf_attr = unsafe { std::mem::zeroed() };
     attr.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd() as u32;
-    attr.link_create.attach_type = bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32;
+    attr.link_create.attach_type = probe.attach_type();
     // SAFETY: as above; this view is the one BPF_LINK_CREATE reads for uprobe_multi.
     let multi = unsafe { &mut attr.link_create.__bindgen_anon_3.uprobe_multi };
     multi.path = path.as_ptr() as u64;

@@ -12,12 +12,12 @@ use std::{
 use aya_obj::{
     Function, Object, ParseError, ProgramSection,
     btf::BtfError,
-    generated::{BPF_F_SLEEPABLE, bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_prog_type},
+    generated::{BPF_F_SLEEPABLE, bpf_attr, bpf_cmd, bpf_insn, bpf_prog_type},
     relocation::EbpfRelocationError,
 };
 use thiserror::Error;
 
-use super::trial::has_multi;
+use super::{links::Probe, trial::has_multi};
 
 /// Room for the verifier's explanation of a refusal.
 const LOG_SIZE: usize = 16 << 20;
@@ -73,8 +73,8 @@ impl Programs {
         Ok(Self { object, btf })
     }
 
-    /// Loads the program with that name, for `uprobe_multi` links where the kernel has them.
-    pub fn load(&self, name: &str) -> Result<OwnedFd, LoadError> {
+    /// Loads the program with that name for probes of that kind, for `uprobe_multi` links where the kernel has them.
+    pub fn load(&self, name: &str, probe: Probe) -> Result<OwnedFd, LoadError> {
         let missing = || LoadError::NoProgram(name.to_owned());
         let program = self.object.programs.get(name).ok_or_else(missing)?;
         let function = self
@@ -88,6 +88,7 @@ impl Programs {
         );
         let request = Request {
             name,
+            probe,
             function,
             license: &program.license,
             sleepable,
@@ -121,6 +122,7 @@ fn verifier_says(log: &[u8]) -> String {
 
 struct Request<'a> {
     name: &'a str,
+    probe: Probe,
     function: &'a Function,
     license: &'a CString,
     sleepable: bool,
@@ -136,7 +138,7 @@ impl Request<'_> {
         let load = unsafe { &mut attr.__bindgen_anon_3 };
         load.prog_type = bpf_prog_type::BPF_PROG_TYPE_KPROBE as u32;
         if has_multi() {
-            load.expected_attach_type = bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32;
+            load.expected_attach_type = self.probe.attach_type();
         }
         load.prog_flags = if self.sleepable { BPF_F_SLEEPABLE } else { 0 };
         let instructions: &[bpf_insn] = &self.function.instructions;

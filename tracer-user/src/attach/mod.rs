@@ -16,7 +16,7 @@ mod watch;
 pub use kernel::{Kernel, KernelError, KernelOptions};
 pub use links::{Link, LinkError, Point, Probe};
 pub use readiness::Readiness;
-pub use trial::has_multi;
+pub use trial::{has_multi, has_sessions};
 pub use verdicts::Verdicts;
 pub use watch::{Held, Watch};
 

@@ -70,12 +70,16 @@ fn depth(start: usize, functions: &BTreeMap<usize, &[bpf_insn]>) -> u64 {
     frame(instructions).max(1).next_multiple_of(ROUND) + below.unwrap_or(0)
 }
 
+/// Only kernels that have session programs load them: they bound each frame alone.
+const NEW: [&str; 2] = ["pytrace_session", "pytrace_load"];
+
 #[test]
 fn every_program_fits_the_stack_of_old_kernels() {
     let mut object = Object::parse(OBJECT).expect("the object can be read");
     let text: HashSet<usize> = object.functions.keys().map(|(section, _)| *section).collect();
     object.relocate_calls(&text).expect("it can be linked");
-    for (name, program) in &object.programs {
+    let programs = object.programs.iter();
+    for (name, program) in programs.filter(|(name, _)| !NEW.contains(&name.as_str())) {
         let code = &object.functions[&program.function_key()].instructions;
         let mut starts: BTreeSet<usize> = code
             .iter()

@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd, bpf_map_type, bpf_prog_type};
+use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_map_type, bpf_prog_type};
 
 use super::{
     links::{Point, Probe, multi},
@@ -15,7 +15,8 @@ use super::{
 };
 use crate::process::Process;
 
-/// "events": probes are put in as on kernels that have no `uprobe_multi` links. For tests.
+/// How probes are put in, for tests. "events": as on kernels that have no `uprobe_multi` links; "links": as on those that
+/// have no session programs.
 const PROBES: &str = "PYTRACE_PROBES";
 /// Since 6.10 a link for one process surely sees all its threads (`uprobe_prog_run`, kernel/trace/bpf_trace.c); before, it depends
 /// on what was back-ported.
@@ -25,19 +26,30 @@ const SURELY: (u32, u32) = (6, 10);
 pub fn has_multi() -> bool {
     static HAS: OnceLock<bool> = OnceLock::new();
     *HAS.get_or_init(|| {
-        if env::var_os(PROBES).is_some_and(|by| by == "events") {
+        if asked_for("events") {
             return false;
         }
-        knows_multi().unwrap_or(true) && (version() >= SURELY || sees_threads().unwrap_or(true))
+        knows(Probe::Entry).unwrap_or(true) && (version() >= SURELY || sees_threads().unwrap_or(true))
     })
+}
+
+/// Whether the kernel has session programs: one for entry and return, which decides at the entry whether the return is probed
+/// (6.13).
+pub fn has_sessions() -> bool {
+    static HAS: OnceLock<bool> = OnceLock::new();
+    *HAS.get_or_init(|| has_multi() && !asked_for("links") && knows(Probe::Session).unwrap_or(false))
+}
+
+fn asked_for(way: &str) -> bool {
+    env::var_os(PROBES).is_some_and(|by| by == way)
 }
 
 /// Asks for a probe in a folder, which cannot be: only a kernel that knows what is asked says so
 /// (`bpf_uprobe_multi_link_attach`: EBADF).
-fn knows_multi() -> io::Result<bool> {
-    let program = load(&[NOTHING, END])?;
+fn knows(probe: Probe) -> io::Result<bool> {
+    let program = load(&[NOTHING, END], probe)?;
     let point = Point { offset: 0, cookie: 0 };
-    let tried = multi(program.as_fd(), Probe::Entry, c"/", &[point], 0);
+    let tried = multi(program.as_fd(), probe, c"/", &[point], 0);
     Ok(tried.err().and_then(|error| error.raw_os_error()) != Some(libc::EINVAL))
 }
 
@@ -50,7 +62,7 @@ extern "C" fn passed_by(argument: u64) -> u64 {
 /// Whether a link for one process sees what its other threads do. `None`: it cannot be told.
 fn sees_threads() -> Option<bool> {
     let map = array_of_one().ok()?;
-    let program = load(&count_in(map.as_fd())).ok()?;
+    let program = load(&count_in(map.as_fd()), Probe::Entry).ok()?;
     let own = Process::open(std::process::id()).ok()?;
     let (_, offset) = own.locate(passed_by as *const () as u64)?;
     let point = Point { offset, cookie: 0 };
@@ -126,13 +138,13 @@ fn count_in(map: BorrowedFd<'_>) -> [u64; 11] {
 }
 
 /// Loads a program for `uprobe_multi`.
-fn load(instructions: &[u64]) -> io::Result<OwnedFd> {
+fn load(instructions: &[u64], probe: Probe) -> io::Result<OwnedFd> {
     // SAFETY: bpf_attr is a union of plain integers; all zeros is its documented start.
     let mut attr: bpf_attr = unsafe { std::mem::zeroed() };
     // SAFETY: as above; this view is the one BPF_PROG_LOAD reads.
     let load = unsafe { &mut attr.__bindgen_anon_3 };
     load.prog_type = bpf_prog_type::BPF_PROG_TYPE_KPROBE as u32;
-    load.expected_attach_type = bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32;
+    load.expected_attach_type = probe.attach_type();
     load.insns = instructions.as_ptr() as u64;
     load.insn_cnt = instructions.len() as u32;
     load.license = c"GPL".as_ptr() as u64;
@@ -185,7 +197,7 @@ mod tests {
     #[test]
     fn links_of_this_kernel_see_all_threads() {
         // Not root, or an old kernel.
-        if version() >= SURELY && knows_multi().unwrap_or(false) {
+        if version() >= SURELY && knows(Probe::Entry).unwrap_or(false) {
             assert_eq!(sees_threads(), Some(true));
         }
     }

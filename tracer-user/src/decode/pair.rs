@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use tracer_common::{
     activation::{RUN_RESUMED, RUN_YIELDED, Role},
-    wire::{FrameRecord, KIND_ENTRY},
+    wire::{FLAG_SPARED, FrameRecord, KIND_ENTRY},
 };
 
 use super::{
@@ -35,6 +35,9 @@ const MAX_SUSPENDED: usize = 256 * 1024;
 const MAX_THREADS: usize = 64 * 1024;
 
 const NOT_RECORDED: &str = "its return was not recorded";
+
+/// Of functions in which Python code may run, where that may switch C stacks.
+pub const STACK_SWITCHES: &str = "greenlet is loaded: a return probe could crash the process";
 
 /// A call that has ended, or of which no more will be seen.
 #[derive(Debug)]
@@ -207,6 +210,12 @@ impl Pairing {
         out: &mut impl FnMut(Call),
     ) {
         let sp = entry.header.sp;
+        // The kernel half is the first to see it come.
+        let spared = entry.header.flags & FLAG_SPARED != 0;
+        if spared {
+            self.switching.insert(entry.header.target);
+        }
+        let no_return = meta.no_return.or(spared.then_some(STACK_SWITCHES));
         let pending_run = run.map(|run| self.pending_run(&entry, run, meta.run));
         let stack = self
             .threads
@@ -225,7 +234,7 @@ impl Pairing {
         }
         if let Some(top) = stack.last_mut() {
             let functions = top.run.is_none() && run.is_none();
-            top.jumped = functions && top.sp == sp && meta.no_return.is_none();
+            top.jumped = functions && top.sp == sp && no_return.is_none();
         }
         if stack.len() >= MAX_PENDING {
             over(stack.remove(0), End::Unobserved(NOT_RECORDED), out);
@@ -294,7 +303,7 @@ impl Pairing {
         if !shown {
             self.counts.inner += 1;
         }
-        match meta.no_return {
+        match no_return {
             Some(why) => over(pending, End::Unobserved(why), out),
             None => stack.push(pending),
         }

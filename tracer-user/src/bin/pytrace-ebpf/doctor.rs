@@ -6,7 +6,7 @@ use nix::unistd::geteuid;
 use serde::Serialize;
 use tracer_common::activation::Role;
 use tracer_user::{
-    attach::{KernelOptions, has_multi},
+    attach::{KernelOptions, has_multi, has_sessions},
     bytecode,
     catalogue::select::{Functions, Selection},
     process::{self as processes, Process},
@@ -136,14 +136,16 @@ fn programs() -> Check {
         empty: false,
     };
     let Err(error) = advice::load(options(true)) else {
-        return if has_multi() {
-            Check::good(NAME, "load (uprobe_multi, sleepable, bpf_loop)")
+        let detail = if has_sessions() {
+            "load (uprobe_multi, sessions, sleepable, bpf_loop)"
+        } else if has_multi() {
+            "load (uprobe_multi, sleepable, bpf_loop); no sessions before Linux 6.13: a program that imports greenlet while it is \
+             traced with --pid can crash"
         } else {
-            Check::good(
-                NAME,
-                "load (sleepable, bpf_loop); no uprobe_multi links before Linux 6.6: perf events, attaching and detaching take longer",
-            )
+            "load (sleepable, bpf_loop); no uprobe_multi links before Linux 6.6: perf events, attaching and detaching take longer, \
+             and a program that imports greenlet while it is traced with --pid can crash"
         };
+        return Check::good(NAME, detail);
     };
     let text = format!("{error:#}");
     let (what, remedy) = text.rsplit_once("; ").unwrap_or((

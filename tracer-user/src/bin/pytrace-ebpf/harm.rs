@@ -4,10 +4,8 @@
 //! (greenlet) inside the probed function, and, on some kernels, programs whose strict seccomp
 //! filter does not know the uretprobe system call (CVE-2025-21834).
 
-use tracer_user::process::Process;
+use tracer_user::{decode::pair::STACK_SWITCHES, process::Process};
 
-/// Functions inside which Python code may run get no return probe.
-const STACK_SWITCHES: &str = "greenlet is loaded: a return probe could crash the process";
 /// No function gets one.
 const SECCOMP: &str = "seccomp and this kernel: a return probe could end the process (CVE-2025-21834)";
 

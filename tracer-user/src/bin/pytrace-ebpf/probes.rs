@@ -37,11 +37,12 @@ impl Part {
         Self::EnterOther,
     ];
 
-    fn has(self, site: &Site) -> bool {
+    /// `around`: the probes of [`Self::LeaveOther`] are those of the entries too.
+    fn has(self, site: &Site, around: bool) -> bool {
         let returns = site.run.is_none() && site.meta.no_return.is_none();
         match self {
             Self::EnterLeaf => site.run.is_none() && site.leaf,
-            Self::EnterOther => site.run.is_none() && !site.leaf,
+            Self::EnterOther => site.run.is_none() && !site.leaf && !(around && returns),
             Self::LeaveLeaf => site.leaf && returns,
             Self::LeaveOther => !site.leaf && returns,
             Self::BeginRun => site.run.as_ref().is_some_and(|run| run.role.begins()),
@@ -142,9 +143,10 @@ impl Traced {
         index: u8,
         switches: bool,
     ) -> anyhow::Result<Option<Link>> {
+        let session = kernel.session().filter(|_| !switches);
         let sites = self.sites.iter();
         let points: Vec<Point> = sites
-            .filter(|site| site.file == file && part.has(site))
+            .filter(|site| site.file == file && part.has(site, session.is_some()))
             .filter_map(|site| {
                 let plan = site.plan_in(part, switches)?;
                 Some(Point {
@@ -158,6 +160,7 @@ impl Traced {
         }
         let (program, probe) = match part {
             Part::EnterLeaf | Part::EnterOther => (kernel.entry(), Probe::Entry),
+            Part::LeaveOther if let Some(session) = session => (session, Probe::Session),
             Part::LeaveLeaf | Part::LeaveOther => (kernel.leave(), Probe::Return),
             Part::EndRun | Part::BeginRun => {
                 let program = kernel.run().context("the program for --calls is not loaded")?;
@@ -187,7 +190,7 @@ impl Traced {
         let files = self.discovery.files.iter().enumerate();
         let files = files.map(of_file).collect::<Vec<_>>();
         let watched = self.load_points(process).into_iter();
-        let watched = watched.map(|(path, offset)| (path, vec![Point { offset, cookie: 0 }]));
+        let watched = watched.map(|(path, offset, _)| (path, vec![Point { offset, cookie: 0 }]));
         files
             .into_iter()
             .chain(watched)

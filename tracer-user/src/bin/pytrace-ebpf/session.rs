@@ -201,38 +201,29 @@ impl Session {
         self.live.len()
     }
 
-    /// Traces a process from now on.
-    pub fn add(&mut self, mut traced: Traced) -> anyhow::Result<TargetInfo> {
+    /// Takes a process in, of which nothing is seen before [`Self::attach`].
+    pub fn admit(&mut self, mut traced: Traced) -> anyhow::Result<TargetInfo> {
         self.number(&mut traced)?;
-        let pid = traced.process.pid();
-        let info = info(&traced, pid);
-        let traced = Arc::new(traced);
-        let attached = harm::Policy::of(&traced.process).and_then(|policy| {
-            let (process, parts) = (Arc::clone(&traced.process), vec![Arc::clone(&traced)]);
-            self.trace(process, parts, policy.switches_stacks(), info.clone(), None)
-        });
-        if attached.is_err() {
-            // One that has ended meanwhile is no more than that.
-            Process::open(pid)?;
-        }
-        warn_refused(&traced);
-        attached?;
+        let info = info(&traced, traced.process.pid());
+        let switches = harm::Policy::of(&traced.process)?.switches_stacks();
+        let process = Arc::clone(&traced.process);
+        self.enter(process, vec![Arc::new(traced)], switches, info.clone(), None)?;
         Ok(info)
     }
 
-    /// Traces a process that was just forked from a traced one, in the same way; false where the parent
+    /// Takes in a process that was just forked from a traced one, to trace it in the same way; false where the parent
     /// is not traced.
-    pub fn add_fork(&mut self, parent: u32, pid: u32) -> anyhow::Result<bool> {
+    pub fn admit_fork(&mut self, parent: u32, pid: u32) -> anyhow::Result<bool> {
         let Some(live) = self.live.get(&parent) else {
             return Ok(false);
         };
         let (parts, switches, parent) = (live.parts.clone(), live.switches, live.index);
         let info = info(parts.first().context("nothing was found")?, pid);
-        self.trace(Arc::new(Process::open(pid)?), parts, switches, info, Some(parent))?;
+        self.enter(Arc::new(Process::open(pid)?), parts, switches, info, Some(parent))?;
         Ok(true)
     }
 
-    fn trace(
+    fn enter(
         &mut self,
         process: Arc<Process>,
         parts: Vec<Arc<Traced>>,
@@ -257,29 +248,57 @@ impl Session {
         if self.recorder.is_some() {
             Recorder::target(index, info, switches, &mut self.buffer);
         }
-        let attached = parts
-            .iter()
-            .map(|part| part.attach(&self.kernel, &process, index as u8, switches))
-            .collect::<Result<Vec<_>, _>>();
-        let attached = match attached {
-            Ok(attached) => attached,
-            Err(error) => {
-                self.free.push(index);
-                return Err(error);
-            }
-        };
         self.pairing.switches(index, switches);
         let live = Live {
             index,
             known: parts.iter().flat_map(|part| part.places()).collect(),
             process,
             parts,
-            attached,
+            attached: Vec::new(),
             watch: Vec::new(),
             switches,
         };
         self.live.insert(live.process.pid(), live);
         Ok(())
+    }
+
+    /// Puts the probes of an admitted process in; where that fails it is no longer traced.
+    pub fn attach(&mut self, pid: u32) -> anyhow::Result<()> {
+        let attached = self.put_in(pid);
+        if let Some(live) = self.live.get(&pid) {
+            live.parts.iter().for_each(|part| warn_refused(part));
+        }
+        if attached.is_err() {
+            if let Some(live) = self.live.remove(&pid) {
+                self.free.push(live.index);
+            }
+            // One that has ended meanwhile is no more than that.
+            Process::open(pid)?;
+        }
+        attached
+    }
+
+    fn put_in(&mut self, pid: u32) -> anyhow::Result<()> {
+        // It may have come since the process was looked at.
+        self.look_for_switches(pid)?;
+        let Some(live) = self.live.get_mut(&pid) else {
+            return Ok(());
+        };
+        for part in &live.parts {
+            let attached = part.attach(&self.kernel, &live.process, live.index as u8, live.switches)?;
+            live.attached.push(attached);
+        }
+        Ok(())
+    }
+
+    /// Spares the returns of a process where it has come to switch C stacks; whether it does.
+    fn look_for_switches(&mut self, pid: u32) -> anyhow::Result<bool> {
+        let switches = harm::Policy::of(&Process::open(pid)?)?.switches_stacks();
+        let known = self.live.get(&pid).is_none_or(|live| live.switches);
+        if switches && !known {
+            self.spare_stack_switches(pid)?;
+        }
+        Ok(switches)
     }
 
     /// Keeps a probe that watches as long as the process is traced.
@@ -289,25 +308,17 @@ impl Session {
         }
     }
 
-    /// The first look at a process, which knows where to watch it, the process itself, and whether it
+    /// The first look at a process, which knows where to watch it, the process itself, its index, and whether it
     /// switches stacks.
-    pub fn first_part(&self, pid: u32) -> Option<(Arc<Traced>, Arc<Process>, bool)> {
+    pub fn first_part(&self, pid: u32) -> Option<(Arc<Traced>, Arc<Process>, u8, bool)> {
         let live = self.live.get(&pid)?;
         let first = Arc::clone(live.parts.first()?);
-        Some((first, Arc::clone(&live.process), live.switches))
+        Some((first, Arc::clone(&live.process), live.index as u8, live.switches))
     }
 
     /// Looks a process over again and probes what has come. `None`: it is not traced.
     pub fn rescan(&mut self, pid: u32) -> anyhow::Result<Option<Found>> {
-        let Some(live) = self.live.get(&pid) else {
-            return Ok(None);
-        };
-        let mut process = Process::open(pid)?;
-        process.refresh_maps()?;
-        let switches = harm::Policy::of(&process)?.switches_stacks();
-        if switches && !live.switches {
-            self.spare_stack_switches(pid)?;
-        }
+        let switches = self.look_for_switches(pid)?;
         let Some(live) = self.live.get(&pid) else {
             return Ok(None);
         };

@@ -10,9 +10,10 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use tracer_common::{
-    cookie::{COOKIE_REGISTERS, Convention, ReturnKind, SelfKind},
+    cookie::{COOKIE_REGISTERS, Convention, Register, ReturnKind, SelfKind},
     handle::HandleKind,
     limits::MAX_SITES,
+    load::Module,
 };
 use tracer_user::{
     bytecode::{self, BytecodeSite, EXPORTED, Operation, RunSite, UNSEEN_IN_JIT},
@@ -313,9 +314,9 @@ impl Traced {
         })
     }
 
-    /// Where it can be seen that a module was loaded: files to attach to, and the offsets of instructions
-    /// in them whose functions return when a module is there.
-    pub fn load_points(&self, process: &Process) -> Vec<(PathBuf, u64)> {
+    /// Where it can be seen that a module was loaded: files to attach to, the offsets of instructions
+    /// in them whose functions return when a module is there, and where the module is at that instruction.
+    pub fn load_points(&self, process: &Process) -> Vec<(PathBuf, u64, Module)> {
         let functions = self.discovery.functions.iter();
         let found: Vec<_> = functions
             .filter(|function| start::LOAD.contains(&function.function.as_str()))
@@ -323,11 +324,16 @@ impl Traced {
                 let mapping = &self.discovery.files[function.file].mapping;
                 let (plan, _) = CodeFile::open(process, mapping).plans(function).ok()?;
                 let offset = function.file_offset + u64::from(plan.offset);
-                Some((process.mapping_link(mapping), offset))
+                // The first is the module of the function itself.
+                let module = Module::Object(plan.registers[1]);
+                Some((process.mapping_link(mapping), offset, module))
             })
             .collect();
         if found.is_empty() {
-            return self.symbol(process, &[start::LOAD_PYTHON2]).into_iter().collect();
+            let found = self.symbol(process, &[start::LOAD_PYTHON2]);
+            // The first C argument.
+            let named = |(path, offset)| (path, offset, Module::Name(Register::Rdi));
+            return found.map(named).into_iter().collect();
         }
         found
     }

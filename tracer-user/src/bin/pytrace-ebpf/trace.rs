@@ -180,8 +180,8 @@ impl<'a> Trace<'a> {
             let pid = one.process.pid();
             // Before its children could escape.
             self.watching.follow(pid)?;
-            infos.push(self.session.add(one)?);
-            self.watching.watch_process(&mut self.session, pid);
+            infos.push(self.session.admit(one)?);
+            self.watching.trace(&mut self.session, pid)?;
             self.watch_exit(pid);
         }
         log::info!("attached in {:?}", before.elapsed());

@@ -17,7 +17,10 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use tracer_common::watch::{self, Happening, Text, WatchCookie};
+use tracer_common::{
+    load::{LoadCookie, Module},
+    watch::{self, Happening, Text, WatchCookie},
+};
 use tracer_user::{
     attach::{Kernel, Link, Point, Probe, Watch},
     cpython::{
@@ -231,10 +234,10 @@ impl Watching {
             found => found,
         };
         self.drop_later(what.pid);
-        let info = session.add(traced?)?;
+        let info = session.admit(traced?)?;
+        self.trace(session, what.pid)?;
         log::info!("process {} waited {:?} at its start", what.pid, before.elapsed());
         session.start(std::slice::from_ref(&info));
-        self.watch_process(session, what.pid);
         Ok(true)
     }
 
@@ -263,25 +266,26 @@ impl Watching {
 
     /// A forked child is about to run on.
     fn forked(&mut self, session: &mut Session, what: Happening) -> anyhow::Result<bool> {
-        if session.is_traced(what.pid) || !session.add_fork(what.parent, what.pid)? {
+        if session.is_traced(what.pid) || !session.admit_fork(what.parent, what.pid)? {
             return Ok(false);
         }
         session.event(what.pid, &ProcessChange::Fork { parent: what.parent });
-        self.watch_process(session, what.pid);
+        self.trace(session, what.pid)?;
         Ok(true)
+    }
+
+    /// Traces a process that the session has admitted. It is watched first: so greenlet does not come unseen between the
+    /// look at the process and the return probes.
+    pub fn trace(&self, session: &mut Session, pid: u32) -> anyhow::Result<()> {
+        self.watch_process(session, pid);
+        session.attach(pid)
     }
 
     /// Puts the probes in that watch a traced process. Where one cannot be, that is said: the trace goes on
     /// without.
-    pub fn watch_process(&mut self, session: &mut Session, pid: u32) {
-        let Some((traced, process, switches)) = session.first_part(pid) else {
+    fn watch_process(&self, session: &mut Session, pid: u32) {
+        let Some((traced, process, index, switches)) = session.first_part(pid) else {
             return;
-        };
-        let cookie = |what| WatchCookie {
-            what,
-            stop: self.hold,
-            text: Text::Any,
-            followed: false,
         };
         if switches {
             log::warn!("modules that process {pid} imports from now on are not traced: greenlet is loaded");
@@ -290,37 +294,60 @@ impl Watching {
             if places.is_empty() {
                 log::warn!("later modules of process {pid} are not traced: no place to watch was found");
             }
-            for (path, offset) in places {
-                keep(session, pid, "later modules", || {
-                    Ok((path, Probe::Return, offset, cookie(watch::LOADED), pid))
-                });
+            for (path, offset, module) in places {
+                let link = self.watch_loads(session, index, &path, (offset, module), pid);
+                keep(session, pid, "later modules", link);
             }
         }
         if self.follow {
-            let place = traced.fork_point(&process);
-            keep(session, pid, "children", || {
-                let (path, offset) = place.context("no place to watch was found")?;
-                let cookie = WatchCookie {
-                    stop: true,
-                    followed: true,
-                    ..cookie(watch::FORKED)
-                };
-                // The child's id is not known before it runs, so this one is in every process of that file; the
-                // kernel half looks whether the process is a followed one's child.
-                Ok((path, Probe::Entry, offset, cookie, 0))
-            });
+            let place = traced.fork_point(&process).context("no place to watch was found");
+            let cookie = WatchCookie {
+                what: watch::FORKED,
+                stop: true,
+                text: Text::Any,
+                followed: true,
+            };
+            // The child's id is not known before it runs, so this one is in every process of that file; the
+            // kernel half looks whether the process is a followed one's child.
+            let link =
+                place.and_then(|(path, offset)| probe(session, Probe::Entry, &path, &[(offset, cookie)], 0));
+            keep(session, pid, "children", link);
         }
+    }
+
+    /// Tells of modules that are loaded, by a probe at that place.
+    fn watch_loads(
+        &self,
+        session: &Session,
+        index: u8,
+        path: &Path,
+        (offset, module): (u64, Module),
+        pid: u32,
+    ) -> anyhow::Result<Link> {
+        let Some(program) = session.kernel.loads() else {
+            let cookie = WatchCookie {
+                what: watch::LOADED,
+                stop: self.hold,
+                text: Text::Any,
+                followed: false,
+            };
+            return probe(session, Probe::Return, path, &[(offset, cookie)], pid);
+        };
+        let cookie = LoadCookie {
+            target: index,
+            stop: self.hold,
+            module,
+        };
+        let point = Point {
+            offset,
+            cookie: cookie.pack(),
+        };
+        Link::attach(program, Probe::Session, path, &[point], pid).context("cannot watch it")
     }
 }
 
-/// A probe that watches: file, kind, offset, what it tells, process.
-type Place = (PathBuf, Probe, u64, WatchCookie, u32);
-
-/// Puts a probe in that stays as long as the process is traced, or says what is not seen without it.
-fn keep(session: &mut Session, pid: u32, what: &str, place: impl FnOnce() -> anyhow::Result<Place>) {
-    let link = place().and_then(|(path, kind, offset, cookie, only)| {
-        probe(session, kind, &path, &[(offset, cookie)], only)
-    });
+/// Keeps a probe as long as the process is traced, or says what is not seen without it.
+fn keep(session: &mut Session, pid: u32, what: &str, link: anyhow::Result<Link>) {
     match link {
         Ok(link) => session.keep(pid, link),
         Err(error) => log::warn!("{what} of process {pid} are not traced: {error:#}"),
