@@ -13,7 +13,7 @@ pub struct SiteCounters {
     pub dropped: u64,
     /// Entry not recorded on purpose.
     pub filtered: u64,
-    /// Return probe ran.
+    /// Return probe ran: not for calls whose entry was filtered, where the kernel can be told so (6.13).
     pub return_hits: u64,
     pub return_delivered: u64,
     pub return_dropped: u64,
