@@ -125,6 +125,13 @@ impl Process {
         self.status_field("Seccomp:")?.parse().ok()
     }
 
+    /// Whether the processor keeps a second, shadow stack of its return addresses: `shstk` in `x86_Thread_features:` of
+    /// `/proc/PID/status` (Linux 6.6+, Documentation/arch/x86/shstk.rst).
+    pub fn has_shadow_stack(&self) -> bool {
+        self.status_field("x86_Thread_features:")
+            .is_some_and(|features| names_shadow_stack(&features))
+    }
+
     /// Whether the program was started with that `NAME=value` in its environment.
     pub fn was_started_with(&self, variable: &[u8]) -> bool {
         let environment = self.proc_file("environ").unwrap_or_default();
@@ -233,9 +240,23 @@ impl ReadMemory for Process {
     }
 }
 
+/// Whether the shadow stack is among features that the kernel lists.
+fn names_shadow_stack(features: &str) -> bool {
+    features.split_whitespace().any(|feature| feature == "shstk")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shadow_stacks_are_told_by_the_features_of_the_thread() {
+        assert!(names_shadow_stack("shstk wrss "));
+        assert!(names_shadow_stack("shstk"));
+        assert!(!names_shadow_stack(""));
+        assert!(!names_shadow_stack("wrss"));
+        assert!(!Process::open(std::process::id()).unwrap().has_shadow_stack());
+    }
 
     #[test]
     fn own_memory_reads_back() {

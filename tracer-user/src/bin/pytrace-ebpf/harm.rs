@@ -4,6 +4,7 @@
 //! (greenlet) inside the probed function, and, on some kernels, programs whose strict seccomp
 //! filter does not know the uretprobe system call (CVE-2025-21834).
 
+use anyhow::bail;
 use tracer_user::{decode::pair::STACK_SWITCHES, process::Process};
 
 /// No function gets one.
@@ -11,6 +12,20 @@ const SECCOMP: &str = "seccomp and this kernel: a return probe could end the pro
 
 /// `SECCOMP_MODE_DISABLED` of `Seccomp:` in `/proc/PID/status`.
 const SECCOMP_DISABLED: u32 = 0;
+
+/// Refuses a process in which even probes at entries may do harm: an emulated `call` and a replaced return address are not
+/// in its shadow stack on kernels that do not know better (`branch_emulate_op`, arch/x86/kernel/uprobes.c; return addresses since
+/// 6.11), and the processor then ends the process. No machine that has them was here to try.
+pub fn check(process: &Process) -> anyhow::Result<()> {
+    if process.has_shadow_stack() {
+        bail!(
+            "process {} has a shadow stack (x86_Thread_features: shstk), where probes can end it on some kernels, which was not \
+             tried: start it without (GLIBC_TUNABLES=glibc.cpu.x86_shstk=off)",
+            process.pid()
+        );
+    }
+    Ok(())
+}
 
 /// What is allowed in one process.
 #[derive(Clone, Copy, Debug)]

@@ -87,6 +87,7 @@ impl Traced {
     /// Looks the process over. Nothing is changed in it.
     pub fn find(pid: u32, wanted: &Wanted) -> anyhow::Result<Self> {
         let process = Process::open(pid)?;
+        harm::check(&process)?;
         let interpreter = Interpreter::find(&process)?;
         Self::look(process, Arc::new(interpreter), wanted, &HashSet::new())
     }
