@@ -55,9 +55,11 @@ enum Command {
     Coverage,
     /// Set up, build, and measure what tracing costs (as root)
     Bench {
-        /// Measure a web service under the tool and its peers only, and write docs/service.md
+        /// Write the results to docs/bench.md and docs/service.md too
         #[arg(long)]
         page: bool,
+        /// Only with these versions of Python (3.12)
+        pythons: Vec<String>,
     },
     /// Check licences, origins and known holes of all crates
     Deny,
@@ -111,9 +113,9 @@ fn main() -> anyhow::Result<()> {
         Command::Test => setup::run().and_then(|()| test::run()),
         Command::E2e { filter } => setup::run().and_then(|()| test::e2e(filter.as_deref())),
         Command::Coverage => setup::run().and_then(|()| coverage::run()),
-        Command::Bench { page } => setup::run()
+        Command::Bench { page, pythons } => setup::run()
             .and_then(|()| build::release())
-            .and_then(|()| bench::run(page)),
+            .and_then(|()| bench::run(&pythons, page)),
         Command::Deny => deny::run(),
         Command::Regress {
             pythons,

@@ -3,6 +3,7 @@
 
 mod page;
 mod service;
+mod table;
 
 use std::{
     env, fs,
@@ -15,6 +16,7 @@ use std::{
 use anyhow::{Context as _, bail};
 
 use crate::{build, shell};
+use table::{Figure, Table};
 
 /// Rounds of each measurement.
 const ROUNDS: usize = 7;
@@ -28,27 +30,58 @@ const THREADS: u32 = 1000;
 /// every version.
 const FUNCTION: &str = "operator.is_";
 
-/// Measures and prints. `only_page`: the service under the tool and its peers only, whose results are also written to `docs`.
-pub fn run(only_page: bool) -> anyhow::Result<()> {
+/// A part of the bench: what it measured with one interpreter.
+type Part = fn(&PathBuf) -> anyhow::Result<Vec<Figure>>;
+
+const PARTS: [Part; 8] = [
+    price,
+    more_prices,
+    python_calls,
+    start,
+    attach,
+    first_event,
+    keeps_up,
+    takes_memory,
+];
+
+/// Measures, and prints one table. `only`: with these versions of Python; empty: with one of each kind. `page`: results are also
+/// written to `docs`.
+pub fn run(only: &[String], page: bool) -> anyhow::Result<()> {
     if !shell::is_root() {
         bail!("the benchmarks attach probes; run `sudo -E cargo xtask bench`");
     }
     let rows = service::run()?;
-    if only_page {
-        return page::write(&rows);
-    }
+    let mut table = Table::default();
     for python in interpreters() {
+        let version = version(&python)?;
+        if !only.is_empty() && !only.iter().any(|only| version.starts_with(only.as_str())) {
+            continue;
+        }
         println!("== {}", python.display());
-        price(&python)?;
-        more_prices(&python)?;
-        python_calls(&python)?;
-        start(&python)?;
-        attach(&python)?;
-        first_event(&python)?;
-        keeps_up(&python)?;
-        takes_memory(&python)?;
+        let mut figures = Vec::new();
+        for part in PARTS {
+            for figure in part(&python)? {
+                println!("{}: {}", figure.what, figure.value);
+                figures.push(figure);
+            }
+        }
+        table.add(version, figures);
+    }
+    println!("\n{}", table.markdown());
+    if page {
+        page::write(&rows, &table)?;
     }
     Ok(())
+}
+
+/// As `python --version` says.
+fn version(python: &PathBuf) -> anyhow::Result<String> {
+    let said = Command::new(python).arg("--version").output()?;
+    // Python 2 says it on standard error.
+    let text = [said.stdout, said.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    let version = text.split_whitespace().nth(1).context("no version")?;
+    Ok(version.to_owned())
 }
 
 fn interpreters() -> Vec<PathBuf> {
@@ -148,7 +181,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// Entry and return with two arguments and the Python line, against a bare pair of empty probes.
-fn price(python: &PathBuf) -> anyhow::Result<()> {
+fn price(python: &PathBuf) -> anyhow::Result<Vec<Figure>> {
     let mut calls = Calls::start(python)?;
     let pid = calls.child.id();
     let only = ["-e", "none", "-f", FUNCTION];
@@ -165,17 +198,24 @@ fn price(python: &PathBuf) -> anyhow::Result<()> {
         full.push(traced);
         ratio.push(traced / empty);
     }
-    println!(
-        "price of a call: bare pair {:.0} ns, traced {:.0} ns, ratio {:.2} (target 2.5)",
-        median(bare),
-        median(full),
-        median(ratio)
-    );
-    Ok(())
+    Ok(vec![
+        Figure::new("a call under empty probes", nanoseconds(bare), ""),
+        Figure::new("a call, traced", nanoseconds(full), ""),
+        Figure::new("times the empty pair", times(ratio), "2.2"),
+    ])
+}
+
+fn nanoseconds(values: Vec<f64>) -> String {
+    format!("{:.0} ns", median(values))
+}
+
+fn times(values: Vec<f64>) -> String {
+    format!("{:.2}", median(values))
 }
 
 /// What of a call costs how much, against the same call traced without it.
-fn more_prices(python: &PathBuf) -> anyhow::Result<()> {
+fn more_prices(python: &PathBuf) -> anyhow::Result<Vec<Figure>> {
+    let mut figures = Vec::new();
     let (stack, hidden) = (["--stack", "10"], ["--in", "no/such/file.py"]);
     // A descriptor's file is looked up for functions that the catalogue says are about one.
     for (what, function, with) in [
@@ -200,17 +240,18 @@ fn more_prices(python: &PathBuf) -> anyhow::Result<()> {
             with_it.push(traced);
             ratio.push(traced / bare);
         }
-        println!(
-            "price of {what}: {:.0} ns, {:.2} times a bare pair",
-            median(with_it),
-            median(ratio)
+        let value = format!(
+            "{}, {} times its empty probes",
+            nanoseconds(with_it),
+            times(ratio)
         );
+        figures.push(Figure::new(what, value, ""));
     }
-    Ok(())
+    Ok(figures)
 }
 
 /// A call of a Python function, traced, not asked for, and under tracers inside of the process.
-fn python_calls(python: &PathBuf) -> anyhow::Result<()> {
+fn python_calls(python: &PathBuf) -> anyhow::Result<Vec<Figure>> {
     let mut calls = Calls::of(python, "python")?;
     let pid = calls.child.id();
     let wanted = ["-e", "none", "--calls", "calls.py", "--format", "json"];
@@ -229,13 +270,16 @@ fn python_calls(python: &PathBuf) -> anyhow::Result<()> {
         other.push(with(&unwanted)?);
         ratio.push(full[full.len() - 1] / bare[bare.len() - 1]);
     }
-    println!(
-        "price of a call of a Python function: bare probes {:.0} ns, traced {:.0} ns, ratio {:.2} (target 2.5), not asked for {:.0} ns",
-        median(bare),
-        median(full),
-        median(ratio),
-        median(other)
-    );
+    let mut figures = vec![
+        Figure::new(
+            "a call of a Python function under empty probes",
+            nanoseconds(bare),
+            "",
+        ),
+        Figure::new("the same by --calls", nanoseconds(full), ""),
+        Figure::new("times the empty probes", times(ratio), "2.5"),
+        Figure::new("one that --calls does not name", nanoseconds(other), ""),
+    ];
     for tracer in ["setprofile", "monitoring"] {
         // Versions before 3.12 have no `sys.monitoring`.
         let Ok(mut inside) = Calls::of(python, &format!("python+{tracer}")) else {
@@ -246,16 +290,17 @@ fn python_calls(python: &PathBuf) -> anyhow::Result<()> {
             let untraced = calls.run(CALLS)?;
             taken.push(inside.run(CALLS)? - untraced);
         }
-        println!(
-            "the same by sys.{tracer} inside of the process: {:.0} ns",
-            median(taken)
-        );
+        figures.push(Figure::new(
+            format!("the same by sys.{tracer}, inside of the process"),
+            nanoseconds(taken),
+            "",
+        ));
     }
-    Ok(())
+    Ok(figures)
 }
 
 /// A program that does nothing, with and without the tool.
-fn start(python: &PathBuf) -> anyhow::Result<()> {
+fn start(python: &PathBuf) -> anyhow::Result<Vec<Figure>> {
     let time = |command: &mut Command| -> anyhow::Result<f64> {
         let before = Instant::now();
         let output = command.output()?;
@@ -272,16 +317,18 @@ fn start(python: &PathBuf) -> anyhow::Result<()> {
         let mut run = Command::new(build::binary());
         traced.push(time(run.args(["run", "--"]).arg(python).args(["-c", "pass"]))?);
     }
-    println!(
-        "a program that does nothing: {:.0} ms, under `run` {:.0} ms",
-        median(alone),
-        median(traced)
-    );
-    Ok(())
+    Ok(vec![
+        Figure::new("a program that does nothing", time_of(alone), ""),
+        Figure::new("the same under `run`", time_of(traced), ""),
+    ])
+}
+
+fn time_of(values: Vec<f64>) -> String {
+    format!("{:.0} ms", median(values))
 }
 
 /// Attaching to and detaching from every function there is.
-fn attach(python: &PathBuf) -> anyhow::Result<()> {
+fn attach(python: &PathBuf) -> anyhow::Result<Vec<Figure>> {
     let calls = Calls::start(python)?;
     let (mut attached, mut detached) = (Vec::new(), Vec::new());
     let mut sites = String::new();
@@ -314,11 +361,6 @@ fn attach(python: &PathBuf) -> anyhow::Result<()> {
         }
         child.wait()?;
     }
-    println!(
-        "{sites} sites: attach {:.0} ms (target 200 for 1,000), detach {:.0} ms (target 500)",
-        median(attached),
-        median(detached)
-    );
     let output = Command::new(build::binary())
         .args(["functions", "--pid", &calls.child.id().to_string()])
         .output()?;
@@ -327,12 +369,17 @@ fn attach(python: &PathBuf) -> anyhow::Result<()> {
         text.matches(" emulated ").count(),
         text.matches(" single-stepped ").count(),
     );
-    println!(
-        "{:.1} % of {} functions are probed on emulated instructions (target 85 %)",
-        100.0 * emulated as f64 / (emulated + stepped) as f64,
-        emulated + stepped
-    );
-    Ok(())
+    let share = 100.0 * emulated as f64 / (emulated + stepped) as f64;
+    Ok(vec![
+        Figure::new("functions, all there are", sites, ""),
+        Figure::new("attaching to them", time_of(attached), "200 ms for 1,000"),
+        Figure::new("detaching", time_of(detached), "300 ms for 1,000"),
+        Figure::new(
+            "of them on emulated instructions",
+            format!("{share:.1} %"),
+            "88 %",
+        ),
+    ])
 }
 
 /// A duration as `{:?}` writes it.
@@ -347,7 +394,7 @@ fn milliseconds(text: &str) -> anyhow::Result<f64> {
 }
 
 /// From starting the tool to the first event.
-fn first_event(python: &PathBuf) -> anyhow::Result<()> {
+fn first_event(python: &PathBuf) -> anyhow::Result<Vec<Figure>> {
     let mut calls = Calls::start(python)?;
     let mut times = Vec::new();
     for _ in 0..ROUNDS {
@@ -374,12 +421,16 @@ fn first_event(python: &PathBuf) -> anyhow::Result<()> {
         times.push(start.elapsed().as_secs_f64() * 1e3);
         child.wait()?;
     }
-    println!("from start to first event: {:.0} ms (target 500)", median(times));
-    Ok(())
+    Ok(vec![Figure::new(
+        "from start to first event",
+        time_of(times),
+        "500 ms",
+    )])
 }
 
 /// One thread calling as fast as it can.
-fn keeps_up(python: &PathBuf) -> anyhow::Result<()> {
+fn keeps_up(python: &PathBuf) -> anyhow::Result<Vec<Figure>> {
+    let mut figures = Vec::new();
     let mut calls = Calls::start(python)?;
     for format in ["json", "text"] {
         let pid = calls.child.id();
@@ -393,15 +444,31 @@ fn keeps_up(python: &PathBuf) -> anyhow::Result<()> {
         let peak = memory(tracer.child.id(), "VmHWM")?;
         let summary = tracer.stop()?;
         let busy = seconds_of_children()? - before - idle;
-        println!(
-            "full speed, {format}: {:.0} calls a second; {}; peak memory {peak} MiB (target 64); {:.2} us of the tool's \
-             processor time a call (target 1)",
-            1e9 / ns,
-            summary.trim_start_matches("pytrace-ebpf: "),
-            busy * 1e6 / f64::from(MANY_CALLS)
+        let lost = summary
+            .split(" events, ")
+            .nth(1)
+            .and_then(|rest| rest.split(' ').next());
+        let mut add = |what: &str, value: String, target| {
+            figures.push(Figure::new(
+                format!("full speed, {format}: {what}"),
+                value,
+                target,
+            ));
+        };
+        add(
+            "calls a second",
+            format!("{:.0}", 1e9 / ns),
+            "700,000, or the program's own",
+        );
+        add("lost", lost.unwrap_or("?").to_owned(), "0");
+        add("peak memory", format!("{peak} MiB"), "64 MiB");
+        add(
+            "the tool's processor time a call",
+            format!("{:.2} us", busy * 1e6 / f64::from(MANY_CALLS)),
+            "1 us",
         );
     }
-    Ok(())
+    Ok(figures)
 }
 
 /// Processor time of the processes that were waited for (`cutime`, `cstime`: proc_pid_stat(5)).
@@ -433,17 +500,20 @@ fn memory(pid: u32, field: &str) -> anyhow::Result<u64> {
 }
 
 /// Memory of the tool by functions and by threads.
-fn takes_memory(python: &PathBuf) -> anyhow::Result<()> {
+fn takes_memory(python: &PathBuf) -> anyhow::Result<Vec<Figure>> {
     let calls = Calls::start(python)?;
     let sets: [(&str, &[&str]); 3] = [
         ("one function", &["-e", "none", "-f", FUNCTION]),
         ("world", &[]),
         ("every function", &["-e", "all", "-f", "*"]),
     ];
-    let mut said = Vec::new();
+    let mut figures = Vec::new();
+    let mut add = |of: &str, mib: u64| {
+        figures.push(Figure::new(format!("memory, {of}"), format!("{mib} MiB"), ""));
+    };
     for (name, args) in sets {
         let tracer = Tracer::start(calls.child.id(), args)?;
-        said.push(format!("{name} {} MiB", memory(tracer.child.id(), "VmRSS")?));
+        add(name, memory(tracer.child.id(), "VmRSS")?);
         tracer.stop()?;
     }
     let mut threads = Command::new(python)
@@ -458,13 +528,12 @@ fn takes_memory(python: &PathBuf) -> anyhow::Result<()> {
     let mut input = threads.stdin.take().context("no stdin")?;
     writeln!(input, "go")?;
     output.next().context("the program ended")??;
-    said.push(format!(
-        "one function, {THREADS} threads {} MiB",
-        memory(tracer.child.id(), "VmRSS")?
-    ));
+    add(
+        &format!("one function, {THREADS} threads"),
+        memory(tracer.child.id(), "VmRSS")?,
+    );
     tracer.stop()?;
     drop(input);
     threads.wait()?;
-    println!("memory: {}", said.join(", "));
-    Ok(())
+    Ok(figures)
 }

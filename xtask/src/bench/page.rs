@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::service::Row;
+use super::{service::Row, table::Table};
 use crate::shell;
 
 /// Pixels.
@@ -10,9 +10,18 @@ const WIDTH: f64 = 760.0;
 const BAR: f64 = 22.0;
 const NAMES: f64 = 220.0;
 
-/// Writes `docs/service.md` and `docs/service.svg`.
-pub fn write(rows: &[Row]) -> anyhow::Result<()> {
+/// Writes `docs/bench.md`, `docs/service.md` and `docs/service.svg`.
+pub fn write(rows: &[Row], table: &Table) -> anyhow::Result<()> {
     let docs = shell::root().join("docs");
+    let bench = format!(
+        "# What tracing costs\n\n\
+         `cargo xtask bench --page` wrote this. Medians of seven rounds; what is compared was measured in turn, the program without \
+         a tracer subtracted. The call is `operator.is_` with two arguments, with values, result and the Python line. A web \
+         service, beside other tools: [service.md](service.md).\n\nMachine: {}\n\n{}",
+        machine(),
+        table.markdown()
+    );
+    fs::write(docs.join("bench.md"), bench)?;
     let mut page = String::from(
         "# A web service under trace\n\n\
          `cargo xtask bench --page` wrote this. A service of the standard library (`xtask/bench/service.py`) parses an order, \
