@@ -76,8 +76,7 @@ fn attribute<M: Memory>(target: &Target, memory: &mut M, frame: u64) -> Option<u
     if count > SHORT {
         // It may also be a cache entry of the instruction before.
         let before = memory.u8(instruction.wrapping_sub(UNIT))?;
-        let (plain, quick) = (target.extended_arg & 0xff, target.extended_arg >> 8);
-        if before as u64 == plain || before as u64 == quick {
+        if target.may_extend(before) {
             return None;
         }
     }

@@ -28,7 +28,7 @@ fn operands_are_taken_from_the_top_of_the_value_stack() {
     let mut image = Image::default();
     let (mut target, names) = (target(), 5);
     target.offsets.co_names = 32;
-    target.extended_arg = EXTENDED_ARG | EXTENDED_ARG << 8;
+    target.extended_arg = EXTENDED_ARG * 0x0101_0101;
     let frame = frame(&mut image, names, 0, 3);
     let end = image.place(&[0x100, 0x208 | 1, 0x300 | 3]) + 24;
     let of = |convention: Convention, end| {
@@ -47,7 +47,8 @@ fn a_name_that_is_not_certain_is_none() {
         let mut image = Image::default();
         let mut target = target();
         target.offsets.co_names = 32;
-        target.extended_arg = EXTENDED_ARG | (EXTENDED_ARG + 1) << 8;
+        // Each byte counts.
+        target.extended_arg = EXTENDED_ARG * 0x0101_0101 + 0x0302_0100;
         let frame = frame(&mut image, names, before, argument);
         let convention = Convention::StackAttribute as u8;
         operands(&target, &mut image.memory(), convention, 0, frame)[1]
@@ -55,7 +56,10 @@ fn a_name_that_is_not_certain_is_none() {
     assert_eq!(name(256, EXTENDED_ARG, 255), 0x90ff);
     assert_eq!(name(300, 0, 255), 0x90ff);
     assert_eq!(name(300, EXTENDED_ARG, 1), UNREADABLE);
-    assert_eq!(name(300, EXTENDED_ARG + 1, 1), UNREADABLE);
+    for other in 1..4 {
+        assert_eq!(name(300, EXTENDED_ARG + other, 1), UNREADABLE);
+    }
+    assert_eq!(name(300, EXTENDED_ARG + 4, 1), 0x9001);
     assert_eq!(name(3, 0, 3), UNREADABLE);
     // A version without the offset.
     let mut image = Image::default();
