@@ -45,7 +45,7 @@ fn is_unknown(read: &Value) -> bool {
 fn is_same(read: &Value, truth: &Value) -> bool {
     let is_one_of_many = || truth[0].as_str().is_some_and(|name| name.starts_with('n'));
     let same_name = read[0] == truth[0] || is_unknown(read) && is_one_of_many();
-    // A function's text is more than its name where it is a list.
+    // A list has its address besides.
     let value = match &read[1] {
         Value::Object(object) if object.contains_key("list") => &object["list"],
         value => value,
@@ -117,17 +117,15 @@ fn is_traced(python: &Path) -> bool {
 
 #[test]
 fn every_read_of_a_global_is_seen_once_whatever_form_the_bytecode_has() {
-    for python in interpreters() {
-        if is_traced(&python) {
-            assert_every_read_is_seen_once(&python);
-        }
+    for python in interpreters().iter().filter(|python| is_traced(python)) {
+        assert_every_read_is_seen_once(python);
     }
 }
 
 #[test]
 fn reads_of_globals_have_to_be_asked_for_by_name() {
-    for python in interpreters() {
-        let mut program = Program::start(&python, "globals.py");
+    for python in interpreters().iter().filter(|python| is_traced(python)) {
+        let mut program = Program::start(python, "globals.py");
         let tracer = Tracer::attach(&program, &["-e", "all", "--in", "act_*"]);
         program.run();
         let trace = tracer.stop();

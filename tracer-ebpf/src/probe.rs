@@ -222,8 +222,8 @@ fn add_handle(slot: &mut Slot, hit: &Hit) -> u64 {
     0
 }
 
-/// Puts the operands of a bytecode, which is at its last check or sure of what it reads, in the place of arguments. A function of its own, and
-/// through the slot: so the verifier does not tell the two apart any more in what follows.
+/// Puts the operands of a bytecode, which is at its last check or sure of what it reads, in the place of arguments. A
+/// function of its own, and through the slot: so the verifier does not tell them apart any more in what follows.
 #[inline(never)]
 fn take_operands(slot: &mut Slot, target: &Target, cookie: Packed) {
     let (frame, register) = (slot.innermost, slot.arguments[0]);

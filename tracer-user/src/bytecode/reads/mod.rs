@@ -193,6 +193,7 @@ impl Graph {
         let pushes = self.pushes(&states)?;
         let filled = self.filled(&states);
         self.no_way_is_missed(memory, &states, &pushes, &filled)?;
+        self.each_read_pushes_once(&pushes, &filled)?;
         let sure = self.sure(&pushes, &filled);
         if self.entries.iter().any(|entry| sure.contains(entry)) {
             return Err(ReadError::Unknown);
@@ -392,6 +393,27 @@ impl Graph {
                     .filter(|(n, _)| !filled.contains_key(&(at, *n)))
                     .map(|(_, side)| side),
             );
+        }
+        Ok(())
+    }
+
+    /// Fails where a push may follow another one: the branch between them would make two reads of one.
+    fn each_read_pushes_once(&self, pushes: &HashSet<u64>, filled: &Filled) -> Result<(), ReadError> {
+        let behind = |at: &u64| self.nodes.get(at).into_iter().flat_map(|node| &node.next);
+        let by_callee = filled.keys().filter_map(|(at, side)| {
+            let node = self.nodes.get(at)?;
+            sides(&node.instruction).get(*side).copied()
+        });
+        let mut waiting: Vec<u64> = pushes.iter().flat_map(behind).copied().collect();
+        waiting.extend(by_callee);
+        let mut seen = HashSet::new();
+        while let Some(at) = waiting.pop() {
+            if pushes.contains(&at) {
+                return Err(ReadError::Unknown);
+            }
+            if seen.insert(at) {
+                waiting.extend(behind(&at));
+            }
         }
         Ok(())
     }

@@ -159,6 +159,10 @@ fn a_way_that_may_read_unseen_is_refused() {
     // One below what is on the stack.
     let below = [0x48, 0x89, 0x53, 0xf8]; // mov %rdx,-8(%rbx)
     assert_eq!(code().put(&below).put(DISPATCHES).places(), Err(ReadError::Code));
+    // Two pushes, the second of which may be left out.
+    let second = [0x75, 0x03, 0x48, 0x89, 0x0b]; // jne behind it; mov %rcx,(%rbx)
+    let found = code().put(PUSHES_RDX).put(&second).put(DISPATCHES).places();
+    assert_eq!(found, Err(ReadError::Unknown));
     // No branch before the push.
     let code = Code::begun().put(PUSHES_RDX).put(DISPATCHES);
     assert_eq!(code.places(), Err(ReadError::Unknown));

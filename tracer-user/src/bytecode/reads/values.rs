@@ -94,6 +94,7 @@ impl Values {
 fn adds_tag(instruction: &Instruction) -> bool {
     instruction.mnemonic() == Mnemonic::Or
         && instruction.op0_kind() == OpKind::Register
+        && instruction.op0_register().size() == 8
         && !matches!(instruction.op1_kind(), OpKind::Register | OpKind::Memory)
         && instruction.immediate(1) < MAX_TAG
 }
