@@ -30,6 +30,7 @@ fn told(event: &Value) -> (&Value, Value) {
     }
     assert_eq!(event["op"], "LOAD_GLOBAL", "{event}");
     assert_eq!(event["effect"], "memory.load_global", "{event}");
+    assert_eq!(event["why"], "a read that finds nothing is not shown", "{event}");
     let name = event["name"].clone();
     (
         &frame["function"],
