@@ -108,21 +108,27 @@ fn name<M: Memory>(target: &Target, memory: &mut M, frame: u64, shift: u32) -> O
     let names = memory.field(code, o.co_names)?;
     let count = memory.field(names, o.ob_size)?;
     let instruction = instruction(target, memory, frame)?;
-    let index = argument(target, memory, instruction, count > SHORT >> shift)? >> shift;
+    let index = argument(target, memory, instruction, count << shift)? >> shift;
     if index >= count {
         return None;
     }
     memory.pointer(at(names, o.tuple_ob_item).wrapping_add(index * 8))
 }
 
-/// The argument of a frame's instruction. `is_long`: it may need an `EXTENDED_ARG`. From 3.11 on that is before the instruction,
-/// but what looks like it may also be a cache entry of another one: then it is `None`.
+/// The argument of a frame's instruction, which is less than `all`: it may need an `EXTENDED_ARG`. From 3.11 on that is before the
+/// instruction, but what looks like it may also be something else, as a cache entry: then it is `None`, unless the argument would be
+/// too large with it.
 #[inline(always)]
-fn argument<M: Memory>(target: &Target, memory: &mut M, instruction: u64, is_long: bool) -> Option<u64> {
+fn argument<M: Memory>(target: &Target, memory: &mut M, instruction: u64, all: u64) -> Option<u64> {
+    let is_long = all > SHORT;
     let argument = memory.u8(instruction.wrapping_add(1))? as u64;
     if target.offsets.frame_lasti == ABSENT {
-        let extends = is_long && target.may_extend(memory.u8(instruction.wrapping_sub(UNIT))?);
-        return (!extends).then_some(argument);
+        let before = instruction.wrapping_sub(UNIT);
+        if !is_long || !target.may_extend(memory.u8(before)?) {
+            return Some(argument);
+        }
+        let high = memory.u8(before.wrapping_add(1))? as u64;
+        return (high << 8 | argument >= all).then_some(argument);
     }
     let extends = is_long && target.may_extend(memory.u8(instruction)?);
     if target.features & FEATURE_PYTHON2 != 0 {

@@ -62,6 +62,10 @@ fn a_name_that_is_not_certain_is_none() {
         assert_eq!(name(300, EXTENDED_ARG + other, 1), UNREADABLE);
     }
     assert_eq!(name(300, EXTENDED_ARG + 4, 1), 0x9001);
+    // There are not so many names that it could be one.
+    assert_eq!(name(300, EXTENDED_ARG | 1 << 8, 1), UNREADABLE);
+    assert_eq!(name(300, EXTENDED_ARG | 1 << 8, 44), 0x902c);
+    assert_eq!(name(300, EXTENDED_ARG | 2 << 8, 1), 0x9001);
     assert_eq!(name(3, 0, 3), UNREADABLE);
     // A version without the offset.
     let mut image = Image::default();
