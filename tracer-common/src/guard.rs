@@ -39,8 +39,83 @@ impl Guard {
         ) else {
             return None;
         };
-        Some([self.stack, words, condition, Register::Rax, Register::Rax])
+        Some([self.stack, words, condition, ON_STACK, Register::Rax])
     }
+}
+
+/// Where what is read is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    Register(Register),
+    /// In memory, so many words from what the register holds: from -8 to 7.
+    Memory(Register, i8),
+}
+
+/// What is known of the place behind which a read of a global is sure. Its convention is
+/// [`Convention::StackAttribute`], since it has the name and the value of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Read {
+    pub source: Source,
+    /// As in [`Guard`].
+    pub condition: u8,
+    /// The lowest bit of the instruction's argument is no part of the name's index (3.11+).
+    pub shifted: bool,
+}
+
+/// What the fourth register of a cookie stands for: of a [`Guard`], and of a [`Read`].
+const ON_STACK: Register = Register::Rax;
+const IN_REGISTER: Register = Register::Rcx;
+const IN_MEMORY: Register = Register::Rdx;
+
+impl Read {
+    /// In the place of [`crate::cookie::SiteCookie::registers`]. `None`: a number is out of its range.
+    pub const fn pack(self) -> Option<[Register; COOKIE_REGISTERS]> {
+        let (stack, words, kind) = match self.source {
+            Source::Register(register) => (register, 0, IN_REGISTER),
+            Source::Memory(register, words) => (register, words, IN_MEMORY),
+        };
+        let guard = Guard {
+            stack,
+            words,
+            condition: self.condition,
+        };
+        let Some([register, words, condition, _, _]) = guard.pack() else {
+            return None;
+        };
+        let shift = if self.shifted {
+            Register::Rcx
+        } else {
+            Register::Rax
+        };
+        Some([register, words, condition, kind, shift])
+    }
+}
+
+/// Whether a place is one of a read, and not the last check of a specialised handler.
+#[inline(always)]
+pub const fn is_read(cookie: Packed) -> bool {
+    cookie.register(3) != ON_STACK as u8
+}
+
+/// Where what is read is in memory. `register`: what the first register of the cookie holds. `None`: that is it.
+#[inline(always)]
+pub const fn read_from(cookie: Packed, register: u64) -> Option<u64> {
+    if cookie.register(3) == IN_MEMORY as u8 {
+        Some(register.wrapping_add((words(cookie) * 8) as u64))
+    } else {
+        None
+    }
+}
+
+/// Bits of an instruction's argument below the index of the name that is read.
+#[inline(always)]
+pub const fn read_shift(cookie: Packed) -> u32 {
+    cookie.register(4) as u32 & 1
+}
+
+#[inline(always)]
+const fn words(cookie: Packed) -> i64 {
+    ((cookie.register(1) << 4) as i8 >> 4) as i64
 }
 
 /// Whether a site of that convention is such a place.
@@ -59,8 +134,7 @@ pub const fn goes_on(cookie: Packed, flags: u64) -> bool {
 /// the frame.
 #[inline(always)]
 pub fn stack_end(cookie: Packed, register: u64, frame: u64) -> Option<u64> {
-    let words = ((cookie.register(1) << 4) as i8 >> 4) as i64;
-    let end = register.wrapping_sub((words * 8) as u64);
+    let end = register.wrapping_sub((words(cookie) * 8) as u64);
     (end.wrapping_sub(frame) < MAX_FRAME && end & 7 == 0).then_some(end)
 }
 
@@ -124,6 +198,49 @@ mod tests {
         }
     }
 
+    fn cookie(registers: [Register; COOKIE_REGISTERS], convention: Convention) -> Packed {
+        let cookie = SiteCookie {
+            site: 1,
+            target: 2,
+            registers,
+            convention,
+            self_kind: SelfKind::Bound,
+            return_kind: ReturnKind::Status,
+            fills: None,
+            handle: HandleKind::None,
+        };
+        Packed(cookie.pack())
+    }
+
+    #[test]
+    fn a_place_of_a_read_survives_packing() {
+        for (source, shifted, from) in [
+            (Source::Register(Register::R15), true, None),
+            (Source::Register(Register::Rax), false, None),
+            (Source::Memory(Register::R8, -8), false, Some(0x7000 - 64)),
+            (Source::Memory(Register::Rbx, 7), true, Some(0x7000 + 56)),
+        ] {
+            let read = Read {
+                source,
+                condition: 5,
+                shifted,
+            };
+            let packed = cookie(read.pack().unwrap(), Convention::StackAttribute);
+            assert!(is_read(packed));
+            assert_eq!(read_from(packed, 0x7000), from);
+            assert_eq!(read_shift(packed), u32::from(shifted));
+            assert!(goes_on(packed, 0) && !goes_on(packed, 1 << ZERO));
+        }
+        let far = Source::Memory(Register::Rax, 8);
+        let read = |source, condition| Read {
+            source,
+            condition,
+            shifted: false,
+        };
+        assert_eq!(read(far, 5).pack(), None);
+        assert_eq!(read(Source::Register(Register::Rax), 16).pack(), None);
+    }
+
     #[test]
     fn a_place_survives_packing_and_the_stack_has_to_be_the_frames() {
         for words in -8..8 {
@@ -132,17 +249,8 @@ mod tests {
                 words,
                 condition: 15,
             };
-            let cookie = SiteCookie {
-                site: 1,
-                target: 2,
-                registers: guard.pack().unwrap(),
-                convention: Convention::StackItem,
-                self_kind: SelfKind::Bound,
-                return_kind: ReturnKind::Status,
-                fills: None,
-                handle: HandleKind::None,
-            };
-            let packed = Packed(cookie.pack());
+            let packed = cookie(guard.pack().unwrap(), Convention::StackItem);
+            assert!(!is_read(packed));
             assert!(is_guard(packed.convention()));
             assert_eq!(packed.register(0), Register::R13 as u8);
             assert!(goes_on(packed, 0) && !goes_on(packed, 1 << ZERO));

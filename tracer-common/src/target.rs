@@ -268,14 +268,23 @@ pub struct Target {
     pub features: u32,
     /// Bytes per character of every `unicode` of Python 2 (`Py_UNICODE`: 2 or 4); 0 elsewhere.
     pub unicode_width: u32,
-    /// The numbers of the opcodes `EXTENDED_ARG` and `EXTENDED_ARG_QUICK` (3.11; elsewhere the first again), a byte
-    /// each.
+    /// The numbers of the opcodes `EXTENDED_ARG`, `EXTENDED_ARG_QUICK` (3.11), and of those that stand in the place of an instrumented
+    /// one, `INSTRUMENTED_LINE` and `INSTRUMENTED_INSTRUCTION` (3.12+); a byte each, the first again where there is none.
     pub extended_arg: u64,
     /// That of `RAISE_VARARGS`.
     pub raise_varargs: u64,
     pub offsets: Offsets,
     /// Keeps the size a multiple of 8.
     pub _padding: [u8; PADDING],
+}
+
+impl Target {
+    /// Whether an opcode is `EXTENDED_ARG`, or may stand in its place.
+    #[inline(always)]
+    pub const fn may_extend(&self, opcode: u8) -> bool {
+        let same = self.extended_arg as u32 ^ (opcode as u32 * 0x0101_0101);
+        (same & 0xff == 0) | (same & 0xff00 == 0) | (same & 0xff_0000 == 0) | (same & 0xff00_0000 == 0)
+    }
 }
 
 const OFFSETS_SIZE: usize = size_of::<Offsets>();

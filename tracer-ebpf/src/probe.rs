@@ -17,7 +17,7 @@ use tracer_common::{
     counters::{Control, SiteCounters},
     encode::{
         Progress, Slot, as_call, begin_entry, begin_filled, begin_handle, begin_return, innermost_frame,
-        is_raise, new_exception, operands, positional, step,
+        is_raise, new_exception, operands, positional, read, step,
     },
     filter::{CallKey, FILTER_CODE, FILTER_THREAD, THREAD_HIDDEN, THREAD_NEW, thread_key},
     guard,
@@ -257,12 +257,16 @@ fn add_handle(slot: &mut Slot, hit: &Hit) -> u64 {
     0
 }
 
-/// Puts the operands of a bytecode, which is at its last check, in the place of arguments. A function of its own, and
-/// through the slot: so the verifier does not tell the two apart any more in what follows.
+/// Puts the operands of a bytecode, which is at its last check or sure of what it reads, in the place of arguments. A
+/// function of its own, and through the slot: so the verifier does not tell them apart any more in what follows.
 #[inline(never)]
 fn take_operands(slot: &mut Slot, target: &Target, cookie: Packed) {
-    let frame = slot.innermost;
-    let end = guard::stack_end(cookie, slot.arguments[0], frame).unwrap_or(0);
+    let (frame, register) = (slot.innermost, slot.arguments[0]);
+    if guard::is_read(cookie) {
+        slot.arguments = read(target, &mut User, cookie, register, frame);
+        return;
+    }
+    let end = guard::stack_end(cookie, register, frame).unwrap_or(0);
     slot.arguments = operands(target, &mut User, cookie.convention(), end, frame);
 }
 

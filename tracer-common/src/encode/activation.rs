@@ -218,8 +218,8 @@ fn constant<M: Memory>(target: &Target, memory: &mut M, frame: u64) -> Option<u6
     let count = memory.field(constants, o.ob_size)?;
     let instruction = memory.field(frame, o.frame_instr)?;
     if count > SHORT {
-        let before = memory.u8(instruction.wrapping_sub(2))? as u64;
-        if before == target.extended_arg & 0xff {
+        let before = memory.u8(instruction.wrapping_sub(2))?;
+        if target.may_extend(before) {
             return None;
         }
     }

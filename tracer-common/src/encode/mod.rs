@@ -23,7 +23,7 @@ mod value;
 pub use activation::{
     Run, arguments_by_name, begin_run, code_of, is_raising, is_yielding, quick_key, returned, run_flags,
 };
-pub use bytecode::{as_call, operands};
+pub use bytecode::{as_call, operands, read};
 pub use code::{CODE_STRINGS, begin_code, code_key, code_string};
 pub use handle::begin_handle;
 pub use roots::{

@@ -1,7 +1,7 @@
 //! What a record starts from: the arguments of a call by its convention, or its outcome.
 //! Cursors are pushed last part first, since the machine takes the top one.
 
-use super::{Cursor, Memory, Slot, at, container::dict_cursor};
+use super::{Cursor, Memory, Slot, at, bytecode, container::dict_cursor};
 use crate::{
     cookie::{COOKIE_REGISTERS, Convention, ReturnKind, SelfKind},
     target::{ABSENT, Target},
@@ -242,19 +242,8 @@ pub fn new_exception<M: Memory>(
 /// The opcode of the instruction that a frame runs.
 #[inline(always)]
 fn opcode<M: Memory>(target: &Target, memory: &mut M, frame: u64) -> Option<u8> {
-    let o = &target.offsets;
-    if o.frame_lasti == ABSENT {
-        let instruction = memory.field(frame, o.frame_instr)?;
-        return memory.u8(instruction);
-    }
-    let code = memory.field(frame, o.frame_code)?;
-    let bytes = memory.field(code, o.co_code)?;
-    let mut lasti = memory.u32(at(frame, o.frame_lasti))? as u64;
-    // 3.10 counts code units (Include/cpython/frameobject.h).
-    if o.frame_state != ABSENT {
-        lasti *= 2;
-    }
-    memory.u8(at(bytes, o.ob_sval).wrapping_add(lasti))
+    let instruction = bytecode::instruction(target, memory, frame)?;
+    memory.u8(instruction)
 }
 
 /// How a C function ended.

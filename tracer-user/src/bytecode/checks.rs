@@ -350,7 +350,7 @@ fn changes_object(instruction: &Instruction, registers: &Registers, eval: &Loop)
 }
 
 /// The condition of a conditional branch, as x86-64 encodes it in 4 bits: the lowest negates it.
-fn condition_of(instruction: &Instruction) -> Option<u8> {
+pub(super) fn condition_of(instruction: &Instruction) -> Option<u8> {
     // `ConditionCode` counts from `None` in the order of the encoding.
     (instruction.condition_code() as u8).checked_sub(1)
 }

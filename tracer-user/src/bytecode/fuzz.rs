@@ -8,6 +8,7 @@ use object::ReadCacheOps;
 use super::machine::Machine;
 use super::operations::{self, OPERATIONS, Operation};
 use super::plan::Eval;
+use super::reads::FrameField;
 use super::runs::Finder;
 use super::{Handlers, handlers, opcodes::Opcodes};
 use crate::cpython::{Elf, Version, layout::Layout};
@@ -51,12 +52,7 @@ pub(crate) fn handlers_of(version: Version, free_threaded: bool, input: &mut Inp
         .iter()
         .filter(|operation| operation.is_in(opcodes))
         .collect();
-    let eval = Eval::new(
-        opcodes,
-        handlers,
-        machine(),
-        u64::from(layout.offsets.frame_instr),
-    );
+    let eval = Eval::new(opcodes, handlers, machine(), FrameField::of(&layout.offsets));
     for planned in eval.plan(&operations) {
         for site in planned.sites.into_iter().flatten() {
             assert!(within.contains(&site.address), "{site:x?}");

@@ -15,12 +15,13 @@ mod machine;
 pub mod opcodes;
 mod operations;
 mod plan;
+mod reads;
 mod registers;
 mod runs;
 
 pub use exported::{EXPORTED, ExportedError, RAISE, exported};
 pub use handlers::{Dispatch, HandlerError, Handlers};
 pub use jit::{UNSEEN_IN_JIT, may_compile};
-pub use operations::{OPERATIONS, Operands, Operation};
+pub use operations::{LOAD_GLOBAL, OPERATIONS, Operands, Operation};
 pub use plan::{BytecodeSite, Planned, Refusal, plan};
 pub use runs::{RunSite, RunsError, runs};

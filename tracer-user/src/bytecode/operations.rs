@@ -27,11 +27,13 @@ pub enum Operands {
     Exec,
     /// Of a sequence: the first and the last index of a slice, as C numbers, and a value where there is one.
     Slice,
+    /// A name, and what was found by it.
+    Read,
 }
 
 impl Operands {
     /// All of them, in numeric order; recordings have the numbers.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Attribute,
         Self::Global,
         Self::Item,
@@ -42,11 +44,12 @@ impl Operands {
         Self::Import,
         Self::Exec,
         Self::Slice,
+        Self::Read,
     ];
 
     /// Whether the first operand names the second.
     pub fn name_a_value(self) -> bool {
-        matches!(self, Self::Attribute | Self::Global | Self::Item)
+        matches!(self, Self::Attribute | Self::Global | Self::Item | Self::Read)
     }
 }
 
@@ -158,6 +161,8 @@ impl Work {
     }
 }
 
+/// The effect that is only traced when it is asked for by its own name: most of what Python code does begins with it.
+pub const LOAD_GLOBAL: &str = "memory.load_global";
 /// Whose work is known by what it calls in its turn.
 pub(super) const EXEC_STMT: &str = "EXEC_STMT";
 /// Python 2: a function that is not exported may do their work.
@@ -208,6 +213,15 @@ pub const OPERATIONS: &[Operation] = &[
             Work::delete("PyDict_DelItem").of_globals(),
             Work::delete("PyDict_Pop").of_globals(),
         ],
+        special: None,
+    },
+    // Every form looks the name up by itself: see `bytecode::reads`.
+    Operation {
+        op: "LOAD_GLOBAL",
+        effect: LOAD_GLOBAL,
+        operands: Operands::Read,
+        function: None,
+        work: &[],
         special: None,
     },
     // Names of a module's body are its globals, those of a class's body its attributes; code may be run in any mapping.
@@ -358,7 +372,8 @@ impl Operation {
         let general = !self.work.is_empty() && opcodes.number(self.op).is_some();
         // Only in Python 2 slices are C numbers.
         let numbers = self.operands != Operands::Slice || opcodes.number(EXEC_STMT).is_some();
-        general && numbers || self.forms(opcodes).next().is_some()
+        let reads = self.operands == Operands::Read && opcodes.number(self.op).is_some();
+        general && numbers || reads || self.forms(opcodes).next().is_some()
     }
 
     /// Whether that version's general form does the work.

@@ -4,7 +4,7 @@
 //! name, value)`. The `call` instruction is the place to probe: it is reached once for each effect (the beginning of
 //! an adaptive handler runs twice when it specialises itself), it has the operands in argument registers, the
 //! frame's instruction is stored by then, and the kernel emulates it. Specialised forms are probed at their last check,
-//! see [`super::checks`].
+//! see [`super::checks`]; reads of globals where they become sure, see [`super::reads`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,8 @@ use super::checks::{CheckError, Loop, last_checks};
 use super::code::{Region, instruction};
 use super::machine::{Machine, MachineError};
 use super::opcodes::Opcodes;
-use super::operations::{self, EXEC_STMT, OPERATIONS, Operation, SLICES, Special};
+use super::operations::{self, EXEC_STMT, OPERATIONS, Operands, Operation, SLICES, Special};
+use super::reads::{FrameField, ReadError, ReadSite, reads};
 use super::{HandlerError, Handlers};
 use crate::cpython::Interpreter;
 use crate::process::Process;
@@ -34,7 +35,7 @@ pub struct BytecodeSite {
     pub address: u64,
     pub convention: Convention,
     pub self_kind: SelfKind,
-    /// Where the arguments are, or [`tracer_common::guard::Guard::pack`].
+    /// Where the arguments are, or [`tracer_common::guard::Guard::pack`] or [`tracer_common::guard::Read::pack`].
     pub registers: [Register; COOKIE_REGISTERS],
     pub price: Price,
 }
@@ -52,6 +53,8 @@ pub enum Refusal {
     Shared(String),
     #[error(transparent)]
     Check(#[from] CheckError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
 }
 
 /// A bytecode, or a specialised form of one.
@@ -164,8 +167,7 @@ pub(super) struct Eval {
     handlers: Handlers,
     machine: Machine,
     calls: Calls,
-    /// Offset of the running instruction in a frame.
-    frame_instruction: u64,
+    frame_instruction: FrameField,
 }
 
 impl Eval {
@@ -174,7 +176,7 @@ impl Eval {
             opcodes,
             Handlers::find(process, interpreter)?,
             Machine::of(process, interpreter, &operations::functions())?,
-            u64::from(interpreter.layout().offsets.frame_instr),
+            FrameField::of(&interpreter.layout().offsets),
         ))
     }
 
@@ -182,7 +184,7 @@ impl Eval {
         opcodes: &'static Opcodes,
         handlers: Handlers,
         machine: Machine,
-        frame_instruction: u64,
+        frame_instruction: FrameField,
     ) -> Self {
         let mut calls = Calls::new();
         for (opcode, name) in (0..=u8::MAX).filter_map(|opcode| Some((opcode, opcodes.name(opcode)?))) {
@@ -206,6 +208,13 @@ impl Eval {
                     operation,
                     form: operation.op,
                     sites: self.calls(operation),
+                });
+            }
+            if operation.operands == Operands::Read {
+                planned.push(Planned {
+                    operation,
+                    form: operation.op,
+                    sites: self.reads(operation),
                 });
             }
             for form in operation.forms(self.opcodes) {
@@ -271,7 +280,7 @@ impl Eval {
             &self.handlers,
             self.opcodes,
             general,
-            self.frame_instruction,
+            self.frame_instruction.offset(),
         )
         .ok_or(CheckError::Stack)?;
         let mut sites = Vec::new();
@@ -286,5 +295,29 @@ impl Eval {
             });
         }
         Ok(sites)
+    }
+
+    /// Where a read of a global is sure, in all forms together.
+    fn reads(&self, operation: &'static Operation) -> Result<Vec<BytecodeSite>, Refusal> {
+        let found = reads(
+            &self.machine,
+            &self.handlers,
+            self.opcodes,
+            self.frame_instruction,
+            |name| operation.has_form(name),
+        )?;
+        // Since 3.11 the lowest bit asks for a NULL on the stack, for a call (Python/compile.c, 3.11).
+        let shifted = matches!(self.frame_instruction, FrameField::Instr(_));
+        let site = |read: ReadSite| {
+            Ok(BytecodeSite {
+                operation,
+                address: read.address,
+                convention: Convention::StackAttribute,
+                self_kind: SelfKind::Module,
+                registers: read.read(shifted).pack().ok_or(ReadError::Value)?,
+                price: Price::Emulated,
+            })
+        };
+        found.into_iter().map(site).collect()
     }
 }

@@ -5,7 +5,10 @@ use iced_x86::{Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, 
 /// A register's value, as far as it is known: that of a register at the beginning, plus an offset.
 pub(super) type Known = Option<(X86, i64)>;
 
-#[derive(Clone)]
+/// Registers that a called function need not keep (System V ABI): rax, rcx, rdx, rsi, rdi, r8 to r11.
+pub(super) const NOT_KEPT: [usize; 9] = [0, 1, 2, 6, 7, 8, 9, 10, 11];
+
+#[derive(Clone, PartialEq)]
 pub(super) struct Registers([Known; 16]);
 
 impl Registers {
@@ -17,7 +20,7 @@ impl Registers {
         self.0[index(register)?]
     }
 
-    fn set(&mut self, register: X86, known: Known) {
+    pub(super) fn set(&mut self, register: X86, known: Known) {
         if let Some(index) = index(register) {
             self.0[index] = known;
         }
@@ -35,8 +38,7 @@ impl Registers {
 
     /// A function was called: what it need not keep is lost.
     pub(super) fn called(&mut self) {
-        // System V ABI: rax, rcx, rdx, rsi, rdi, r8 to r11.
-        for n in [0, 1, 2, 6, 7, 8, 9, 10, 11] {
+        for n in NOT_KEPT {
             self.0[n] = None;
         }
     }
@@ -129,13 +131,20 @@ pub(super) fn index(register: X86) -> Option<usize> {
 
 /// Whether an instruction writes a register, or a part of it.
 pub(super) fn writes(instruction: &Instruction, register: X86) -> bool {
+    index(register).is_some_and(|n| written(instruction) & 1 << n != 0)
+}
+
+/// The general-purpose registers that an instruction writes, or parts of which it does: a bit each, by their encoding.
+pub(super) fn written(instruction: &Instruction) -> u16 {
     let mut infos = InstructionInfoFactory::new();
-    let mut used = infos.info(instruction).used_registers().iter();
-    used.any(|used| {
-        used.register().full_register() == register.full_register()
-            && !matches!(
-                used.access(),
-                OpAccess::Read | OpAccess::CondRead | OpAccess::None
-            )
-    })
+    let used = infos.info(instruction).used_registers().iter();
+    let written = used.filter(|used| {
+        !matches!(
+            used.access(),
+            OpAccess::Read | OpAccess::CondRead | OpAccess::None
+        )
+    });
+    written
+        .filter_map(|used| index(used.register()))
+        .fold(0, |all, n| all | 1 << n)
 }

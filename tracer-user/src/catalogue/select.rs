@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use super::effects::{self, EFFECTS, GROUPS, OTHER};
-use crate::bytecode::OPERATIONS;
+use crate::bytecode::{LOAD_GLOBAL, OPERATIONS};
 
 /// What `-e` is when it is not given.
 pub const DEFAULT_EFFECTS: &str = "world";
@@ -32,7 +32,8 @@ pub enum SelectError {
 
 impl Selection {
     /// Reads a comma-separated list, from left to right: a word adds what it names, `!word` takes
-    /// it out, `none` takes everything out. A list that starts with `!` starts from `world`.
+    /// it out, `none` takes everything out. A list that starts with `!` starts from `world`. Reads of globals
+    /// are only added by their own name.
     ///
     /// # Errors
     ///
@@ -51,7 +52,7 @@ impl Selection {
                     }
                 }
                 None if word == "none" => chosen.clear(),
-                None => chosen.extend(named(word)?),
+                None => chosen.extend(named(word)?.iter().filter(|effect| is_added(word, effect))),
             }
         }
         Ok(Self(chosen))
@@ -93,6 +94,11 @@ fn named(word: &str) -> Result<BTreeSet<&'static str>, SelectError> {
     } else {
         Ok(found)
     }
+}
+
+/// Whether a word that names an effect adds it: `memory` and `all` do not mean what nearly every line of Python code does.
+fn is_added(word: &str, effect: &str) -> bool {
+    effect != LOAD_GLOBAL || word == effect
 }
 
 /// Effects of C functions, effects of bytecodes, and [`OTHER`].
@@ -253,6 +259,22 @@ mod tests {
         assert!(selected("!file").wants("net.send"));
         assert!(selected("file.open").wants("file.open"));
         assert!(!selected("file.open").wants("file.read"));
+    }
+
+    #[test]
+    fn reads_of_globals_are_only_added_by_their_name() {
+        for list in [
+            "all",
+            "memory",
+            "world",
+            "memory.store_global",
+            "memory.load_global,!memory",
+        ] {
+            assert!(!selected(list).wants(LOAD_GLOBAL), "{list}");
+        }
+        assert!(selected("memory.load_global").wants(LOAD_GLOBAL));
+        assert!(selected("all,memory.load_global").wants("memory.append"));
+        assert!(selected("all,memory.load_global").wants(LOAD_GLOBAL));
     }
 
     #[test]

@@ -27,8 +27,14 @@ pub use known::Descriptors;
 use layout::Layout;
 use objects::Objects;
 
-/// What may stand before an instruction and be part of its argument. The second is what 3.11 makes of the first.
-const EXTENDED_ARG: [&str; 2] = ["EXTENDED_ARG", "EXTENDED_ARG_QUICK"];
+/// What may stand before an instruction and be part of its argument. The second is what 3.11 makes of the first;
+/// the others stand in its place where it is instrumented (3.12+, Python/instrumentation.c).
+const EXTENDED_ARG: [&str; 4] = [
+    "EXTENDED_ARG",
+    "EXTENDED_ARG_QUICK",
+    "INSTRUMENTED_LINE",
+    "INSTRUMENTED_INSTRUCTION",
+];
 /// What `raise` is.
 const RAISE_VARARGS: &str = "RAISE_VARARGS";
 pub use version::Version;
@@ -173,7 +179,7 @@ impl Interpreter {
         };
         let opcode = |name| Opcodes::of(self.version())?.number(name);
         let extended_arg = opcode(EXTENDED_ARG[0]).unwrap_or_default();
-        let quick = opcode(EXTENDED_ARG[1]).unwrap_or(extended_arg);
+        let in_its_place = EXTENDED_ARG.map(|name| opcode(name).unwrap_or(extended_arg));
         Target {
             pidns_dev,
             pidns_ino,
@@ -184,7 +190,7 @@ impl Interpreter {
             features: self.features(),
             unicode_width: self.layout.unicode_width,
             raise_varargs: u64::from(opcode(RAISE_VARARGS).unwrap_or_default()),
-            extended_arg: u64::from(extended_arg) | u64::from(quick) << 8,
+            extended_arg: u64::from(u32::from_le_bytes(in_its_place)),
             offsets: self.layout.offsets,
             _padding: Default::default(),
         }

@@ -270,9 +270,10 @@ impl Pairing {
             Some(bytecode) if nearest.is_none_or(|nearest| bytecode.sp <= nearest.sp) => Some(bytecode.id),
             _ => nearest.map(|nearest| nearest.id),
         };
+        // What was read or raised calls nothing any more.
         if meta
             .operands
-            .is_some_and(|operands| operands != Operands::Exception)
+            .is_some_and(|operands| !matches!(operands, Operands::Exception | Operands::Read))
         {
             if self.bytecodes.len() >= MAX_THREADS {
                 self.bytecodes.clear();

@@ -194,7 +194,7 @@ impl<'a> CallEvent<'a> {
         let (object, names): (_, &[_]) = match self.meta.operands {
             None => ("", &[]),
             Some(Operands::Attribute) => ("object", &["name", "value"]),
-            Some(Operands::Global) => ("object", &["name", "value"]),
+            Some(Operands::Global | Operands::Read) => ("object", &["name", "value"]),
             Some(Operands::Item) => ("object", &["key", "value"]),
             Some(Operands::Slice) => ("object", &["start", "stop", "value"]),
             Some(Operands::Append) => ("object", &["value"]),

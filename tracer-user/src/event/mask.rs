@@ -159,6 +159,7 @@ mod tests {
         assert!(stored(Operands::Attribute, "password"));
         assert!(stored(Operands::Item, "API_KEY"));
         assert!(stored(Operands::Global, "token"));
+        assert!(stored(Operands::Read, "SECRET_KEY"));
         assert!(!stored(Operands::Attribute, "name"));
         assert!(!stored(Operands::Print, "password"));
     }

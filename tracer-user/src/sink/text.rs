@@ -298,7 +298,7 @@ fn operands(kind: Operands, arguments: &Arguments<'_>, names: &mut TypeNames<'_>
             }
             return;
         }
-        Operands::Global => plain(&given.next().map_or("?".into(), text_of), out),
+        Operands::Global | Operands::Read => plain(&given.next().map_or("?".into(), text_of), out),
         Operands::Attribute | Operands::Item | Operands::Append | Operands::Slice => {
             match &arguments.self_ {
                 Some(object) => repr::value(object, names, out),

@@ -160,7 +160,7 @@ pub struct TraceArgs {
     /// Process to attach to; repeatable
     #[arg(long = "pid", value_name = "PID")]
     pub pids: Vec<u32>,
-    /// Effects or groups, comma separated; `!x` takes x out, `all`, `none`
+    /// Effects or groups, comma separated; `!x` takes x out, `all` (but for `memory.load_global`), `none`
     #[arg(
         short,
         long,

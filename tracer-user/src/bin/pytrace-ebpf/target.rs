@@ -16,7 +16,7 @@ use tracer_common::{
     load::Module,
 };
 use tracer_user::{
-    bytecode::{self, BytecodeSite, EXPORTED, Operation, RunSite, UNSEEN_IN_JIT},
+    bytecode::{self, BytecodeSite, EXPORTED, Operands, Operation, RunSite, UNSEEN_IN_JIT},
     catalogue::{
         discover::{CFunction, Discovery, MappedFile, discover},
         effects,
@@ -37,6 +37,8 @@ use crate::harm;
 const IN_LINE: &str = "the interpreter does it without a call: whether it succeeds is not observed";
 /// Of every other bytecode.
 const NO_END: &str = "whether a bytecode succeeds is not observed";
+/// And of a read of a global.
+const ONLY_READ: &str = "a read that finds nothing is not shown";
 /// Of a function that must not have a return probe.
 pub const NOT_APART: &str = "a return probe could end this process, and the kernel would give it that of another traced process: the \
                          function has no instruction apart from where return probes are";
@@ -285,10 +287,10 @@ impl Traced {
                 self_kind: site.self_kind,
                 return_kind: ReturnKind::Status,
                 named,
-                no_return: Some(if operation.function.is_some() {
-                    IN_LINE
-                } else {
-                    NO_END
+                no_return: Some(match operation.operands {
+                    _ if operation.function.is_some() => IN_LINE,
+                    Operands::Read => ONLY_READ,
+                    _ => NO_END,
                 }),
                 handle: HandleKind::None,
                 operands: operation.function.is_none().then_some(operation.operands),

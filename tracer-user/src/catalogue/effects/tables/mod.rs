@@ -73,7 +73,7 @@ pub static GROUPS: &[Group] = &[
     ),
     inner(
         "memory",
-        "containers changed in place, and values turned into bytes and back",
+        "containers changed in place, and values turned into bytes and back; `memory.load_global` only by its name",
     ),
     inner("gc", "the garbage collector"),
     inner("exception", "exceptions raised, also those that are caught"),
