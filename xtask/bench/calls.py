@@ -1,6 +1,6 @@
 """Calls a C function with two arguments in a loop, N times for every line "N" on standard
-input, and answers with the nanoseconds one call took. `posix.write` goes to /dev/null; `STORE_ATTR`
-is that bytecode instead of a call, `python` a Python function; `python+setprofile` and `python+monitoring` are that under a
+input, and answers with the nanoseconds one call took. `posix.write` goes to /dev/null; `STORE_ATTR` and `LOAD_GLOBAL`
+are those bytecodes instead of a call, `python` a Python function; `python+setprofile` and `python+monitoring` are that under a
 tracer in the process, which keeps names, arguments and results."""
 from __future__ import print_function
 
@@ -41,6 +41,17 @@ def measure_store(_, count, a, b):
     for _ in stores:
         o.attribute = b
     return (clock() - start) * 1e9 / count
+
+
+def measure_load(_, count, a, b):
+    loads = [None] * count
+    start = clock()
+    for _ in loads:
+        Object
+    return (clock() - start) * 1e9 / count
+
+
+BYTECODES = {"STORE_ATTR": measure_store, "LOAD_GLOBAL": measure_load}
 
 
 def called(a, b):
@@ -93,10 +104,9 @@ def main():
             print(taken)
             sys.stdout.flush()
         return
-    store = sys.argv[1] == "STORE_ATTR"
-    call = None if store else function(sys.argv[1])
+    by = BYTECODES.get(sys.argv[1], measure)
+    call = function(sys.argv[1]) if by is measure else None
     a, b = arguments(sys.argv[1])
-    by = measure_store if store else measure
     print("ready")
     sys.stdout.flush()
     for line in iter(sys.stdin.readline, ""):

@@ -224,6 +224,7 @@ fn more_prices(python: &PathBuf) -> anyhow::Result<Vec<Figure>> {
         ("a call on a descriptor", "posix.write", &[]),
         // Where it begins only: its bare pair is one probe.
         ("an attribute set (bytecode)", "STORE_ATTR", &[]),
+        ("a global read (bytecode)", "LOAD_GLOBAL", &[]),
     ] {
         let mut calls = Calls::of(python, function)?;
         let pid = calls.child.id();

@@ -1,7 +1,11 @@
 //! Handlers that were put together by hand.
 
+use std::collections::HashMap;
+
+use iced_x86::Register as X86;
 use tracer_common::cookie::Register;
 
+use super::sure::NOT_EQUAL;
 use super::*;
 use crate::bytecode::machine::Machine;
 
