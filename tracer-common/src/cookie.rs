@@ -7,6 +7,7 @@
 //! bits 24..44  5 registers x 4 bits  bits 54..57  what the return value is
 //!                                    bits 57..60  where a file descriptor is
 //!                                    bits 60..62  which argument it fills
+//!                                    bit 62  no Python code runs inside
 //! ```
 
 use crate::handle::HandleKind;
@@ -216,6 +217,8 @@ pub struct SiteCookie {
     /// Position of the argument that is a buffer for what is read, below 3.
     pub fills: Option<u8>,
     pub handle: HandleKind,
+    /// No Python code runs inside: its return may be probed where C stacks are switched.
+    pub leaf: bool,
 }
 
 impl SiteCookie {
@@ -239,6 +242,7 @@ impl SiteCookie {
             | (self.return_kind as u64) << 54
             | fills << 60
             | (self.handle as u64) << 57
+            | (self.leaf as u64) << 62
     }
 }
 
@@ -276,6 +280,10 @@ impl Packed {
     #[inline(always)]
     pub const fn fills(self) -> u64 {
         self.0 >> 60 & 3
+    }
+    #[inline(always)]
+    pub const fn is_leaf(self) -> bool {
+        self.0 >> 62 & 1 != 0
     }
     #[inline(always)]
     pub const fn handle(self) -> u8 {
@@ -326,6 +334,7 @@ mod tests {
                 return_kind: ReturnKind::Size,
                 fills: Some(1),
                 handle: HandleKind::Argument,
+                leaf: true,
             };
             let packed = Packed(cookie.pack());
             assert_eq!(packed.site(), 0xf_fffe);
@@ -344,6 +353,17 @@ mod tests {
                 )
                 .fills(),
                 0
+            );
+            assert!(packed.is_leaf());
+            assert!(
+                !Packed(
+                    SiteCookie {
+                        leaf: false,
+                        ..cookie
+                    }
+                    .pack()
+                )
+                .is_leaf()
             );
             assert_eq!(packed.handle(), HandleKind::Argument as u8);
             for (i, register) in cookie.registers.iter().enumerate() {

@@ -208,6 +208,7 @@ mod tests {
             return_kind: ReturnKind::Status,
             fills: None,
             handle: HandleKind::None,
+            leaf: false,
         };
         Packed(cookie.pack())
     }

@@ -26,7 +26,6 @@ mod watch;
 use core::ffi::c_void;
 
 use aya_ebpf::{
-    EbpfContext as _,
     macros::{raw_tracepoint, uprobe, uretprobe},
     programs::{ProbeContext, RawTracePointContext, RetProbeContext},
 };
@@ -41,12 +40,11 @@ pub fn pytrace_entry(ctx: ProbeContext) -> u32 {
 /// Runs when the function returns to its caller.
 #[uretprobe(sleepable)]
 pub fn pytrace_return(ctx: RetProbeContext) -> u32 {
-    probe::leave::<false>(ctx.as_ptr());
+    probe::leave(&ctx);
     0
 }
 
-/// Both, on kernels with session programs (6.13): the entry decides whether the return is probed (0: it is). For functions in
-/// which Python code may run.
+/// Both, on kernels with session programs (6.13): the entry decides whether the return is probed (0: it is).
 ///
 /// Not by `#[uprobe]`, which returns 0 whatever it is told.
 // SAFETY: the section is what the loader looks for; nothing else defines the name.

@@ -9,7 +9,7 @@ use aya_ebpf::{
         bpf_get_func_ip, bpf_ktime_get_ns,
         generated::{bpf_get_attach_cookie, bpf_loop, bpf_ringbuf_output},
     },
-    programs::ProbeContext,
+    programs::{ProbeContext, RetProbeContext},
 };
 use aya_log_ebpf::warn;
 use tracer_common::{
@@ -112,61 +112,92 @@ pub fn is_return(ctx: &ProbeContext) -> bool {
 }
 
 /// Serves entry and return. True, at the entry: the return is not to be probed.
+///
+/// Both ways come together before what they record is encoded, with nothing but the slot that tells them apart: so the verifier
+/// goes through the encoder once.
 #[inline(always)]
 pub fn session(ctx: &ProbeContext) -> bool {
-    if is_return(ctx) {
-        leave::<true>(ctx.as_ptr());
-        return false;
-    }
-    enter::<true>(ctx)
+    let regs = registers(ctx.as_ptr());
+    let Some(mut hit) = hit(ctx.as_ptr(), regs.rsp) else {
+        return true;
+    };
+    let slot = if is_return(ctx) {
+        depart::<true>(&mut hit, regs.rax)
+    } else {
+        enter::<true>(ctx, &mut hit)
+    };
+    let Some(slot) = slot else {
+        return true;
+    };
+    record(slot, &mut hit) & FLAG_SPARED != 0
 }
 
 /// The entry program.
 #[inline(always)]
 pub fn entry(ctx: &ProbeContext) {
-    enter::<false>(ctx);
+    if let Some(mut hit) = hit(ctx.as_ptr(), registers(ctx.as_ptr()).rsp)
+        && let Some(slot) = enter::<false>(ctx, &mut hit)
+    {
+        record(slot, &mut hit);
+    }
 }
 
-/// `SESSION`: it decides whether the return is probed; true: it is not to be.
+/// The return program.
 #[inline(always)]
-fn enter<const SESSION: bool>(ctx: &ProbeContext) -> bool {
-    let regs = ctx.as_ptr().cast::<pt_regs>();
-    // SAFETY: a uprobe's context is the thread's registers.
-    let sp = unsafe { (*regs).rsp };
-    let Some(mut hit) = hit(ctx.as_ptr(), sp) else {
-        return true;
-    };
-    // SAFETY: as above.
-    if hit.is_guard() && !guard::goes_on(hit.cookie, unsafe { (*regs).eflags }) {
-        return true;
+pub fn leave(ctx: &RetProbeContext) {
+    let regs = registers(ctx.as_ptr());
+    if let Some(mut hit) = hit(ctx.as_ptr(), regs.rsp)
+        && let Some(slot) = depart::<false>(&mut hit, regs.rax)
+    {
+        record(slot, &mut hit);
+    }
+}
+
+/// The thread's registers.
+#[inline(always)]
+fn registers(ctx: *mut c_void) -> &'static pt_regs {
+    // SAFETY: they are the context of a uprobe, and of its return, as long as the program runs.
+    unsafe { &*ctx.cast::<pt_regs>() }
+}
+
+/// Begins the record of a call. `None`, and counted, where there is nothing to do. `SESSION`: of functions only, and whoever is
+/// left out here has no probed return.
+#[inline(always)]
+fn enter<const SESSION: bool>(ctx: &ProbeContext, hit: &mut Hit) -> Option<&'static mut Slot> {
+    if !SESSION && hit.is_guard() && !guard::goes_on(hit.cookie, registers(ctx.as_ptr()).eflags) {
+        return None;
     }
     count::one(&mut hit.counters.hits);
-    let Some(slot) = arrive::<SESSION>(ctx.as_ptr(), &mut hit) else {
-        return true;
-    };
+    let slot = arrive::<SESSION>(ctx.as_ptr(), hit)?;
     if hit.control.filters & FILTER_CODE != 0 {
         let frame = slot.innermost;
-        if !filter::frames(slot, hit.target, hit.cookie.target(), frame) && hide::<SESSION>(&hit) {
+        if !filter::frames(slot, hit.target, hit.cookie.target(), frame) && hide::<SESSION>(hit) {
             scratch::give_back(slot);
             count::one(&mut hit.counters.filtered);
-            return true;
+            return None;
         }
         // They are written already.
         slot.innermost = 0;
     }
-    let spared = SESSION && load::is_spared(hit.cookie.target());
-    if spared {
+    if SESSION && !hit.cookie.is_leaf() && load::is_spared(hit.cookie.target()) {
         slot.flags |= FLAG_SPARED;
     }
-    begin::<SESSION>(slot, &hit);
+    begin::<SESSION>(slot, hit);
+    Some(slot)
+}
+
+/// Encodes what was begun and hands it over; its flags.
+#[inline(always)]
+fn record(slot: &'static mut Slot, hit: &mut Hit) -> u32 {
     // SAFETY: the helper has no preconditions.
     let time_ns = unsafe { bpf_ktime_get_ns() };
     let slot = encode(slot, hit.target);
-    if hit.cookie.handle() != HandleKind::None as u8 {
-        add_handle(slot, &hit);
+    if slot.kind == KIND_ENTRY as u32 && hit.cookie.handle() != HandleKind::None as u8 {
+        add_handle(slot, hit);
     }
-    finish(slot, &mut hit, KIND_ENTRY, time_ns);
-    spared
+    let flags = slot.flags;
+    finish(slot, hit, time_ns);
+    flags
 }
 
 /// Leaves a call out, its return included; false if that cannot be.
@@ -198,6 +229,7 @@ fn arrive<const SESSION: bool>(ctx: *mut c_void, hit: &mut Hit) -> Option<&'stat
         return None;
     };
     slot.reset();
+    slot.kind = KIND_ENTRY as u32;
     slot.flags = flags;
     save_registers(ctx.cast::<pt_regs>(), &mut slot.registers);
     for i in 0..COOKIE_REGISTERS {
@@ -212,10 +244,11 @@ fn arrive<const SESSION: bool>(ctx: *mut c_void, hit: &mut Hit) -> Option<&'stat
         );
     }
     slot.innermost = innermost_frame(slot, hit.target, &mut User, tstate);
-    if hit.is_guard() {
+    if !SESSION && hit.is_guard() {
         take_operands(slot, hit.target, hit.cookie);
     }
-    if hit.cookie.self_kind() == SelfKind::Exception as u8 && !take_exception(slot, hit.target, tstate) {
+    let raises = !SESSION && hit.cookie.self_kind() == SelfKind::Exception as u8;
+    if raises && !take_exception(slot, hit.target, tstate) {
         scratch::give_back(slot);
         count::one(&mut hit.counters.filtered);
         return None;
@@ -282,27 +315,10 @@ fn take_exception(slot: &mut Slot, target: &Target, tstate: u64) -> bool {
     }
 }
 
-/// The return program. `SESSION`: the return of a call that was left out is not probed.
-#[inline(always)]
-pub fn leave<const SESSION: bool>(ctx: *mut c_void) {
-    // SAFETY: a uretprobe's context is the thread's registers.
-    let regs = unsafe { &*ctx.cast::<pt_regs>() };
-    let Some(mut hit) = hit(ctx, regs.rsp) else {
-        return;
-    };
-    count::one(&mut hit.counters.return_hits);
-    let Some(slot) = depart::<SESSION>(&mut hit, regs.rax) else {
-        return;
-    };
-    // SAFETY: the helper has no preconditions.
-    let time_ns = unsafe { bpf_ktime_get_ns() };
-    let slot = encode(slot, hit.target);
-    finish(slot, &mut hit, KIND_RETURN, time_ns);
-}
-
 /// Begins the record of a call that returns `value`. `None`, and counted, where there is nothing to do.
 #[inline(never)]
 fn depart<const SESSION: bool>(hit: &mut Hit, value: u64) -> Option<&'static mut Slot> {
+    count::one(&mut hit.counters.return_hits);
     if !SESSION
         && hit.control.filters != 0
         && filter::take_hidden(filter::call(hit.entered(), hit.cookie.site()))
@@ -316,6 +332,7 @@ fn depart<const SESSION: bool>(hit: &mut Hit, value: u64) -> Option<&'static mut
         return None;
     };
     slot.reset();
+    slot.kind = KIND_RETURN as u32;
     hit.tid = thread::id(hit.target);
     let kind = hit.cookie.return_kind();
     // Only an exception needs the thread state.
@@ -358,9 +375,10 @@ fn noted_buffer(hit: &Hit) -> u64 {
 
 /// Hands a record over, counts what became of it, and gives the slot back.
 #[inline(never)]
-fn finish(slot: &mut Slot, hit: &mut Hit, kind: u8, time_ns: u64) -> u64 {
+fn finish(slot: &mut Slot, hit: &mut Hit, time_ns: u64) -> u64 {
+    let is_entry = slot.kind == KIND_ENTRY as u32;
     let header = RecordHeader {
-        kind,
+        kind: slot.kind as u8,
         convention: hit.cookie.convention(),
         target: hit.cookie.target() as u16,
         site: hit.cookie.site(),
@@ -370,7 +388,6 @@ fn finish(slot: &mut Slot, hit: &mut Hit, kind: u8, time_ns: u64) -> u64 {
         ..RecordHeader::default()
     };
     count::losses(slot, hit.counters);
-    let is_entry = kind == KIND_ENTRY;
     if is_entry {
         // First, so that who judges the call by its code knows it.
         codes::send_new(slot, hit.target, hit.control, hit.cookie.target(), hit.tid);

@@ -287,6 +287,9 @@ pub struct Slot {
     pub faults: u32,
     /// Not 0: strings are captured as far as there is room, whatever `--max-str` says.
     pub whole: u32,
+    /// `wire::KIND_*` of the record. Owned by the kernel half.
+    pub kind: u32,
+    pub _padding: u32,
     /// The first words of the object at hand; see [`Window`].
     pub window: [u64; WINDOW_WORDS],
     /// The probed thread's general-purpose registers, by x86-64's own numbers. Owned by the kernel half.
@@ -310,6 +313,8 @@ impl Default for Slot {
             frames: 0,
             faults: 0,
             whole: 0,
+            kind: 0,
+            _padding: 0,
             window: [0; WINDOW_WORDS],
             registers: [0; 16],
             innermost: 0,

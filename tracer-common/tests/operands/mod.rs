@@ -93,6 +93,7 @@ fn place(source: Source, shifted: bool) -> Packed {
         return_kind: ReturnKind::Status,
         fills: None,
         handle: HandleKind::None,
+        leaf: false,
     };
     Packed(cookie.pack())
 }

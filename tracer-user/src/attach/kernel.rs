@@ -96,10 +96,8 @@ const SLOT_RANGE: (u32, u32) = (16, 256);
 /// The loaded programs and their maps.
 pub struct Kernel {
     entry: OwnedFd,
-    leave: OwnedFd,
+    returns: Returns,
     watch: OwnedFd,
-    /// Where the kernel has session programs.
-    sessions: Option<Sessions>,
     /// For the places where runs of Python functions begin and end.
     run: Option<OwnedFd>,
     targets: Array<MapData, PodTarget>,
@@ -131,25 +129,20 @@ impl Kernel {
             .map_max_entries("RUN_VERDICTS", runs)
             .load(OBJECT)?;
         let programs = Programs::link(OBJECT, &map_fds(&ebpf))?;
-        let (entry, leave) = if options.empty {
-            ("pytrace_empty", "pytrace_empty")
+        let or_empty = |name| if options.empty { "pytrace_empty" } else { name };
+        let entry = programs.load(or_empty("pytrace_entry"), Probe::Entry)?;
+        let returns = if has_sessions() {
+            Returns::Sessions {
+                calls: programs.load(or_empty("pytrace_session"), Probe::Session)?,
+                loads: programs.load("pytrace_load", Probe::Session)?,
+            }
         } else {
-            ("pytrace_entry", "pytrace_return")
+            Returns::Alone(programs.load(or_empty("pytrace_return"), Probe::Return)?)
         };
-        let entry = programs.load(entry, Probe::Entry)?;
-        let leave = programs.load(leave, Probe::Return)?;
         let watch = programs.load("pytrace_watch", Probe::Entry)?;
-        let sessions = has_sessions()
-            .then(|| Sessions::load(&programs, options.empty))
-            .transpose()?;
-        let run = if options.empty {
-            "pytrace_empty"
-        } else {
-            "pytrace_run"
-        };
         let run = options
             .runs
-            .then(|| programs.load(run, Probe::Entry))
+            .then(|| programs.load(or_empty("pytrace_run"), Probe::Entry))
             .transpose()?;
         let mut take = |name| ebpf.take_map(name).ok_or(KernelError::NoMap(name));
         let targets = Array::try_from(take("TARGETS")?)?;
@@ -173,9 +166,8 @@ impl Kernel {
         }
         Ok(Self {
             entry,
-            leave,
+            returns,
             watch,
-            sessions,
             run,
             targets,
             spared,
@@ -191,9 +183,12 @@ impl Kernel {
         self.entry.as_fd()
     }
 
-    /// The program for return probes.
-    pub fn leave(&self) -> BorrowedFd<'_> {
-        self.leave.as_fd()
+    /// The program for returns, and whether it is for the entries too.
+    pub fn returns(&self) -> (BorrowedFd<'_>, Probe) {
+        match &self.returns {
+            Returns::Alone(program) => (program.as_fd(), Probe::Return),
+            Returns::Sessions { calls, .. } => (calls.as_fd(), Probe::Session),
+        }
     }
 
     /// The program for the places where runs of Python functions begin and end, if they are traced.
@@ -201,15 +196,13 @@ impl Kernel {
         self.run.as_ref().map(OwnedFd::as_fd)
     }
 
-    /// The program for entries and returns of functions in which Python code may run, which spares the returns of a process
-    /// that begins to switch C stacks; where the kernel has such.
-    pub fn session(&self) -> Option<BorrowedFd<'_>> {
-        self.sessions.as_ref().map(|sessions| sessions.calls.as_fd())
-    }
-
-    /// The program that sees such a process begin, for what executes modules ([`tracer_common::load`]).
+    /// The program for what executes modules, which sees one come that switches C stacks ([`tracer_common::load`]); where the
+    /// kernel has session programs.
     pub fn loads(&self) -> Option<BorrowedFd<'_>> {
-        self.sessions.as_ref().map(|sessions| sessions.loads.as_fd())
+        match &self.returns {
+            Returns::Alone(_) => None,
+            Returns::Sessions { loads, .. } => Some(loads.as_fd()),
+        }
     }
 
     /// The program for probes that watch.
@@ -269,20 +262,13 @@ impl Kernel {
     }
 }
 
-/// Session programs.
-struct Sessions {
-    calls: OwnedFd,
-    loads: OwnedFd,
-}
-
-impl Sessions {
-    fn load(programs: &Programs, empty: bool) -> Result<Self, LoadError> {
-        let calls = if empty { "pytrace_empty" } else { "pytrace_session" };
-        Ok(Self {
-            calls: programs.load(calls, Probe::Session)?,
-            loads: programs.load("pytrace_load", Probe::Session)?,
-        })
-    }
+/// The programs for returns.
+enum Returns {
+    /// Of calls whose entries have a program of their own.
+    Alone(OwnedFd),
+    /// For entries and returns: they spare those of a process that begins to switch C stacks, and need not be probed where a call is
+    /// left out.
+    Sessions { calls: OwnedFd, loads: OwnedFd },
 }
 
 fn map_fds(ebpf: &Ebpf) -> HashMap<String, RawFd> {

@@ -37,11 +37,11 @@ impl Part {
         Self::EnterOther,
     ];
 
-    /// `around`: the probes of [`Self::LeaveOther`] are those of the entries too.
+    /// `around`: probes of returns are those of the entries too.
     fn has(self, site: &Site, around: bool) -> bool {
         let returns = site.run.is_none() && site.meta.no_return.is_none();
         match self {
-            Self::EnterLeaf => site.run.is_none() && site.leaf,
+            Self::EnterLeaf => site.run.is_none() && site.leaf && !(around && returns),
             Self::EnterOther => site.run.is_none() && !site.leaf && !(around && returns),
             Self::LeaveLeaf => site.leaf && returns,
             Self::LeaveOther => !site.leaf && returns,
@@ -143,10 +143,13 @@ impl Traced {
         index: u8,
         switches: bool,
     ) -> anyhow::Result<Option<Link>> {
-        let session = kernel.session().filter(|_| !switches);
+        // Where C stacks are switched, functions in which Python code may run have no probed returns.
+        let leaf = matches!(part, Part::EnterLeaf | Part::LeaveLeaf);
+        let (returns, kind) = kernel.returns();
+        let around = kind == Probe::Session && (leaf || !switches);
         let sites = self.sites.iter();
         let points: Vec<Point> = sites
-            .filter(|site| site.file == file && part.has(site, session.is_some()))
+            .filter(|site| site.file == file && part.has(site, around))
             .filter_map(|site| {
                 let plan = site.plan_in(part, switches)?;
                 Some(Point {
@@ -160,8 +163,7 @@ impl Traced {
         }
         let (program, probe) = match part {
             Part::EnterLeaf | Part::EnterOther => (kernel.entry(), Probe::Entry),
-            Part::LeaveOther if let Some(session) = session => (session, Probe::Session),
-            Part::LeaveLeaf | Part::LeaveOther => (kernel.leave(), Probe::Return),
+            Part::LeaveLeaf | Part::LeaveOther => (returns, kind),
             Part::EndRun | Part::BeginRun => {
                 let program = kernel.run().context("the program for --calls is not loaded")?;
                 (program, Probe::Entry)
@@ -243,6 +245,7 @@ impl Site {
             return_kind: self.meta.return_kind,
             fills: fills(&self.meta),
             handle: self.meta.handle,
+            leaf: self.leaf,
         }
         .pack()
     }

@@ -292,7 +292,7 @@ impl Watching {
         } else {
             let places = traced.load_points(&process);
             if places.is_empty() {
-                log::warn!("later modules of process {pid} are not traced: no place to watch was found");
+                warn(pid, "later modules", "no place to watch was found");
             }
             for (path, offset, module) in places {
                 let link = self.watch_loads(session, index, &path, (offset, module), pid);
@@ -350,7 +350,14 @@ impl Watching {
 fn keep(session: &mut Session, pid: u32, what: &str, link: anyhow::Result<Link>) {
     match link {
         Ok(link) => session.keep(pid, link),
-        Err(error) => log::warn!("{what} of process {pid} are not traced: {error:#}"),
+        Err(error) => warn(pid, what, &format!("{error:#}")),
+    }
+}
+
+/// Says what is not seen. Of a process that has ended whoever puts the probes in says that.
+fn warn(pid: u32, what: &str, why: &str) {
+    if Process::open(pid).is_ok() {
+        log::warn!("{what} of process {pid} are not traced: {why}");
     }
 }
 
