@@ -265,9 +265,6 @@ impl Session {
     /// Puts the probes of an admitted process in; where that fails it is no longer traced.
     pub fn attach(&mut self, pid: u32) -> anyhow::Result<()> {
         let attached = self.put_in(pid);
-        if let Some(live) = self.live.get(&pid) {
-            live.parts.iter().for_each(|part| warn_refused(part));
-        }
         if attached.is_err() {
             if let Some(live) = self.live.remove(&pid) {
                 self.free.push(live.index);
@@ -276,6 +273,19 @@ impl Session {
             Process::open(pid)?;
         }
         attached
+    }
+
+    /// Says which functions of a process were wanted but cannot be traced.
+    pub fn warn_refused(&self, pid: u32) {
+        let parts = self.live.get(&pid).into_iter().flat_map(|live| &live.parts);
+        for part in parts {
+            for (function, why) in &part.refused {
+                log::warn!("{function} is not traced: {why}");
+            }
+            if let Some(unseen) = part.unseen {
+                log::warn!("partly unseen: {unseen}");
+            }
+        }
     }
 
     fn put_in(&mut self, pid: u32) -> anyhow::Result<()> {
@@ -614,16 +624,6 @@ impl Session {
             print_summary(&summary);
         }
         result.context("cannot write the output")
-    }
-}
-
-/// Says which functions were wanted but cannot be traced.
-fn warn_refused(traced: &Traced) {
-    for (function, why) in &traced.refused {
-        log::warn!("{function} is not traced: {why}");
-    }
-    if let Some(unseen) = traced.unseen {
-        log::warn!("partly unseen: {unseen}");
     }
 }
 

@@ -182,6 +182,7 @@ impl<'a> Trace<'a> {
             self.watching.follow(pid)?;
             infos.push(self.session.admit(one)?);
             self.watching.trace(&mut self.session, pid)?;
+            self.session.warn_refused(pid);
             self.watch_exit(pid);
         }
         log::info!("attached in {:?}", before.elapsed());

@@ -236,6 +236,7 @@ impl Watching {
         self.drop_later(what.pid);
         let info = session.admit(traced?)?;
         self.trace(session, what.pid)?;
+        session.warn_refused(what.pid);
         log::info!("process {} waited {:?} at its start", what.pid, before.elapsed());
         session.start(std::slice::from_ref(&info));
         Ok(true)
