@@ -3,8 +3,9 @@ specialised, give up, and are specialised anew. Writes down what each did, in or
 from __future__ import print_function
 
 import collections
-import json
 import sys
+
+from rounds import rounds
 
 ROUNDS = 120
 PYTHON2 = sys.version_info[0] == 2
@@ -226,19 +227,4 @@ def main():
         act_many(hinted, n)
 
 
-def tracer(frame, event, argument):
-    return tracer
-
-
-print("ready")
-sys.stdout.flush()
-for line in iter(sys.stdin.readline, ""):
-    # A debugger's way: the interpreter then goes by instrumented or general forms.
-    if line.strip() == "settrace":
-        sys.settrace(tracer)
-    main()
-    sys.settrace(None)
-    print(json.dumps(did))
-    print("done")
-    del did[:]
-    sys.stdout.flush()
+rounds(main, did)

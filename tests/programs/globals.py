@@ -2,10 +2,11 @@
 specialised, give up, and are specialised anew. Writes down what each found, by looking in the dicts itself."""
 from __future__ import print_function
 
-import json
 import sys
 import threading
 import types
+
+from rounds import rounds
 
 try:
     import builtins
@@ -243,19 +244,4 @@ def main():
     in_threads()
 
 
-def tracer(frame, event, argument):
-    return tracer
-
-
-print("ready")
-sys.stdout.flush()
-for line in iter(sys.stdin.readline, ""):
-    # A debugger's way: the interpreter then goes by other forms.
-    if line.strip() == "settrace":
-        sys.settrace(tracer)
-    main()
-    sys.settrace(None)
-    print(json.dumps(did))
-    print("done")
-    del did[:]
-    sys.stdout.flush()
+rounds(main, did)

@@ -167,6 +167,7 @@ fn greenlet_may_be_loaded_while_the_program_is_traced() {
 #[test]
 fn greenlet_may_be_loaded_and_used_at_once() {
     if !has_sessions() {
+        println!("SKIPPED: this kernel has no session programs");
         return;
     }
     let _alone = RETURN_PROBES.write().unwrap_or_else(PoisonError::into_inner);
@@ -203,6 +204,26 @@ fn has_sessions() -> bool {
     let mut numbers = release.split('.').map_while(|number| number.parse().ok());
     let version: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     version >= (6, 13)
+}
+
+/// Python: imports greenlet, then forks.
+const FORKS: &str = "import greenlet, os\nsorted([2, 1])\nif os.fork() == 0:\n    sorted([4, 3])\n    os._exit(0)\nos.wait()\n";
+
+/// As servers that begin their workers do.
+#[test]
+fn children_of_a_program_that_loaded_greenlet_are_followed() {
+    for python in packaged() {
+        let command = [python.as_os_str(), "-c".as_ref(), FORKS.as_ref()];
+        let options = ["--follow", "-e", "none", "-f", "builtins.sorted"];
+        let ran = Run::start(&options, &command).wait();
+        assert!(ran.status.success(), "{}", ran.stderr);
+        let calls = calls(&ran.events);
+        let of = |first: u64| {
+            let sorted = calls.iter().find(|call| call["args"][0]["list"][0] == first);
+            sorted.unwrap_or_else(|| panic!("{first}: {}", ran.stderr))["pid"].clone()
+        };
+        assert_ne!(of(2), of(4));
+    }
 }
 
 /// A forked child has the breakpoints of its parent.

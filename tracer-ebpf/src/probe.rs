@@ -107,8 +107,8 @@ pub fn save_registers(regs: *const pt_regs, to: &mut [u64; 16]) {
 /// probed (`uprobe_handle_trampoline`, kernel/events/uprobes.c).
 #[inline(always)]
 pub fn is_return(ctx: &ProbeContext) -> bool {
-    // SAFETY: the context is the one the kernel gave this program: the thread's registers.
-    unsafe { bpf_get_func_ip(ctx.as_ptr()) != (*ctx.as_ptr().cast::<pt_regs>()).rip }
+    // SAFETY: the context is the one the kernel gave this program.
+    unsafe { bpf_get_func_ip(ctx.as_ptr()) != registers(ctx.as_ptr()).rip }
 }
 
 /// Serves entry and return. True, at the entry: the return is not to be probed.

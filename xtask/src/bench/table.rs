@@ -36,7 +36,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// Adds what was measured with another interpreter, and prints it.
+    /// Adds what was measured with another interpreter.
     pub fn add(&mut self, interpreter: String, figures: Vec<Figure>) {
         let column = self.columns.len();
         self.columns.push(interpreter);

@@ -14,8 +14,8 @@ const SECCOMP: &str = "seccomp and this kernel: a return probe could end the pro
 const SECCOMP_DISABLED: u32 = 0;
 
 /// Refuses a process in which even probes at entries may do harm: an emulated `call` and a replaced return address are not
-/// in its shadow stack on kernels that do not know better (`branch_emulate_op`, arch/x86/kernel/uprobes.c; return addresses since
-/// 6.11), and the processor then ends the process. No machine that has them was here to try.
+/// in its shadow stack on kernels that do not know better (`branch_emulate_op`, arch/x86/kernel/uprobes.c; newer ones have
+/// `shstk_push`, `shstk_update_last_frame`), and the processor then ends the process. No machine that has them was here to try.
 pub fn check(process: &Process) -> anyhow::Result<()> {
     if process.has_shadow_stack() {
         bail!(

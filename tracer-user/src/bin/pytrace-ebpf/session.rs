@@ -1,13 +1,14 @@
 //! A trace in progress: the processes traced now, and what becomes of their records. Processes and sites come and
 //! go while it runs.
 
+mod switches;
+
 use std::{
     borrow::Cow,
     collections::{HashMap, HashSet},
     io::IsTerminal as _,
     sync::Arc,
     thread,
-    time::Instant,
 };
 
 use anyhow::{Context as _, bail};
@@ -35,7 +36,7 @@ use crate::{
     report::{Reporter, epoch_ns, now_ns, print_summary, sink_for},
     ring::Ring,
     sweep,
-    target::{NOT_APART, Place, Traced, Wanted},
+    target::{Place, Traced, Wanted},
 };
 
 /// Why the end of a call was not seen.
@@ -56,8 +57,9 @@ struct Live {
     /// What was found at first, and what came later.
     parts: Vec<Arc<Traced>>,
     attached: Vec<Attached>,
-    /// Probes that watch, see [`crate::watching`].
+    /// Probes that watch, see [`crate::watching`]; and those that tell of modules.
     watch: Vec<Link>,
+    loads: Vec<Link>,
     known: HashSet<Place>,
     /// It switches C stacks (greenlet): [`harm::Policy`].
     switches: bool,
@@ -256,6 +258,7 @@ impl Session {
             parts,
             attached: Vec::new(),
             watch: Vec::new(),
+            loads: Vec::new(),
             switches,
         };
         self.live.insert(live.process.pid(), live);
@@ -301,20 +304,17 @@ impl Session {
         Ok(())
     }
 
-    /// Spares the returns of a process where it has come to switch C stacks; whether it does.
-    fn look_for_switches(&mut self, pid: u32) -> anyhow::Result<bool> {
-        let switches = harm::Policy::of(&Process::open(pid)?)?.switches_stacks();
-        let known = self.live.get(&pid).is_none_or(|live| live.switches);
-        if switches && !known {
-            self.spare_stack_switches(pid)?;
-        }
-        Ok(switches)
-    }
-
     /// Keeps a probe that watches as long as the process is traced.
     pub fn keep(&mut self, pid: u32, link: Link) {
         if let Some(live) = self.live.get_mut(&pid) {
             live.watch.push(link);
+        }
+    }
+
+    /// As [`Self::keep`], of one that tells of modules: it goes when the process begins to switch C stacks.
+    pub fn keep_loads(&mut self, pid: u32, link: Link) {
+        if let Some(live) = self.live.get_mut(&pid) {
+            live.loads.push(link);
         }
     }
 
@@ -354,63 +354,6 @@ impl Session {
             }
         }
         Ok(Some(Found { files, functions }))
-    }
-
-    /// greenlet has come: return probes in functions that may run Python code go before it switches, and their entry
-    /// probes to another instruction.
-    fn spare_stack_switches(&mut self, pid: u32) -> anyhow::Result<()> {
-        let Some(live) = self.live.get_mut(&pid) else {
-            return Ok(());
-        };
-        live.switches = true;
-        self.pairing.switches(live.index, true);
-        // The probe at the end of imports is one of them.
-        let watch = std::mem::take(&mut live.watch);
-        let before = Instant::now();
-        for (attached, part) in live.attached.iter_mut().zip(&live.parts) {
-            attached.spare_stack_switches();
-            part.enter_apart(attached, &self.kernel, &live.process, live.index as u8)?;
-        }
-        drop(watch);
-        for site in live.parts.iter().flat_map(|part| &part.sites) {
-            if site.goes_with_switches() {
-                log::warn!("{} is not traced from now on: {NOT_APART}", site.meta.function);
-            }
-        }
-        log::warn!(
-            "process {pid} loaded greenlet: what the calls of functions that may run Python code return is not seen from now on, \
-             nor were such calls for {:?}",
-            before.elapsed()
-        );
-        let policy = harm::Policy::of(&Process::open(pid)?)?;
-        let why = policy.no_return(false);
-        let others: HashSet<u32> = live
-            .parts
-            .iter()
-            .flat_map(|part| &part.sites)
-            .filter(|site| !site.leaf)
-            .map(|site| site.number)
-            .collect();
-        self.sites = (0..)
-            .zip(self.sites.iter())
-            .map(|(number, meta)| SiteMeta {
-                no_return: if others.contains(&number) {
-                    why
-                } else {
-                    meta.no_return
-                },
-                ..meta.clone()
-            })
-            .collect();
-        let again = live.parts.first().map(|first| (live.index, info(first, pid)));
-        if let Some((index, info)) = again.filter(|_| self.recorder.is_some()) {
-            Recorder::target(index, info, true, &mut self.buffer);
-        }
-        if let Some(why) = why.filter(|_| self.recorder.is_some()) {
-            Recorder::spared(others.into_iter().collect(), why, &mut self.buffer);
-        }
-        self.reporter.set_sites(Arc::clone(&self.sites));
-        Ok(())
     }
 
     /// Gives the sites of a process their numbers.
@@ -468,7 +411,7 @@ impl Session {
         // Taking probes out waits for the kernel; nothing waits for this.
         thread::spawn(move || {
             Attached::detach(live.attached);
-            drop(live.watch);
+            drop((live.watch, live.loads));
         });
         true
     }
@@ -573,7 +516,8 @@ impl Session {
 
     /// Takes all probes out.
     pub fn detach(&mut self) {
-        let lives = self.live.drain().map(|(_, live)| (live.attached, live.watch));
+        let lives = self.live.drain();
+        let lives = lives.map(|(_, live)| (live.attached, (live.watch, live.loads)));
         let (attached, watch): (Vec<_>, Vec<_>) = lives.unzip();
         drop(watch);
         Attached::detach(attached.into_iter().flatten().collect());

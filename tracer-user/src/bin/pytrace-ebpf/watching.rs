@@ -296,8 +296,10 @@ impl Watching {
                 warn(pid, "later modules", "no place to watch was found");
             }
             for (path, offset, module) in places {
-                let link = self.watch_loads(session, index, &path, (offset, module), pid);
-                keep(session, pid, "later modules", link);
+                match self.watch_loads(session, index, &path, (offset, module), pid) {
+                    Ok(link) => session.keep_loads(pid, link),
+                    Err(error) => warn(pid, "later modules", &format!("{error:#}")),
+                }
             }
         }
         if self.follow {
@@ -312,7 +314,10 @@ impl Watching {
             // kernel half looks whether the process is a followed one's child.
             let link =
                 place.and_then(|(path, offset)| probe(session, Probe::Entry, &path, &[(offset, cookie)], 0));
-            keep(session, pid, "children", link);
+            match link {
+                Ok(link) => session.keep(pid, link),
+                Err(error) => warn(pid, "children", &format!("{error:#}")),
+            }
         }
     }
 
@@ -344,14 +349,6 @@ impl Watching {
             cookie: cookie.pack(),
         };
         Link::attach(program, Probe::Session, path, &[point], pid).context("cannot watch it")
-    }
-}
-
-/// Keeps a probe as long as the process is traced, or says what is not seen without it.
-fn keep(session: &mut Session, pid: u32, what: &str, link: anyhow::Result<Link>) {
-    match link {
-        Ok(link) => session.keep(pid, link),
-        Err(error) => warn(pid, what, &format!("{error:#}")),
     }
 }
 
