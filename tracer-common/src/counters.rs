@@ -36,6 +36,10 @@ pub struct Control {
     pub slot_mask: u64,
     /// `FILTER_*` of [`crate::filter`].
     pub filters: u64,
+    /// Not 0: calls inside other calls' work are added up too ([`crate::aggregate`]).
+    pub nested: u64,
+    /// Places that calls came from, also those that there was no room for.
+    pub places: u64,
 }
 
-const _: () = assert!(size_of::<Control>() == 24);
+const _: () = assert!(size_of::<Control>() == 40);

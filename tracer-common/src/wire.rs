@@ -29,6 +29,10 @@ pub const KIND_CODE: u8 = 3;
 /// the path, from the file's own outwards: each its length in bytes and its text, padded.
 pub const KIND_PATH: u8 = 4;
 
+/// A place from which calls are added up: one [`FrameRecord`]; the header's `sp` is the index of its
+/// [`crate::aggregate::Aggregate`], and its time the address of the type by which its calls are named, 0: none.
+pub const KIND_PLACE: u8 = 5;
+
 /// The record is cut: no room ([`crate::limits::RECORD_MAX`]) or too many items.
 pub const FLAG_CUT: u32 = 1;
 /// The thread state was not found: no frames, no exception.

@@ -167,7 +167,7 @@ fn frames(slot: &mut Slot, target: &'static Target, place: PackedPlace, run: Run
     let behind = target.limits.stack as u64;
     if run.flags & RUN_THROWN != 0 {
         // The frame is not yet linked to the one behind it.
-        let tstate = thread::state(target, place.target(), tid);
+        let tstate = thread::state(slot, target, place.target(), tid);
         let previous = innermost_frame(slot, target, &mut User, tstate);
         slot.push(Cursor::frames(previous, behind));
         slot.push(Cursor::frames(run.frame, 1));
@@ -214,7 +214,7 @@ fn end(slot: &mut Slot, target: &'static Target, place: PackedPlace, tid: u32) -
     };
     let mut tstate = 0;
     if value == 0 {
-        tstate = thread::state(target, place.target(), tid);
+        tstate = thread::state(slot, target, place.target(), tid);
     }
     if unwinds && !is_raising(target, &mut User, tstate) {
         return FILTERED;

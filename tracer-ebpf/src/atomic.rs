@@ -22,3 +22,28 @@ pub fn swap(place: &mut u64, n: u64) -> u64 {
     }
     value
 }
+
+/// Adds `n` to `*counter`; what was there before.
+#[inline(always)]
+pub fn fetch_add(counter: &mut u64, n: u64) -> u64 {
+    let mut value = n;
+    // SAFETY: as in `add`; with the old value fetched (kernel 5.12+).
+    unsafe {
+        asm!("{1} = atomic_fetch_add((u64 *)({0} + 0), {1})", in(reg) core::ptr::from_mut(counter), inout(reg) value);
+    }
+    value
+}
+
+/// Makes `*place` at least `n`.
+#[inline(always)]
+pub fn max(place: &mut u64, n: u64) {
+    let mut largest = n;
+    // Whoever finds a larger one than it brought puts that back. Two that meet for ever do not exist; the verifier wants a bound.
+    for _ in 0..4 {
+        // SAFETY: a valid, aligned u64 in a map value.
+        if unsafe { core::ptr::from_mut(place).read_volatile() } >= largest {
+            return;
+        }
+        largest = swap(place, largest);
+    }
+}

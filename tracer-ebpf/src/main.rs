@@ -20,6 +20,7 @@ mod memory;
 mod paths;
 mod probe;
 mod scratch;
+mod stat;
 mod thread;
 mod watch;
 
@@ -60,6 +61,28 @@ pub extern "C" fn pytrace_session(ctx: *mut c_void) -> u32 {
 #[unsafe(no_mangle)]
 pub extern "C" fn pytrace_load(ctx: *mut c_void) -> u32 {
     load::session(&ProbeContext::new(ctx)) as u32
+}
+
+/// As [`pytrace_session`], where calls are only added up.
+// SAFETY: as above.
+#[unsafe(link_section = "uprobe.s")]
+#[unsafe(no_mangle)]
+pub extern "C" fn pytrace_stat(ctx: *mut c_void) -> u32 {
+    stat::session(&ProbeContext::new(ctx)) as u32
+}
+
+/// As [`pytrace_entry`], where calls are only added up.
+#[uprobe(sleepable)]
+pub fn pytrace_stat_entry(ctx: ProbeContext) -> u32 {
+    stat::entry(&ctx);
+    0
+}
+
+/// As [`pytrace_return`], where calls are only added up.
+#[uretprobe(sleepable)]
+pub fn pytrace_stat_return(ctx: RetProbeContext) -> u32 {
+    stat::leave(&ctx);
+    0
 }
 
 /// Runs where the run of a Python function begins or ends.

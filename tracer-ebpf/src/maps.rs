@@ -5,6 +5,7 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, RingBuf},
 };
 use tracer_common::{
+    aggregate::{Aggregate, Calls, PlaceKey},
     counters::{Control, SiteCounters},
     encode::Slot,
     filter::{CallKey, CodeKey, ThreadVerdict},
@@ -99,3 +100,24 @@ pub static RUNS: LruHashMap<[u64; 2], u8> = LruHashMap::with_max_entries(1, 0);
 /// What the daemon thinks of code objects (`WANTED`, `UNWANTED`), by target and [`tracer_common::encode::quick_key`].
 #[map]
 pub static RUN_VERDICTS: LruHashMap<[u64; 2], u64> = LruHashMap::with_max_entries(1, 0);
+
+/// Sums of calls: by site, then by place ([`tracer_common::aggregate`]). This and the next ones are sized by the daemon, which may
+/// need none.
+#[map]
+pub static AGGREGATES: Array<Aggregate> = Array::with_max_entries(1, 0);
+
+/// Places that calls come from -> index of their sums.
+#[map]
+pub static PLACES: HashMap<PlaceKey, u64> = HashMap::with_max_entries(1, 0);
+
+/// Calls in progress, by [`tracer_common::filter::thread_key`].
+#[map]
+pub static CALLS: LruHashMap<u64, Calls> = LruHashMap::with_max_entries(1, 0);
+
+/// One [`Calls`] that has none.
+#[map]
+pub static NO_CALLS: Array<Calls> = Array::with_max_entries(1, 0);
+
+/// Bits of [`tracer_common::aggregate::site`], by site.
+#[map]
+pub static STAT_SITES: Array<u64> = Array::with_max_entries(1, 0);

@@ -40,17 +40,18 @@ const RETURN_ADDRESS: u64 = 8;
 /// What both programs find out first. It is in the frame of the program, and its parts are functions of their own that are
 /// given it: each has its frame while it runs, so the deepest path is a small frame and the encoder's. Kernels before
 /// 6.13 give all frames of a path together 512 bytes (`MAX_BPF_STACK`, kernel/bpf/verifier.c).
-struct Hit {
-    cookie: Packed,
-    target: &'static Target,
-    counters: &'static mut SiteCounters,
-    control: &'static mut Control,
-    sp: u64,
-    tid: u32,
+pub struct Hit {
+    pub cookie: Packed,
+    pub target: &'static Target,
+    pub counters: &'static mut SiteCounters,
+    pub control: &'static mut Control,
+    pub sp: u64,
+    pub tid: u32,
 }
 
+/// `None`: the site is not known.
 #[inline(always)]
-fn hit(ctx: *mut c_void, sp: u64) -> Option<Hit> {
+pub fn hit(ctx: *mut c_void, sp: u64) -> Option<Hit> {
     // SAFETY: the context is the one the kernel gave this program.
     let cookie = Packed(unsafe { bpf_get_attach_cookie(ctx) });
     let counters = count::of(cookie.site())?;
@@ -70,7 +71,7 @@ fn hit(ctx: *mut c_void, sp: u64) -> Option<Hit> {
 
 impl Hit {
     #[inline(always)]
-    fn is_guard(&self) -> bool {
+    pub fn is_guard(&self) -> bool {
         guard::is_guard(self.cookie.convention())
     }
 
@@ -80,9 +81,9 @@ impl Hit {
         filter::call(self.sp, self.cookie.site())
     }
 
-    /// The call that returns here.
+    /// Stack pointer at the entry of the call that returns here.
     #[inline(always)]
-    fn entered(&self) -> u64 {
+    pub fn entered(&self) -> u64 {
         self.sp.wrapping_sub(RETURN_ADDRESS)
     }
 }
@@ -155,7 +156,7 @@ pub fn leave(ctx: &RetProbeContext) {
 
 /// The thread's registers.
 #[inline(always)]
-fn registers(ctx: *mut c_void) -> &'static pt_regs {
+pub fn registers(ctx: *mut c_void) -> &'static pt_regs {
     // SAFETY: they are the context of a uprobe, and of its return, as long as the program runs.
     unsafe { &*ctx.cast::<pt_regs>() }
 }
@@ -235,7 +236,7 @@ fn arrive<const SESSION: bool>(ctx: *mut c_void, hit: &mut Hit) -> Option<&'stat
     for i in 0..COOKIE_REGISTERS {
         slot.arguments[i] = slot.registers[hit.cookie.register(i as u32) as usize & 15];
     }
-    let tstate = thread::state(hit.target, hit.cookie.target(), tid);
+    let tstate = thread::state(slot, hit.target, hit.cookie.target(), tid);
     if tstate == 0 {
         slot.flags |= FLAG_NO_TSTATE;
         warn!(
@@ -337,7 +338,7 @@ fn depart<const SESSION: bool>(hit: &mut Hit, value: u64) -> Option<&'static mut
     let kind = hit.cookie.return_kind();
     // Only an exception needs the thread state.
     let tstate = if is_raise(kind, value) {
-        thread::state(hit.target, hit.cookie.target(), hit.tid)
+        thread::state(slot, hit.target, hit.cookie.target(), hit.tid)
     } else {
         0
     };

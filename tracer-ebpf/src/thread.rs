@@ -7,7 +7,12 @@ use aya_ebpf::helpers::{
     bpf_get_current_pid_tgid,
     generated::{bpf_get_ns_current_pid_tgid, bpf_loop},
 };
-use tracer_common::{encode::Memory, filter::thread_key, limits::MAX_THREADS, target::Target};
+use tracer_common::{
+    encode::{Memory, Slot, is_current, read_thread},
+    filter::thread_key,
+    limits::MAX_THREADS,
+    target::Target,
+};
 
 use crate::{maps::THREADS, memory::User};
 
@@ -34,9 +39,9 @@ pub fn id(target: &Target) -> u32 {
 ///
 /// Up to 3.11 the interpreter keeps a pointer to it (the probed thread holds the GIL); later
 /// versions keep it in thread-local storage, so the interpreters' thread lists are searched once
-/// per thread and the answer is checked on every use.
+/// per thread and the answer is checked on every use. Nothing is written into the slot yet.
 #[inline(always)]
-pub fn state(target: &Target, index: u32, tid: u32) -> u64 {
+pub fn state(slot: &mut Slot, target: &Target, index: u32, tid: u32) -> u64 {
     if target.tstate_current != 0 {
         return User.pointer(target.tstate_current).unwrap_or(0);
     }
@@ -44,30 +49,21 @@ pub fn state(target: &Target, index: u32, tid: u32) -> u64 {
     // SAFETY: map values are plain words; a torn read cannot happen on x86-64.
     if let Some(cached) = unsafe { THREADS.get(key) } {
         let tstate = *cached;
-        if is_current(target, tstate, tid as u64) {
+        read_thread(slot, &mut User, tstate);
+        if is_current(slot, target, &mut User, tstate, tid as u64) {
             return tstate;
         }
     }
-    let tstate = search(target, tid);
+    let tstate = search(slot, target, tid);
     if tstate != 0 {
         let _ = THREADS.insert(key, tstate, 0);
     }
     tstate
 }
 
-/// Is it that thread's state, and the one in use? A thread that runs several interpreters has
-/// a state in each (`_status.active`, Include/cpython/pystate.h, 3.12+).
-#[inline(always)]
-fn is_current(target: &Target, tstate: u64, tid: u64) -> bool {
-    let o = &target.offsets;
-    User.pointer(tstate + o.tstate_native_thread_id as u64) == Some(tid)
-        && User
-            .u32(tstate + o.tstate_status as u64)
-            .is_some_and(|status| status >> (o.tstate_active_bit & 31) & 1 != 0)
-}
-
 /// State of the walk over all interpreters' threads.
 struct Search<'a> {
+    slot: &'a mut Slot,
     target: &'a Target,
     tid: u64,
     interpreter: u64,
@@ -76,8 +72,10 @@ struct Search<'a> {
 }
 
 #[inline(always)]
-fn search(target: &Target, tid: u32) -> u64 {
+fn search(slot: &mut Slot, target: &Target, tid: u32) -> u64 {
+    slot.thread = 0;
     let mut search = Search {
+        slot,
         target,
         tid: tid as u64,
         interpreter: User.pointer(target.interpreters_head).unwrap_or(0),
@@ -115,7 +113,7 @@ extern "C" fn look(_: u32, context: *mut c_void) -> i64 {
         search.tstate = first_thread(search.target, search.interpreter);
         return 0;
     }
-    if is_current(search.target, search.tstate, search.tid) {
+    if is_current(search.slot, search.target, &mut User, search.tstate, search.tid) {
         search.found = search.tstate;
         return 1;
     }

@@ -2,7 +2,7 @@
 
 use super::{Cursor, Memory, Slot, at, slot::Window};
 use crate::{
-    fingerprint::{self, TEXT_WORDS, Text},
+    fingerprint::{self, SEED, TEXT_WORDS, Text, mix},
     target::{ABSENT, Offsets, Target},
     wire::FLAG_FRAME_FAULT,
 };
@@ -18,6 +18,8 @@ const OWNED_BY_C: u8 = 3;
 const TAG_BITS: u64 = 7;
 /// Words of a `bytes` object from `ob_size` to its 16th byte.
 const TABLE_WORDS: usize = 4;
+/// Frames for C code that [`place`] passes over at most.
+const MAX_PASSED: u32 = 4;
 
 /// Encodes the frame at the cursor and moves the cursor to its caller.
 #[inline(always)]
@@ -117,6 +119,44 @@ fn fingerprint_of<M: Memory>(slot: &mut Slot, o: &Offsets, memory: &mut M, addre
         None => [0, 0],
     };
     Some(text.fingerprint(&slot.window, tail))
+}
+
+/// The place in Python code where a thread is, told apart from others by few reads: address and pointers of the code object, mixed,
+/// and the instruction as in a `FrameRecord`. `frame`: the thread's innermost one. Zeros: there is none, or it cannot be read.
+#[inline(always)]
+pub fn place<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, frame: u64) -> [u64; 2] {
+    let o = &target.offsets;
+    let mut frame = frame;
+    let mut passed = 0;
+    while passed < MAX_PASSED && frame != 0 {
+        let window = Window::read::<FRAME_WORDS, _>(slot, memory, frame);
+        if o.frame_owner == ABSENT {
+            return place_in(slot, target, memory, window).unwrap_or([0; 2]);
+        }
+        match window.u8(slot, memory, o.frame_owner) {
+            Some(owner) if owner < OWNED_BY_C => {
+                return place_in(slot, target, memory, window).unwrap_or([0; 2]);
+            }
+            _ => frame = window.word(slot, memory, o.frame_previous).unwrap_or(0),
+        }
+        passed += 1;
+    }
+    [0; 2]
+}
+
+#[inline(always)]
+fn place_in<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, frame: Window) -> Option<[u64; 2]> {
+    let o = &target.offsets;
+    let code = frame.word(slot, memory, o.frame_code)? & !TAG_BITS;
+    let instruction = instruction(slot, o, memory, frame, code)?;
+    let start = first_field(o);
+    let window = Window::read::<CODE_WORDS, _>(slot, memory, at(code, start));
+    let mut key = mix(SEED, code);
+    key = mix(key, window.u32(slot, memory, o.co_firstlineno - start)? as u64);
+    key = mix(key, window.word(slot, memory, o.co_filename - start)?);
+    key = mix(key, window.word(slot, memory, o.co_qualname - start)?);
+    key = mix(key, window.word(slot, memory, o.co_linetable - start)?);
+    Some([key, instruction as u64])
 }
 
 /// The word of a code object where the fields that are read begin.

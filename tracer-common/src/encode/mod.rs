@@ -18,6 +18,7 @@ mod number;
 mod roots;
 mod slot;
 mod text;
+mod thread;
 mod value;
 
 pub use activation::{
@@ -25,11 +26,12 @@ pub use activation::{
 };
 pub use bytecode::{as_call, operands, read};
 pub use code::{CODE_STRINGS, begin_code, code_key, code_string};
+pub use frame::place;
 pub use handle::begin_handle;
-pub use roots::{
-    Outcome, begin_entry, begin_filled, begin_return, innermost_frame, is_raise, new_exception, positional,
-};
+pub use number::{UNKNOWN_SIZE, bytes_in};
+pub use roots::{Outcome, begin_entry, begin_filled, begin_return, is_raise, new_exception, positional};
 pub use slot::{Cursor, RECORD_WORDS, STACK_MAX, Slot, WINDOW_WORDS, WORDS};
+pub use thread::{innermost_frame, is_current, read_thread};
 
 use crate::{
     limits::MAX_DEPTH,

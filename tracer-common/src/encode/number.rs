@@ -95,6 +95,57 @@ pub fn small<M: Memory>(target: &Target, memory: &mut M, object: u64) -> Option<
     }
 }
 
+/// How many bytes an object has or counts, above [`UNKNOWN_SIZE`] if that is not known: the length of `bytes`, `bytearray` or a
+/// string (in characters), the value of an int, 0 for `None`; of a tuple, what its first item has.
+#[inline(always)]
+pub fn bytes_in<M: Memory>(target: &Target, memory: &mut M, object: u64) -> u64 {
+    if object == target.known.none {
+        return 0;
+    }
+    let mut object = object;
+    if memory.field(object, target.offsets.ob_type) == Some(target.known.tuple_type) {
+        // What came from where.
+        object = memory.field(object, target.offsets.tuple_ob_item).unwrap_or(0);
+    }
+    bytes_of(target, memory, object).unwrap_or(UNKNOWN_SIZE)
+}
+
+/// More than any object's size.
+pub const UNKNOWN_SIZE: u64 = 1 << 62;
+
+#[inline(always)]
+fn bytes_of<M: Memory>(target: &Target, memory: &mut M, object: u64) -> Option<u64> {
+    let (o, known) = (&target.offsets, &target.known);
+    let ty = memory.field(object, o.ob_type)?;
+    if ty == 0 {
+        return None;
+    }
+    if ty == known.bytes_type || ty == known.bytearray_type {
+        return memory.field(object, o.ob_size);
+    }
+    if ty == known.unicode_type {
+        return memory.field(object, o.unicode_length);
+    }
+    if ty == known.int_type {
+        return memory.field(object, o.int_ival);
+    }
+    if ty != known.long_type {
+        return None;
+    }
+    let [size, digits] = if o.long_digits == o.long_size + 8 {
+        memory.words::<2>(at(object, o.long_size))?
+    } else {
+        [
+            memory.field(object, o.long_size)?,
+            memory.field(object, o.long_digits)?,
+        ]
+    };
+    let (count, negative) = digits_of(target, size);
+    let high = if count == 2 { digits >> 32 & DIGIT } else { 0 };
+    let low = if count == 0 { 0 } else { digits & DIGIT };
+    (count <= 2 && !negative).then_some(low | high << DIGIT_BITS)
+}
+
 /// An int of any size.
 #[inline(always)]
 pub fn long<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, object: Object) -> Option<()> {

@@ -5,7 +5,7 @@ use super::{Cursor, Memory, Slot, at, bytecode, container::dict_cursor};
 use crate::{
     cookie::{COOKIE_REGISTERS, Convention, ReturnKind, SelfKind},
     target::{ABSENT, Target},
-    wire::{FLAG_FRAME_FAULT, FLAG_NO_TSTATE, Tag},
+    wire::{FLAG_NO_TSTATE, Tag},
 };
 
 /// Prepares an entry record: frames, `self`, arguments, keywords. `arguments` are the C
@@ -193,28 +193,6 @@ fn keyword_names<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, kw
         None => unreadable_keywords(kwnames),
     };
     slot.push(pairs.ended());
-}
-
-/// The frame (`_PyInterpreterFrame`, up to 3.10 `PyFrameObject`) that runs on a thread, 0 if there is
-/// none. `tstate` is the thread's state, 0: unknown.
-#[inline(always)]
-pub fn innermost_frame<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, tstate: u64) -> u64 {
-    if tstate == 0 {
-        return 0;
-    }
-    let o = &target.offsets;
-    let frame = if o.cframe_current_frame == ABSENT {
-        memory.field(tstate, o.current_frame)
-    } else {
-        match memory.field(tstate, o.tstate_cframe) {
-            Some(cframe) if cframe != 0 => memory.field(cframe, o.cframe_current_frame),
-            none => none,
-        }
-    };
-    if frame.is_none() {
-        slot.flags |= FLAG_FRAME_FAULT;
-    }
-    frame.unwrap_or(0)
 }
 
 /// The exception that a thread has, as [`begin_entry`] takes it for a call of `f(…, type, value)` or, from 3.12 on,

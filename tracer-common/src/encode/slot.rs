@@ -290,6 +290,8 @@ pub struct Slot {
     /// `wire::KIND_*` of the record. Owned by the kernel half.
     pub kind: u32,
     pub _padding: u32,
+    /// The thread state whose head is in `words`, 0: none.
+    pub thread: u64,
     /// The first words of the object at hand; see [`Window`].
     pub window: [u64; WINDOW_WORDS],
     /// The probed thread's general-purpose registers, by x86-64's own numbers. Owned by the kernel half.
@@ -315,6 +317,7 @@ impl Default for Slot {
             whole: 0,
             kind: 0,
             _padding: 0,
+            thread: 0,
             window: [0; WINDOW_WORDS],
             registers: [0; 16],
             innermost: 0,
@@ -335,6 +338,13 @@ impl Slot {
         self.frames = 0;
         self.faults = 0;
         self.whole = 0;
+        self.thread = 0;
+    }
+
+    /// Whether nothing is written yet.
+    #[inline(always)]
+    pub fn is_empty(&self) -> bool {
+        self.len == HEADER_WORDS
     }
 
     /// The words of the record's `FrameRecord` of that number, below `self.frames`.

@@ -13,9 +13,11 @@ use aya::{
 use thiserror::Error;
 use tracer_common::{
     activation::MAX_RUNS,
+    aggregate::{MAX_CALLERS, MAX_PLACES},
     counters::{Control, SiteCounters},
     filter::MAX_VERDICTS,
     handle::KernelOffsets,
+    limits::MAX_SITES,
     target::Target,
 };
 
@@ -40,9 +42,15 @@ pub struct KernelOptions {
     pub filters: u64,
     /// Runs of Python functions are traced.
     pub runs: bool,
+    /// Calls are only added up ([`super::Sums`]); whether those inside of other calls' work are too.
+    pub sums: Option<Nested>,
     /// Load programs that do nothing, to measure what a bare probe costs.
     pub empty: bool,
 }
+
+/// Whether calls that are part of another call's act are counted by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nested(pub bool);
 
 /// Why the kernel half could not be loaded or asked.
 #[derive(Debug, Error)]
@@ -79,7 +87,7 @@ unsafe impl Pod for PodCounters {}
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 struct PodControl(Control);
-// SAFETY: three u64.
+// SAFETY: five u64.
 unsafe impl Pod for PodControl {}
 
 #[derive(Clone, Copy)]
@@ -92,6 +100,24 @@ unsafe impl Pod for PodOffsets {}
 const SLOTS_PER_CPU: u32 = 4;
 /// Scratch slots at least and at most.
 const SLOT_RANGE: (u32, u32) = (16, 256);
+
+/// The programs for calls, by what they serve.
+struct CallPrograms {
+    entry: &'static str,
+    leave: &'static str,
+    session: &'static str,
+}
+
+const RECORDED: CallPrograms = CallPrograms {
+    entry: "pytrace_entry",
+    leave: "pytrace_return",
+    session: "pytrace_session",
+};
+const SUMMED: CallPrograms = CallPrograms {
+    entry: "pytrace_stat_entry",
+    leave: "pytrace_stat_return",
+    session: "pytrace_stat",
+};
 
 /// The loaded programs and their maps.
 pub struct Kernel {
@@ -117,6 +143,7 @@ impl Kernel {
             .clamp(SLOT_RANGE.0, SLOT_RANGE.1);
         let verdicts = if options.filters == 0 { 1 } else { MAX_VERDICTS };
         let runs = if options.runs { MAX_RUNS } else { 1 };
+        let sums = |size| if options.sums.is_some() { size } else { 1 };
         let mut ebpf = EbpfLoader::new()
             .override_global("AYA_LOG_LEVEL", &options.log_level, false)
             .map_max_entries("SLOTS", slots)
@@ -127,17 +154,26 @@ impl Kernel {
             .map_max_entries("HIDDEN_CALLS", verdicts)
             .map_max_entries("RUNS", runs)
             .map_max_entries("RUN_VERDICTS", runs)
+            .map_max_entries("AGGREGATES", sums(MAX_SITES + MAX_PLACES))
+            .map_max_entries("PLACES", sums(MAX_PLACES))
+            .map_max_entries("CALLS", sums(MAX_CALLERS))
+            .map_max_entries("STAT_SITES", sums(MAX_SITES))
             .load(OBJECT)?;
         let programs = Programs::link(OBJECT, &map_fds(&ebpf))?;
         let or_empty = |name| if options.empty { "pytrace_empty" } else { name };
-        let entry = programs.load(or_empty("pytrace_entry"), Probe::Entry)?;
+        let calls = if options.sums.is_some() {
+            &SUMMED
+        } else {
+            &RECORDED
+        };
+        let entry = programs.load(or_empty(calls.entry), Probe::Entry)?;
         let returns = if has_sessions() {
             Returns::Sessions {
-                calls: programs.load(or_empty("pytrace_session"), Probe::Session)?,
+                calls: programs.load(or_empty(calls.session), Probe::Session)?,
                 loads: programs.load("pytrace_load", Probe::Session)?,
             }
         } else {
-            Returns::Alone(programs.load(or_empty("pytrace_return"), Probe::Return)?)
+            Returns::Alone(programs.load(or_empty(calls.leave), Probe::Return)?)
         };
         let watch = programs.load("pytrace_watch", Probe::Entry)?;
         let run = options
@@ -156,6 +192,8 @@ impl Kernel {
                 dropped: 0,
                 slot_mask: u64::from(slots) - 1,
                 filters: options.filters,
+                nested: u64::from(options.sums.is_some_and(|nested| nested.0)),
+                places: 0,
             }),
             0,
         )?;
@@ -233,6 +271,16 @@ impl Kernel {
         // It may have stood for another process.
         self.spared.set(index, 0, 0)?;
         Ok(self.targets.set(index, PodTarget(target), 0)?)
+    }
+
+    /// Returns of functions in which Python code may run are not awaited in that process: it switches C stacks.
+    pub fn spare(&mut self, index: u32) -> Result<(), KernelError> {
+        Ok(self.spared.set(index, 1, 0)?)
+    }
+
+    /// Places that calls were seen to come from, also those that there was no room for.
+    pub fn places(&self) -> Result<u64, KernelError> {
+        Ok(self.control.get(&0, 0)?.0.places)
     }
 
     /// The ring buffer; once.

@@ -9,13 +9,15 @@ mod perf;
 mod readiness;
 #[cfg(test)]
 mod stack;
+mod sums;
 mod trial;
 mod verdicts;
 mod watch;
 
-pub use kernel::{Kernel, KernelError, KernelOptions};
+pub use kernel::{Kernel, KernelError, KernelOptions, Nested};
 pub use links::{Link, LinkError, Point, Probe};
 pub use readiness::Readiness;
+pub use sums::Sums;
 pub use trial::{has_multi, has_sessions};
 pub use verdicts::Verdicts;
 pub use watch::{Held, Watch};

@@ -10,6 +10,7 @@ pub mod pattern;
 pub mod runs;
 mod secret_text;
 pub mod shaping;
+pub mod sum;
 pub mod target;
 
 use std::sync::Arc;

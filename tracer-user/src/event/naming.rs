@@ -28,6 +28,12 @@ pub fn is_deletion(method: &str) -> bool {
     DELETIONS.iter().any(|(_, deletes)| *deletes == method)
 }
 
+/// The name that a slot has when it gets no value, by the one that it has with one.
+pub fn deletion_of(method: &str) -> Option<&'static str> {
+    let pair = DELETIONS.iter().find(|(sets, _)| *sets == method);
+    pair.map(|(_, deletes)| *deletes)
+}
+
 /// The last part of a dotted name.
 pub fn method_of(function: &str) -> &str {
     function.rsplit('.').next().unwrap_or(function)
@@ -53,8 +59,7 @@ impl SiteMeta {
         let method = if self.convention == Convention::Compare {
             comparison(arguments).unwrap_or(of_site)
         } else if deletes {
-            let pair = DELETIONS.iter().find(|(sets, _)| *sets == of_site);
-            pair.map_or(of_site, |(_, deletes)| *deletes)
+            deletion_of(of_site).unwrap_or(of_site)
         } else {
             of_site
         };

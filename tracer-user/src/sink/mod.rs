@@ -17,6 +17,7 @@ pub mod number;
 pub mod otlp;
 pub mod parquet;
 pub mod repr;
+pub mod stat;
 pub mod terminal;
 pub mod text;
 pub mod totals;
@@ -26,7 +27,10 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use tracer_common::counters::SiteCounters;
 
-use crate::event::call::{CallEvent, TypeNames};
+use crate::event::{
+    call::{CallEvent, TypeNames},
+    sum::Sum,
+};
 
 /// One traced process, for the header.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -117,6 +121,14 @@ impl ProcessChange {
     }
 }
 
+/// When calls were added up, Unix time in nanoseconds, and whether it is the whole trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Period {
+    pub from_ns: u64,
+    pub to_ns: u64,
+    pub is_whole: bool,
+}
+
 /// A format.
 pub trait Sink: Send {
     /// Probes are in.
@@ -127,6 +139,8 @@ pub trait Sink: Send {
     fn process(&mut self, pid: u32, change: &ProcessChange, time_ns: u64, out: &mut Vec<u8>);
     /// Records were lost since a time.
     fn loss(&mut self, count: u64, since_ns: u64, out: &mut Vec<u8>);
+    /// Calls that were added up in a period, not given as calls.
+    fn sums(&mut self, _: &[Sum], _: Period, _: &mut Vec<u8>) {}
     /// The end.
     fn summary(&mut self, summary: &Summary, out: &mut Vec<u8>);
 }

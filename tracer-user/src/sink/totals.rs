@@ -3,8 +3,11 @@
 
 use std::{collections::HashMap, io::Write as _};
 
-use super::{ProcessChange, Sink, Summary, TargetInfo, escape::plain};
-use crate::event::call::{CallEvent, Outcome, TypeNames};
+use super::{Period, ProcessChange, Sink, Summary, TargetInfo, escape::plain};
+use crate::event::{
+    call::{CallEvent, Outcome, TypeNames},
+    sum::Sum,
+};
 
 /// Functions counted apart, at most; the calls of more are counted together.
 const MAX_ROWS: usize = 16 * 1024;
@@ -95,6 +98,21 @@ impl Sink for Totals {
     fn process(&mut self, _: u32, _: &ProcessChange, _: u64, _: &mut Vec<u8>) {}
 
     fn loss(&mut self, _: u64, _: u64, _: &mut Vec<u8>) {}
+
+    fn sums(&mut self, sums: &[Sum], period: Period, _: &mut Vec<u8>) {
+        if !period.is_whole {
+            return;
+        }
+        for sum in sums {
+            let unobserved = sum.unobserved();
+            let row = self.row(&sum.function);
+            row.calls += sum.calls.calls;
+            row.errors += sum.calls.errors;
+            row.unobserved += unobserved;
+            row.total_ns = row.total_ns.saturating_add(sum.calls.total_ns);
+            row.max_ns = row.max_ns.max(sum.calls.max_ns);
+        }
+    }
 
     fn summary(&mut self, summary: &Summary, out: &mut Vec<u8>) {
         if self.json {

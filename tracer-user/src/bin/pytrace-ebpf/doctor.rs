@@ -128,6 +128,7 @@ fn privileges() -> Check {
 fn programs() -> Check {
     const NAME: &str = "BPF programs";
     let options = |runs| KernelOptions {
+        sums: None,
         filters: 0,
         ring_bytes: 1 << 20,
         sites: 1,

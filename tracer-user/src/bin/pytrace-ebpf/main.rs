@@ -30,7 +30,7 @@ use std::{fmt, process::ExitCode};
 use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
 use tracer_user::{catalogue::select::SelectError, event::pattern::BadGlob};
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, StatArgs};
 
 /// An error of usage: exit code 2.
 #[derive(Debug)]
@@ -68,10 +68,24 @@ const INTERRUPTED: i32 = 130;
 const COULD_NOT: u8 = 1;
 const USAGE: u8 = 2;
 
+/// `stat`, of running processes or of a program that it starts; the exit code.
+fn stat(args: &StatArgs) -> anyhow::Result<u8> {
+    let trace = args.trace();
+    match (args.pids.is_empty(), args.command.is_empty()) {
+        (true, false) => trace::run_command(&trace, &args.command),
+        (false, true) => trace::run(&trace).map(|()| 0),
+        _ => Err(Usage(
+            "`stat` looks at running processes (--pid PID) or starts a program (`stat -- CMD`)".into(),
+        )
+        .into()),
+    }
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     logging::start(match &cli.command {
         Some(Command::Run { trace, .. }) => trace.verbose,
+        Some(Command::Stat(args)) => args.verbose,
         _ => cli.trace.verbose,
     });
     let result = match &cli.command {
@@ -82,6 +96,10 @@ fn main() -> ExitCode {
             )
             .exit(),
         Some(Command::Run { trace, command }) => match trace::run_command(trace, command) {
+            Ok(code) => return ExitCode::from(code),
+            Err(error) => Err(error),
+        },
+        Some(Command::Stat(args)) => match stat(args) {
             Ok(code) => return ExitCode::from(code),
             Err(error) => Err(error),
         },

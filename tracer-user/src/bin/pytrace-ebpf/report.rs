@@ -22,8 +22,9 @@ use tracer_user::{
         call::{Frame, Outcome, TypeNames},
         judge::Tally,
         shaping::{self, Shaping},
+        sum::Sum,
     },
-    sink::{self, ProcessChange, Sink, SiteSummary, Summary, TargetInfo},
+    sink::{self, Period, ProcessChange, Sink, SiteSummary, Summary, TargetInfo},
 };
 
 use crate::{
@@ -51,6 +52,11 @@ struct Filter {
 /// The sink that the options ask for. `to_stderr`: events go there where no file is named.
 pub fn sink_for(options: &OutputArgs, epoch_ns: u64, to_stderr: bool) -> Box<dyn Sink> {
     match options.format() {
+        format if let Some(stat) = &options.stat => Box::new(sink::stat::Stat::new(
+            format == Format::Json,
+            stat.order,
+            stat.top,
+        )),
         format if options.summary => Box::new(sink::totals::Totals::new(format == Format::Json)),
         Format::Text => screen::text(options, to_stderr),
         Format::Json => Box::new(sink::json::Json),
@@ -205,7 +211,8 @@ impl<N: Names> Reporter<N> {
         shown
     }
 
-    fn frame(&mut self, target: u16, frame: &FrameRecord) -> Frame {
+    /// Names a frame.
+    pub fn frame(&mut self, target: u16, frame: &FrameRecord) -> Frame {
         let key = (target, frame.code, frame.fingerprint);
         if !self.codes.contains_key(&key) {
             if self.codes.len() >= MAX_CODES {
@@ -257,6 +264,14 @@ impl<N: Names> Reporter<N> {
         out: &mut Vec<u8>,
     ) {
         pairing.finish(target, why, &mut |call| self.call(&call, out));
+    }
+
+    /// Writes calls that were added up.
+    pub fn sums(&mut self, sums: &[Sum], period: Period, out: &mut Vec<u8>) {
+        if period.is_whole {
+            self.events += sums.iter().map(|sum| sum.calls.calls).sum::<u64>();
+        }
+        self.sink.sums(sums, period, out);
     }
 
     /// Writes that something happened to a process, at that Unix time.

@@ -1,6 +1,7 @@
 //! A trace in progress: the processes traced now, and what becomes of their records. Processes and sites come and
 //! go while it runs.
 
+mod adding;
 mod switches;
 
 use std::{
@@ -16,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracer_common::{
     limits::{MAX_SITES, MAX_TARGETS},
     target::CaptureLimits,
-    wire::{KIND_CODE, KIND_PATH},
+    wire::{KIND_CODE, KIND_PATH, KIND_PLACE},
 };
 use tracer_user::{
     attach::{Kernel, Link, Verdicts},
@@ -27,6 +28,8 @@ use tracer_user::{
     recording::{Recorder, item},
     sink::{ProcessChange, TargetInfo, nothing::Nothing},
 };
+
+use adding::Adding;
 
 use crate::{
     cli::{OutputArgs, TraceArgs},
@@ -89,6 +92,8 @@ pub struct Session {
     output: Output,
     /// A recording is made, not text.
     recorder: Option<Recorder>,
+    /// Calls are added up in the kernel, and no record of them comes.
+    adding: Option<Adding>,
     /// Formatted or recorded, not yet given to the writer.
     buffer: Vec<u8>,
     /// A recording that has not grown large is written now and then, in blocks worth compressing.
@@ -133,6 +138,7 @@ impl Session {
             None => sink_for(&args.output, epoch_ns, to_stderr),
         };
         let verdicts = Verdicts::new(&mut kernel)?;
+        let adding = args.sums().map(|_| Adding::new(&mut kernel)).transpose()?;
         Ok(Self {
             kernel,
             wanted,
@@ -148,6 +154,7 @@ impl Session {
             next_index: 0,
             output,
             recorder,
+            adding,
             buffer,
             flush_due: true,
             started: false,
@@ -237,6 +244,9 @@ impl Session {
         let first = parts.first().context("nothing was found")?;
         let target = first.interpreter.target(&process, self.limits);
         self.kernel.set_target(u32::from(index), target)?;
+        if switches {
+            self.kernel.spare(u32::from(index))?;
+        }
         let interpreter = Arc::clone(&first.interpreter);
         self.reporter.set_pid(index, info.pid);
         let names = self.reporter.names();
@@ -246,6 +256,9 @@ impl Session {
         }
         for part in &parts {
             names.know_types(index, &part.discovery.types);
+            if let Some(adding) = &mut self.adding {
+                adding.know_types(index, &part.discovery.types);
+            }
         }
         if self.recorder.is_some() {
             Recorder::target(index, info, switches, &mut self.buffer);
@@ -350,6 +363,9 @@ impl Session {
                 self.reporter
                     .names()
                     .know_types(live.index, &traced.discovery.types);
+                if let Some(adding) = &mut self.adding {
+                    adding.know_types(live.index, &traced.discovery.types);
+                }
                 live.parts.push(Arc::new(traced));
             }
         }
@@ -371,6 +387,9 @@ impl Session {
         self.reporter.set_sites(Arc::clone(&self.sites));
         if self.recorder.is_some() {
             Recorder::sites(&self.sites[first..], &mut self.buffer);
+        }
+        if let Some(adding) = &mut self.adding {
+            adding.number(first as u32, &self.sites[first..])?;
         }
         Ok(())
     }
@@ -397,6 +416,9 @@ impl Session {
         self.reporter.names().remove(live.index);
         self.judge.forget(live.index, &mut self.verdicts);
         self.run_judge.forget(live.index);
+        if let Some(adding) = &mut self.adding {
+            adding.forget(live.index);
+        }
         if let Some(recorder) = &mut self.recorder {
             let gone = item::Gone {
                 target: live.index,
@@ -439,6 +461,7 @@ impl Session {
             judge,
             run_judge,
             verdicts,
+            adding,
             ..
         } = self;
         ring.drain(|bytes| match Record::parse_any(bytes) {
@@ -452,6 +475,11 @@ impl Session {
                 }
             }
             Ok(record) if record.header.kind == KIND_PATH => reporter.learn_path(&record),
+            Ok(record) if record.header.kind == KIND_PLACE => {
+                if let Some(adding) = adding {
+                    adding.learn(&record, sites, reporter);
+                }
+            }
             Ok(record) if !run_judge.keeps(&record, reporter.names(), verdicts) => {}
             Ok(record) if !judge.keeps(&record, reporter.names(), verdicts) => {}
             Ok(record) => {
@@ -537,6 +565,7 @@ impl Session {
         self.judge.tally().settle(&mut counters);
         self.run_judge.tally().settle(&mut counters);
         let inner = self.pairing.counts().inner;
+        self.add_up(true)?;
         let mut summary = self.reporter.summary(&counters, inner, None, &mut self.buffer);
         let unmatched = self.judge.unmatched().into_iter();
         summary

@@ -156,6 +156,7 @@ impl<'a> Trace<'a> {
             sites: MAX_SITES,
             log_level: if args.verbose == 0 { 0 } else { args.verbose + 1 },
             runs: !args.calls.is_empty(),
+            sums: args.sums(),
             empty: args.empty,
         })?;
         logging::kernel(&mut kernel, args.verbose);
@@ -222,6 +223,8 @@ impl<'a> Trace<'a> {
     async fn until_stopped(&mut self, stop: &mut Stop) -> anyhow::Result<()> {
         let deadline = self.args.duration.map(|duration| Instant::now() + duration);
         let mut loss_check = tokio::time::interval(LOSS_CHECK);
+        let interval = self.args.output.stat.as_ref().and_then(|stat| stat.interval);
+        let mut next_sums = interval.map(|interval| Instant::now() + interval);
         let mut pause = Pause::Draining;
         let mut program_ended = false;
         loop {
@@ -251,6 +254,11 @@ impl<'a> Trace<'a> {
                     if is_last && matches!(stop, Stop::Signals(..)) {
                         return Ok(());
                     }
+                }
+                () = until(next_sums) => {
+                    next_sums = next_sums.zip(interval).map(|(last, interval)| last + interval);
+                    self.session.drain_all(&mut self.ring);
+                    self.session.add_up(false)?;
                 }
                 _ = loss_check.tick() => {
                     self.session.check_loss()?;

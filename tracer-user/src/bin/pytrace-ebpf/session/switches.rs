@@ -26,6 +26,7 @@ impl Session {
         };
         live.switches = true;
         self.pairing.switches(live.index, true);
+        self.kernel.spare(u32::from(live.index))?;
         // Those at the end of imports are return probes as well.
         let loads = std::mem::take(&mut live.loads);
         let before = Instant::now();

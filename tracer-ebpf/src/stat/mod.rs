@@ -1,0 +1,235 @@
+//! Calls that are added up here, by function and calling place, and not recorded.
+//!
+//! What a call costs is what it reads: who calls is told by four or five reads of the process's memory, no value is read but the
+//! size of one where the function moves bytes, and nothing goes to the ring buffer but, once each, what names a place.
+
+mod calls;
+mod place;
+
+use aya_ebpf::{
+    EbpfContext as _,
+    helpers::bpf_ktime_get_ns,
+    programs::{ProbeContext, RetProbeContext},
+};
+use tracer_common::{
+    aggregate::{Aggregate, INSIDE_ACT, OpenCall, bucket, site},
+    cookie::{COOKIE_REGISTERS, ReturnKind, SelfKind},
+    encode::{
+        Memory as _, Slot, UNKNOWN_SIZE, as_call, bytes_in, innermost_frame, is_raise, new_exception,
+        positional,
+    },
+    guard,
+};
+
+use crate::{
+    atomic, count, load,
+    maps::{AGGREGATES, STAT_SITES},
+    memory::User,
+    probe::{Hit, hit, is_return, registers, save_registers},
+    scratch, thread,
+};
+
+/// Whether the end of a call is awaited.
+const AWAITED: u64 = 0;
+const OVER: u64 = 1;
+
+/// Serves entry and return. True, at the entry: the return is not to be probed.
+#[inline(always)]
+pub fn session(ctx: &ProbeContext) -> bool {
+    let regs = registers(ctx.as_ptr());
+    let Some(mut hit) = hit(ctx.as_ptr(), regs.rsp) else {
+        return true;
+    };
+    if is_return(ctx) {
+        depart(&mut hit, regs.rax);
+        return true;
+    }
+    arrive(ctx, &mut hit) == OVER
+}
+
+/// The program for entries alone.
+#[inline(always)]
+pub fn entry(ctx: &ProbeContext) {
+    let regs = registers(ctx.as_ptr());
+    let Some(mut hit) = hit(ctx.as_ptr(), regs.rsp) else {
+        return;
+    };
+    if hit.is_guard() && !guard::goes_on(hit.cookie, regs.eflags) {
+        return;
+    }
+    arrive(ctx, &mut hit);
+}
+
+/// The program for returns alone.
+#[inline(always)]
+pub fn leave(ctx: &RetProbeContext) {
+    let regs = registers(ctx.as_ptr());
+    if let Some(mut hit) = hit(ctx.as_ptr(), regs.rsp) {
+        depart(&mut hit, regs.rax);
+    }
+}
+
+/// What the daemon said of the site: bits of [`site`].
+#[inline(always)]
+fn facts(hit: &Hit) -> u64 {
+    STAT_SITES.get(hit.cookie.site()).copied().unwrap_or(0)
+}
+
+/// Counts a call that begins; whether its end is awaited.
+#[inline(never)]
+fn arrive(ctx: &ProbeContext, hit: &mut Hit) -> u64 {
+    count::one(&mut hit.counters.hits);
+    hit.tid = thread::id(hit.target);
+    let facts = facts(hit);
+    let Some(calls) = calls::of(hit.cookie.target(), hit.tid) else {
+        count::one(&mut hit.counters.dropped);
+        return OVER;
+    };
+    calls::close_above(calls, hit.sp, hit.cookie.site());
+    let inside = calls::is_inside_act(calls, hit.sp);
+    if inside && facts & site::NAMED == 0 && hit.control.nested == 0 {
+        count::one(&mut hit.counters.filtered);
+        return OVER;
+    }
+    let Some(slot) = scratch::take(hit.control) else {
+        count::one(&mut hit.counters.dropped);
+        return OVER;
+    };
+    slot.reset();
+    let mut ty = 0;
+    if facts & (site::BY_TYPE | 15 << site::ARGUMENT) != 0 {
+        arguments(ctx, slot, hit);
+        if facts & site::BY_TYPE != 0 {
+            ty = type_of(slot.arguments[0], hit);
+        }
+    }
+    let index = counted(slot, hit, ty);
+    let mut bytes = 0;
+    if index != place::NONE && site::argument(facts) != 0 {
+        bytes = given(slot, hit, site::argument(facts) - 1) & !INSIDE_ACT;
+    }
+    scratch::give_back(slot);
+    if index == place::NONE {
+        count::one(&mut hit.counters.filtered);
+        return OVER;
+    }
+    count::one(&mut hit.counters.delivered);
+    let is_spared = !hit.cookie.is_leaf() && load::is_spared(hit.cookie.target());
+    if facts & site::NO_RETURN != 0 || is_spared {
+        return OVER;
+    }
+    if inside || facts & site::ACT != 0 {
+        bytes |= INSIDE_ACT;
+    }
+    let open = OpenCall {
+        sp: hit.sp,
+        site: hit.cookie.site() as u64 | index << 32,
+        // SAFETY: the helper has no preconditions.
+        start_ns: unsafe { bpf_ktime_get_ns() },
+        bytes,
+    };
+    if calls::open(calls, open) { AWAITED } else { OVER }
+}
+
+/// Adds a call to those from where it comes; the index of its [`Aggregate`]. [`place::NONE`]: what is probed did not happen.
+#[inline(always)]
+fn counted(slot: &mut Slot, hit: &mut Hit, ty: u64) -> u64 {
+    let tstate = thread::state(slot, hit.target, hit.cookie.target(), hit.tid);
+    let frame = innermost_frame(slot, hit.target, &mut User, tstate);
+    if hit.cookie.self_kind() == SelfKind::Exception as u8
+        && new_exception(hit.target, &mut User, tstate, frame).is_none()
+    {
+        return place::NONE;
+    }
+    let index = place::of(slot, hit, frame, ty);
+    if let Some(aggregate) = aggregate(index) {
+        count::one(&mut aggregate.calls);
+        if aggregate.told == 0 {
+            place::tell(slot, hit, [frame, index, ty]);
+        }
+    }
+    index
+}
+
+/// Puts the C arguments into the slot.
+#[inline(always)]
+fn arguments(ctx: &ProbeContext, slot: &mut Slot, hit: &Hit) {
+    save_registers(registers(ctx.as_ptr()), &mut slot.registers);
+    for i in 0..COOKIE_REGISTERS {
+        slot.arguments[i] = slot.registers[hit.cookie.register(i as u32) as usize & 15];
+    }
+}
+
+/// The type by which a call is named; 0: it cannot be read.
+#[inline(always)]
+fn type_of(first: u64, hit: &Hit) -> u64 {
+    if hit.cookie.self_kind() == SelfKind::Type as u8 {
+        return first;
+    }
+    User.pointer(first.wrapping_add(hit.target.offsets.ob_type as u64))
+        .unwrap_or(0)
+}
+
+/// Bytes of the argument at that position, [`UNKNOWN_SIZE`] if they cannot be told.
+#[inline(always)]
+fn given(slot: &Slot, hit: &Hit, position: u64) -> u64 {
+    let convention = as_call(hit.cookie.convention());
+    let object = positional(hit.target, &mut User, convention, slot.arguments, position);
+    if object == 0 {
+        return UNKNOWN_SIZE;
+    }
+    bytes_in(hit.target, &mut User, object)
+}
+
+#[inline(always)]
+fn aggregate(index: u64) -> Option<&'static mut Aggregate> {
+    let aggregate = AGGREGATES.get_ptr_mut(index as u32)?;
+    // SAFETY: map values live as long as the program; fields are only touched atomically.
+    Some(unsafe { &mut *aggregate })
+}
+
+/// Adds what became of a call that returns `value`.
+#[inline(never)]
+fn depart(hit: &mut Hit, value: u64) -> u64 {
+    // SAFETY: the helper has no preconditions.
+    let now = unsafe { bpf_ktime_get_ns() };
+    count::one(&mut hit.counters.return_hits);
+    count::one(&mut hit.counters.return_delivered);
+    hit.tid = thread::id(hit.target);
+    let Some(calls) = calls::known(hit.cookie.target(), hit.tid) else {
+        return 0;
+    };
+    let open = calls::close(calls, hit.entered(), hit.cookie.site());
+    if open.sp == 0 {
+        return 0;
+    }
+    let Some(aggregate) = aggregate(open.site >> 32) else {
+        return 0;
+    };
+    let ns = now.wrapping_sub(open.start_ns);
+    count::one(&mut aggregate.ended);
+    atomic::add(&mut aggregate.total_ns, ns);
+    atomic::max(&mut aggregate.max_ns, ns);
+    if let Some(counter) = aggregate.histogram.get_mut(bucket(ns)) {
+        count::one(counter);
+    }
+    if is_raise(hit.cookie.return_kind(), value) {
+        count::one(&mut aggregate.errors);
+        return 0;
+    }
+    let facts = facts(hit);
+    if facts & site::RESULT == 0 || hit.cookie.return_kind() != ReturnKind::Object as u8 {
+        return 0;
+    }
+    let moved = if value == hit.target.known.none {
+        open.bytes & !INSIDE_ACT
+    } else {
+        bytes_in(hit.target, &mut User, value)
+    };
+    if moved < UNKNOWN_SIZE {
+        atomic::add(&mut aggregate.bytes, moved);
+    } else {
+        count::one(&mut aggregate.unsized_calls);
+    }
+    0
+}
