@@ -89,6 +89,16 @@ impl Tracer {
         Self::begin(crate::command(binary()), program, args, text)
     }
 
+    /// `stat`, attached to a program. `links`: by programs for entries and returns, as on kernels without session programs.
+    pub fn stat(program: &Program, links: bool, args: &[&str]) -> Self {
+        let mut tool = crate::command(binary());
+        if links {
+            tool.env("PYTRACE_PROBES", "links");
+        }
+        tool.arg("stat");
+        Self::begin(tool, program, args, "")
+    }
+
     /// As [`Self::attach`], with probes as on kernels that have no `uprobe_multi` links.
     pub fn attach_by_events(program: &Program, args: &[&str]) -> Self {
         let mut tool = crate::command(binary());
