@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use crate::venv::Venv;
 
-/// What is installed: the packages of the drivers that the catalogue knows and that come as wheels.
+/// What is installed: the packages of the drivers that the catalogue knows and that come as wheels, and what reads Parquet
+/// files and drives a browser.
 const PACKAGES: &[&str] = &[
     "hiredis",
     "lxml",
@@ -14,6 +15,7 @@ const PACKAGES: &[&str] = &[
     "psycopg2-binary",
     "pyarrow",
     "pymongo",
+    "selenium",
     "uvloop",
 ];
 /// The interpreter that all of them have wheels for.

@@ -28,6 +28,8 @@ enum Must {
     BeLines,
     /// One JSON value.
     BeJson,
+    /// A page in which nothing but itself is markup.
+    BePage,
     /// Anything.
     End,
 }
@@ -48,6 +50,7 @@ impl Printer {
             (Must::BeLines, Box::new(sink::json::Json)),
             (Must::BeJson, Box::new(sink::chrome::Chrome::new(7))),
             (Must::BeLines, Box::new(sink::otlp::Otlp::default())),
+            (Must::BePage, Box::new(sink::page::Page::default())),
             (Must::BePlain, Box::new(sink::totals::Totals::new(false))),
             (Must::BeLines, Box::new(sink::totals::Totals::new(true))),
         ];
@@ -126,6 +129,7 @@ impl Printer {
                 Must::BePlain => assert_plain(out),
                 Must::BeLines => out.split(|byte| *byte == b'\n').for_each(assert_json),
                 Must::BeJson => assert_json(out),
+                Must::BePage => assert_page(out),
                 Must::End => {}
             }
         }
@@ -136,6 +140,14 @@ fn assert_plain(out: &[u8]) {
     let text = std::str::from_utf8(out).expect("text is UTF-8");
     let bad = text.chars().find(|c| *c != '\n' && c.is_control());
     assert_eq!(bad, None, "a terminal would obey it: {text:?}");
+}
+
+fn assert_page(out: &[u8]) {
+    assert_plain(out);
+    let mut empty = Vec::new();
+    sink::page::Page::default().summary(&Summary::default(), &mut empty);
+    let marks = |page: &[u8]| page.iter().filter(|byte| **byte == b'<').count();
+    assert_eq!(marks(out), marks(&empty), "a browser would obey it");
 }
 
 fn assert_json(out: &[u8]) {

@@ -97,35 +97,40 @@ impl Sink for Json {
     }
 
     fn summary(&mut self, summary: &Summary, out: &mut Vec<u8>) {
-        let counters = |c: &tracer_common::counters::SiteCounters| {
-            serde_json::json!({
-                "hits": c.hits, "delivered": c.delivered, "dropped": c.dropped, "filtered": c.filtered,
-                "return_hits": c.return_hits, "return_delivered": c.return_delivered,
-                "return_dropped": c.return_dropped, "return_filtered": c.return_filtered,
-                "truncated": c.truncated, "faults": c.faults,
-            })
-        };
-        let sites: Vec<_> = summary
-            .sites
-            .iter()
-            .map(|site| {
-                let mut entry = counters(&site.counters);
-                entry["function"] = site.function.as_str().into();
-                entry
-            })
-            .collect();
-        let mut line = counters(&summary.totals);
-        line["type"] = "summary".into();
-        line["events"] = summary.events.into();
-        line["lost"] = summary.lost.into();
-        line["lost_returns"] = summary.lost_returns.into();
-        line["inner"] = summary.inner.into();
-        line["sites"] = sites.into();
-        if summary.cut {
-            line["cut"] = true.into();
-        }
-        push!(out, "{line}\n");
+        push!(out, "{}\n", summary_of(summary));
     }
+}
+
+/// The object of the last line.
+pub(super) fn summary_of(summary: &Summary) -> serde_json::Value {
+    let counters = |c: &tracer_common::counters::SiteCounters| {
+        serde_json::json!({
+            "hits": c.hits, "delivered": c.delivered, "dropped": c.dropped, "filtered": c.filtered,
+            "return_hits": c.return_hits, "return_delivered": c.return_delivered,
+            "return_dropped": c.return_dropped, "return_filtered": c.return_filtered,
+            "truncated": c.truncated, "faults": c.faults,
+        })
+    };
+    let sites: Vec<_> = summary
+        .sites
+        .iter()
+        .map(|site| {
+            let mut entry = counters(&site.counters);
+            entry["function"] = site.function.as_str().into();
+            entry
+        })
+        .collect();
+    let mut line = counters(&summary.totals);
+    line["type"] = "summary".into();
+    line["events"] = summary.events.into();
+    line["lost"] = summary.lost.into();
+    line["lost_returns"] = summary.lost_returns.into();
+    line["inner"] = summary.inner.into();
+    line["sites"] = sites.into();
+    if summary.cut {
+        line["cut"] = true.into();
+    }
+    line
 }
 
 /// Appends what else is known of a run of a Python function.

@@ -28,6 +28,10 @@ pub const EXAMPLES: &[(&str, &str)] = &[
         "Record now, look later",
         "sudo pytrace-ebpf --pid 1234 -o calls.pytrace; pytrace-ebpf replay calls.pytrace --min-duration 5ms",
     ),
+    (
+        "A recording as a page for a browser",
+        "pytrace-ebpf report calls.pytrace -o report.html",
+    ),
 ];
 
 /// Bytes of a ring buffer, as given: the kernel wants a power of two, and a record must have room.
@@ -121,6 +125,8 @@ pub enum Command {
     },
     /// Print a recording again, with any filter and format
     Replay(ReplayArgs),
+    /// One HTML page of a recording: effects over time, call sites, calls, files and peers, flamegraph, loss
+    Report(ReportArgs),
     /// Effects that one recording has and another has not, by function, target and call site
     Diff(DiffArgs),
     /// Tests for pytest from a recording: a function is called as it was, and the world answers as it did
@@ -355,6 +361,42 @@ pub struct ReplayArgs {
     pub stack: Option<u32>,
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+/// Options of `report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// A recording, made with `-o FILE.pytrace`; with `--stack 20` for a flamegraph of whole stacks
+    pub file: PathBuf,
+    /// Write there (created 0600); otherwise to standard output
+    #[arg(short, long, value_name = "FILE", help_heading = OUTPUT)]
+    pub output: Option<PathBuf>,
+    /// Only these of the recorded effects, as if nothing else had been traced
+    #[arg(short, long, value_name = "LIST", allow_hyphen_values = true, help_heading = WHICH)]
+    pub effects: Option<String>,
+    /// These recorded functions too; without `-e`, only these; repeatable
+    #[arg(short, long = "function", value_name = "GLOB", help_heading = WHICH)]
+    pub functions: Vec<String>,
+    /// Python frames per event, at most as many as were recorded
+    #[arg(long, value_name = "N", help_heading = VALUES)]
+    pub stack: Option<u32>,
+    /// Stop after this many events
+    #[arg(long, value_name = "N", help_heading = END)]
+    pub max_events: Option<u64>,
+    /// Only calls that raised
+    #[arg(long, help_heading = WHICH)]
+    pub errors: bool,
+    /// Only calls at least that long: `5ms`, `100us`, `1s`
+    #[arg(long, value_name = "TIME", value_parser = seconds, help_heading = WHICH)]
+    pub min_duration: Option<Duration>,
+    /// Also the traced calls that happen inside another traced call's work
+    #[arg(long, help_heading = WHICH)]
+    pub nested: bool,
+    #[command(flatten)]
+    pub filters: FilterArgs,
+    /// Passwords, tokens and keys as they are; they are masked otherwise
+    #[arg(long, help_heading = VALUES)]
+    pub show_secrets: bool,
 }
 
 /// Options of `testgen`.

@@ -11,6 +11,7 @@ mod guard;
 mod harm;
 mod logging;
 mod output;
+mod page;
 mod pages;
 mod privileges;
 mod probes;
@@ -113,6 +114,7 @@ fn main() -> ExitCode {
         Some(Command::Functions { pid, glob }) => commands::functions(*pid, glob.as_deref()),
         Some(Command::Effects { markdown }) => commands::effects(*markdown),
         Some(Command::Replay(args)) => replay::run(args),
+        Some(Command::Report(args)) => page::run(args),
         Some(Command::Diff(args)) => diff::run(args),
         Some(Command::Testgen(args)) => testgen::run(args),
         Some(Command::Doctor { pid, format }) => match doctor::run(*pid, *format) {

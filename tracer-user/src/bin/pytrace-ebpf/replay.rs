@@ -41,7 +41,7 @@ pub type FileReader = Reader<BufReader<File>>;
 
 /// Prints a recording.
 pub fn run(args: &ReplayArgs) -> anyhow::Result<()> {
-    let narrow = Narrow::parse(args)?;
+    let narrow = Narrow::parse(args.effects.as_deref(), &args.functions)?;
     let path = args.output.output.as_deref();
     if is_recording(path) {
         return Err(Usage("replay writes text, JSON or Parquet, not another recording".into()).into());
@@ -49,13 +49,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<()> {
     check_parquet(&args.output)?;
     let reader = open(&args.file)?;
     let sink = sink_for(&args.output, reader.header().epoch_ns, false);
-    if args
-        .stack
-        .is_some_and(|frames| frames > reader.header().limits.stack)
-    {
-        let recorded = reader.header().limits.stack;
-        crate::logging::say!("only {recorded} frames per event were recorded (--stack)");
-    }
+    warn_of_stack(args.stack, reader.header().limits.stack);
     let mut play = Play::new(reader, narrow, &args.output, sink)?;
     if let Some(frames) = args.stack {
         play.reporter.limit_stack(frames);
@@ -75,7 +69,14 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn damaged(path: &Path) -> String {
+/// Says that there are fewer frames than were asked for.
+pub fn warn_of_stack(asked: Option<u32>, recorded: u32) {
+    if asked.is_some_and(|frames| frames > recorded) {
+        crate::logging::say!("only {recorded} frames per event were recorded (--stack)");
+    }
+}
+
+pub fn damaged(path: &Path) -> String {
     format!("{} could be read only in part", path.display())
 }
 
@@ -119,10 +120,10 @@ pub struct Narrow {
 }
 
 impl Narrow {
-    fn parse(args: &ReplayArgs) -> Result<Self, Usage> {
+    pub fn parse(effects: Option<&str>, functions: &[String]) -> Result<Self, Usage> {
         Ok(Self {
-            effects: args.effects.as_deref().map(Selection::parse).transpose()?,
-            functions: match args.functions.as_slice() {
+            effects: effects.map(Selection::parse).transpose()?,
+            functions: match functions {
                 [] => None,
                 globs => Some(Functions::parse(globs)?),
             },

@@ -9,9 +9,9 @@ use parquet::{
     schema::types::{Type, TypePtr},
 };
 
-use super::super::{json, json_value};
+use super::super::{json, json_value, plain_text::plain_text};
 use crate::{
-    decode::value::{MaskedText, Value},
+    decode::value::Value,
     event::{
         call::{CallEvent, Frame, Outcome, TypeNames},
         target::TargetValue,
@@ -139,7 +139,7 @@ fn target_part<'c, 'a>(call: &'c CallEvent<'a>, key: &str) -> Option<TargetValue
 fn target_text(call: &CallEvent<'_>, key: &str) -> Option<String> {
     match target_part(call, key)? {
         TargetValue::Text(text) => Some(text.into_owned()),
-        TargetValue::Value(value) => text(value),
+        TargetValue::Value(value) => plain_text(value),
         TargetValue::Number(_) => None,
     }
 }
@@ -150,26 +150,6 @@ fn target_fd(call: &CallEvent<'_>) -> Option<i64> {
         TargetValue::Value(Value::Int(fd) | Value::Long(fd)) => Some(*fd),
         _ => None,
     }
-}
-
-/// The text that a `str` or bytes are, as far as it was captured; `…` stands for the rest.
-fn text(value: &Value<'_>) -> Option<String> {
-    let (mut text, cut) = match value {
-        Value::Str(text) => (text.to_string_lossy(), text.captured() != text.len),
-        Value::Bytes(_, data, len) => (lossy(data), data.len() as u64 != *len),
-        Value::Masked(Some(MaskedText::Str(text, cut))) => (text.clone(), *cut),
-        Value::Masked(Some(MaskedText::Bytes(data, cut))) => (lossy(data), *cut),
-        Value::Subclass { value, .. } => return text(value),
-        _ => return None,
-    };
-    if cut {
-        text.push('…');
-    }
-    Some(text)
-}
-
-fn lossy(data: &[u8]) -> String {
-    String::from_utf8_lossy(data).into_owned()
 }
 
 fn target(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
