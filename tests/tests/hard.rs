@@ -164,6 +164,8 @@ same_as_untraced! {
     a_filter_of_system_calls_kills: "killed_by_filter",
     a_filter_of_system_calls_refuses: "refused_by_filter",
     it_is_another_users: "another_user",
+    dockers_filter_of_system_calls: "in_docker",
+    an_older_dockers_filter_of_system_calls: "in_older_docker",
 }
 
 /// All interpreters at once, each begun by what `begin` says, traced by one tool and by none.
