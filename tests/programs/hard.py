@@ -2,6 +2,7 @@
 from __future__ import print_function
 
 import ctypes
+import errno
 import operator
 import os
 import resource
@@ -9,6 +10,8 @@ import signal
 import sys
 import threading
 import time
+
+import seccomp_filters
 
 PYTHON2 = sys.version_info[0] == 2
 
@@ -126,43 +129,36 @@ def crashes():
     ctypes.string_at(8)
 
 
-def has_filter(action):
-    """A seccomp filter that knows no system call newer than 334 but two, as strict ones do: neither uretprobe nor uprobe."""
-    newest_old, clone3, faccessat2 = 334, 435, 439
-    load, jump_greater, jump_equal, give = 0x20, 0x25, 0x15, 0x06
-    allow = 0x7FFF0000
-    program = [
-        (load, 0, 0, 0),
-        (jump_greater, 0, 3, newest_old),
-        (jump_equal, 2, 0, clone3),
-        (jump_equal, 1, 0, faccessat2),
-        (give, 0, 0, action),
-        (give, 0, 0, allow),
-    ]
-
-    class Instruction(ctypes.Structure):
-        _fields_ = [("code", ctypes.c_ushort), ("jt", ctypes.c_ubyte), ("jf", ctypes.c_ubyte), ("k", ctypes.c_uint)]
-
-    class Program(ctypes.Structure):
-        _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.POINTER(Instruction))]
-
-    instructions = (Instruction * len(program))(*program)
-    wanted = Program(len(program), instructions)
-    libc = ctypes.CDLL(None, use_errno=True)
-    no_new_privileges, set_seccomp, filter_mode = 38, 22, 2
-    assert libc.prctl(no_new_privileges, 1, 0, 0, 0) == 0
-    assert libc.prctl(set_seccomp, filter_mode, ctypes.byref(wanted), 0, 0) == 0
-
-
 def is_confined():
     print(work(), os.getuid())
 
 
+def is_contained():
+    """Also in threads, in a child and in another program; and that the filter is there."""
+    done = []
+    group = [threading.Thread(target=lambda: done.append(work())) for _ in range(5)]
+    for one in group:
+        one.start()
+    for one in group:
+        one.join()
+    child = os.fork()
+    if child == 0:
+        os._exit(work()[3])
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.unshare(0)
+    print(work(), done == [work()] * 5, os.waitpid(child, 0)[1] >> 8, ctypes.get_errno())
+    executes()
+
+
 # Before it is told to go on.
 if sys.argv[1] == "killed_by_filter":
-    has_filter(0x80000000)
+    seccomp_filters.strict(seccomp_filters.KILL)
 elif sys.argv[1] == "refused_by_filter":
-    has_filter(0x00050000 | 38)
+    seccomp_filters.strict(seccomp_filters.refuse(errno.ENOSYS))
+elif sys.argv[1] == "in_docker":
+    seccomp_filters.docker()
+elif sys.argv[1] == "in_older_docker":
+    seccomp_filters.docker(seccomp_filters.URETPROBE)
 elif sys.argv[1] == "another_user":
     nobody = 65534
     os.setgroups([])
@@ -181,6 +177,8 @@ CASES = {
     "killed_by_filter": is_confined,
     "refused_by_filter": is_confined,
     "another_user": is_confined,
+    "in_docker": is_contained,
+    "in_older_docker": is_contained,
 }
 
 print("ready")

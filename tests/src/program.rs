@@ -38,6 +38,11 @@ impl Program {
         Self::start_as(python, name, &[], environment)
     }
 
+    /// Starts `name` with one argument (`hard.py CASE`).
+    pub fn start_case(python: &Path, name: &str, case: &str) -> Self {
+        Self::start_as(python, name, &[case], &[])
+    }
+
     /// Starts `real/NAME`, which finds the modules of `tests/programs` too, with arguments.
     pub fn real(python: &Path, name: &str, args: &[&str]) -> Self {
         let programs = programs().display().to_string();

@@ -26,7 +26,8 @@ use super::{
     btf::Btf,
     links::Probe,
     loader::{LoadError, Programs},
-    trial::has_sessions,
+    perf,
+    trial::{has_multi, has_sessions},
 };
 
 /// How the kernel half is sized.
@@ -137,6 +138,9 @@ pub struct Kernel {
 impl Kernel {
     /// Creates the maps and loads the programs; nothing is attached yet.
     pub fn load(options: KernelOptions) -> Result<Self, KernelError> {
+        if !has_multi() {
+            perf::prepare();
+        }
         let cpus = aya::util::nr_cpus().map_or(1, |n| n as u32);
         let slots = (cpus * SLOTS_PER_CPU)
             .next_power_of_two()

@@ -7,8 +7,11 @@
 use std::{
     ffi::CStr,
     fs::{self, File, OpenOptions},
-    io::{self, Seek as _, Write as _},
-    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
+    io,
+    os::{
+        fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
+        unix::fs::FileExt as _,
+    },
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
@@ -95,11 +98,10 @@ pub(super) fn attach(
 
 /// Takes the probes out.
 pub(super) fn close(events: &mut [Option<OwnedFd>]) {
-    let hurry = Hurry::prepare();
+    let hurry = hurry();
     let share = events.len().div_ceil(CLOSERS).max(1);
     thread::scope(|scope| {
         for events in events.chunks_mut(share) {
-            let hurry = hurry.as_ref();
             scope.spawn(move || {
                 outliving(&mut || {
                     let _while_closing = hurry.map(Hurry::begin);
@@ -176,17 +178,23 @@ struct Hurrying<'a>(&'a Hurry);
 /// How many there are: links are closed side by side.
 static HURRYING: AtomicU32 = AtomicU32::new(0);
 
-impl Hurry {
-    /// `None`: it cannot be asked, so it takes its time; or it hurries anyway, because somebody else said so.
-    fn prepare() -> Option<Self> {
-        static MAY_ASK: OnceLock<bool> = OnceLock::new();
-        let may_ask = || fs::read_to_string(EXPEDITED).is_ok_and(|text| text.trim() == "0");
-        if !*MAY_ASK.get_or_init(may_ask) {
-            return None;
-        }
-        OpenOptions::new().write(true).open(EXPEDITED).ok().map(Self)
-    }
+/// `None`: it cannot be asked, so it takes its time; or it hurries anyway, because somebody else said so.
+fn hurry() -> Option<&'static Hurry> {
+    static HURRY: OnceLock<Option<Hurry>> = OnceLock::new();
+    let asked = || {
+        let text = fs::read_to_string(EXPEDITED).ok()?;
+        let file = OpenOptions::new().write(true).open(EXPEDITED);
+        (text.trim() == "0").then(|| file.ok().map(Hurry)).flatten()
+    };
+    HURRY.get_or_init(asked).as_ref()
+}
 
+/// Opens what is needed to take probes out, while files may be opened for writing ([`crate::process::confine()`]).
+pub(super) fn prepare() {
+    hurry();
+}
+
+impl Hurry {
     fn begin(&self) -> Hurrying<'_> {
         if HURRYING.fetch_add(1, Ordering::SeqCst) == 0 {
             self.set(b"1");
@@ -195,8 +203,7 @@ impl Hurry {
     }
 
     fn set(&self, digit: &[u8]) {
-        let mut file = &self.0;
-        let _ = file.rewind().and_then(|()| file.write_all(digit));
+        let _ = self.0.write_all_at(digit, 0);
     }
 }
 

@@ -3,6 +3,7 @@
 //! Everything read here is under the traced process's control, so every read, loop and
 //! allocation has a bound.
 
+mod confine;
 mod files;
 mod inherited;
 mod maps;
@@ -16,6 +17,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
+pub use confine::{ConfineError, Stage, confine};
 pub use files::OpenError;
 pub use inherited::{close_on_exec, inherited};
 pub use maps::{MAX_MAPPINGS, Mapping, parse as parse_maps};

@@ -19,8 +19,10 @@ use nix::{
 };
 use tracer_user::{
     attach::{Held, Readiness, Watch},
-    process::{Process, pidfd},
+    process::{Process, Stage, pidfd},
 };
+
+use crate::privileges;
 
 /// A process that was changing the tracer's links goes on to its end, and closes them a few grace periods later; until
 /// then, and a signal's way longer, processes may be stopped: looked for so many times,
@@ -100,6 +102,7 @@ pub fn run(tracer: u32) -> anyhow::Result<()> {
     let ended = pidfd(tracer);
     // In another session there is no such group to keep from being orphaned.
     let member = Member::start(tracer);
+    privileges::confine(Stage::Traces);
     std::io::stdout().write_all(b"!")?;
     std::io::stdout().flush()?;
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -1,13 +1,16 @@
 //! What the tool may do while it traces: no more than tracing needs.
 //!
 //! It reads memory and files that the traced processes chose. If one of them found a way to lead it astray, it should not be root with
-//! all that root may do. Landlock would fit to keep it from writing files, but it also keeps it from reading the memory of
+//! all that root may do: most capabilities go, and system calls that it does not need. Landlock would fit to keep it from writing files, but it also keeps it from reading the memory of
 //! processes outside of its own domain (`hook_ptrace_access_check`, security/landlock/task.c).
 
 use anyhow::Context as _;
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::sys::prctl::set_dumpable;
-use tracer_user::attach::has_multi;
+use tracer_user::{
+    attach::has_multi,
+    process::{self, Stage},
+};
 
 /// What is kept, of what there is.
 const NEEDED: [Capability; 6] = [
@@ -45,6 +48,14 @@ pub fn reduce_before_output() -> anyhow::Result<()> {
 /// all it would have.
 pub fn reduce() -> anyhow::Result<()> {
     keep(&needed())
+}
+
+/// Denies the tool the system calls that it does not need from that stage on; what does the work is not kept from it by a kernel, or a
+/// container, that takes no filters.
+pub fn confine(stage: Stage) {
+    if let Err(error) = process::confine(stage) {
+        log::warn!("the tool may make all system calls while it traces: {error}");
+    }
 }
 
 /// For this thread and all that it starts; before there are others.

@@ -12,7 +12,7 @@ use tracer_user::{
     attach::{KernelOptions, Readiness, has_multi},
     catalogue::select::{Functions, Selection},
     event::judge::Judge,
-    process::pidfd,
+    process::{Stage, pidfd},
 };
 
 use crate::{
@@ -58,6 +58,7 @@ pub fn run(args: &TraceArgs) -> anyhow::Result<()> {
     let wanted = wanted(args)?;
     let judge = judge(&args.output.filters, args.stack)?;
     privileges::reduce_before_output()?;
+    privileges::confine(Stage::Begins);
     let traced = find_all(&args.pids, &wanted)?;
     check_threads(&args.output.filters, &traced)?;
     runtime()?.block_on(async {
@@ -67,6 +68,7 @@ pub fn run(args: &TraceArgs) -> anyhow::Result<()> {
         privileges::reduce()?;
         let output = output.start()?;
         let mut trace = Trace::new(args, wanted, judge, output, false)?;
+        privileges::confine(Stage::Traces);
         trace.attach(traced)?;
         trace.until_stopped(&mut stop).await?;
         trace.finish().await
@@ -84,8 +86,11 @@ pub fn run_command(args: &TraceArgs, command: &[OsString]) -> anyhow::Result<u8>
         let launched = Launched::start(command)?;
         let output = Opened::new(args.output.output.as_deref(), true)?;
         privileges::reduce()?;
+        // The program is to be as free as it would be: it was started before.
+        privileges::confine(Stage::Begins);
         let output = output.start()?;
         let mut trace = Trace::new(args, wanted, judge, output, true)?;
+        privileges::confine(Stage::Traces);
         trace.watching.follow(launched.pid())?;
         let mut stop = Stop::Program(launched);
         if let Stop::Program(launched) = &mut stop {
