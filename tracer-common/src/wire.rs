@@ -29,6 +29,10 @@ pub const KIND_CODE: u8 = 3;
 /// the path, from the file's own outwards: each its length in bytes and its text, padded.
 pub const KIND_PATH: u8 = 4;
 
+/// Where a thread was when the clock ticked ([`crate::sample`]): frames and no values. [`FLAG_NO_TSTATE`]: the thread has no
+/// `PyThreadState`; [`FLAG_FRAME_FAULT`]: what is missing could not be read; [`FLAG_CUT`]: there are more frames.
+pub const KIND_SAMPLE: u8 = 5;
+
 /// The record is cut: no room ([`crate::limits::RECORD_MAX`]) or too many items.
 pub const FLAG_CUT: u32 = 1;
 /// The thread state was not found: no frames, no exception.

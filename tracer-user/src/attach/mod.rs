@@ -7,6 +7,7 @@ mod loader;
 mod outlive;
 mod perf;
 mod readiness;
+mod sampler;
 #[cfg(test)]
 mod stack;
 mod trial;
@@ -16,6 +17,7 @@ mod watch;
 pub use kernel::{Kernel, KernelError, KernelOptions};
 pub use links::{Link, LinkError, Point, Probe};
 pub use readiness::Readiness;
+pub use sampler::Sampler;
 pub use trial::{has_multi, has_sessions};
 pub use verdicts::Verdicts;
 pub use watch::{Held, Watch};

@@ -4,7 +4,9 @@
 use bytes::Bytes;
 use thiserror::Error;
 use tracer_common::limits::RECORD_MAX;
-use tracer_common::wire::{FrameRecord, KIND_CODE, KIND_ENTRY, KIND_PATH, KIND_RETURN, RecordHeader};
+use tracer_common::wire::{
+    FrameRecord, KIND_CODE, KIND_ENTRY, KIND_PATH, KIND_RETURN, KIND_SAMPLE, RecordHeader,
+};
 
 /// Why bytes are not a record.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -32,7 +34,10 @@ impl Record {
 
     /// Checks a record of any kind, as it comes from the kernel; recordings keep what names things as items of their own.
     pub fn parse_any(bytes: Bytes) -> Result<Self, RecordError> {
-        Self::of_kind(bytes, &[KIND_ENTRY, KIND_RETURN, KIND_CODE, KIND_PATH])
+        Self::of_kind(
+            bytes,
+            &[KIND_ENTRY, KIND_RETURN, KIND_CODE, KIND_PATH, KIND_SAMPLE],
+        )
     }
 
     fn of_kind(bytes: Bytes, kinds: &[u8]) -> Result<Self, RecordError> {

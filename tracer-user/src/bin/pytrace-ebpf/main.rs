@@ -14,6 +14,7 @@ mod output;
 mod pages;
 mod privileges;
 mod probes;
+mod profile;
 mod replay;
 mod report;
 mod ring;
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     logging::start(match &cli.command {
         Some(Command::Run { trace, .. }) => trace.verbose,
+        Some(Command::Profile(args)) => args.verbose,
         _ => cli.trace.verbose,
     });
     let result = match &cli.command {
@@ -81,7 +83,11 @@ fn main() -> ExitCode {
                 "`run` starts a program; --pid does not go with it",
             )
             .exit(),
-        Some(Command::Run { trace, command }) => match trace::run_command(trace, command) {
+        Some(Command::Run { trace, command }) => match trace::run_command(trace, command, None) {
+            Ok(code) => return ExitCode::from(code),
+            Err(error) => Err(error),
+        },
+        Some(Command::Profile(args)) => match profile::run(args) {
             Ok(code) => return ExitCode::from(code),
             Err(error) => Err(error),
         },
@@ -106,7 +112,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Some(Command::Man { command }) => pages::manual(command.as_deref()),
-        None if !cli.trace.pids.is_empty() => trace::run(&cli.trace),
+        None if !cli.trace.pids.is_empty() => trace::run(&cli.trace, None),
         None => Cli::command()
             .error(
                 ErrorKind::MissingRequiredArgument,
