@@ -118,7 +118,10 @@ fn what_is_missing_is_shown() {
     // The samples at 0 count as inside of the call, so that it waited less than nothing: 6 of 10 ms.
     assert_eq!(
         text(&profile),
-        expected.replace(&format!("[more frames];{shop};select.select [waiting] 1000\n"), "")
+        expected.replace(
+            &format!("[more frames];{shop};select.select [waiting] 1000\n"),
+            ""
+        )
     );
     assert_eq!(
         profile.line(),
@@ -138,7 +141,8 @@ fn processes_and_threads_are_told_apart() {
     profile.name_thread(101, || Some("worker".to_owned()));
     profile.sample(ONE, 0, &[frame("f", "a.py", 1, 1)], 0);
     profile.sample(OTHER, 0, &[frame("f;g", "a.py", 1, 1)], 0);
-    let expected = "process 100;thread 101 worker;f (a.py:1) 10000\nprocess 200;thread 201;f:g (a.py:1) 10000\n";
+    let expected =
+        "process 100;thread 101 worker;f (a.py:1) 10000\nprocess 200;thread 201;f:g (a.py:1) 10000\n";
     assert_eq!(text(&profile), expected);
 }
 
@@ -207,7 +211,12 @@ fn pprof_says_the_same() {
     let samples: Vec<(Vec<String>, Vec<i64>)> = proto
         .sample
         .iter()
-        .map(|sample| (sample.location_id.iter().map(line).collect(), sample.value.clone()))
+        .map(|sample| {
+            (
+                sample.location_id.iter().map(line).collect(),
+                sample.value.clone(),
+            )
+        })
         .collect();
     let module = "<module> /srv/shop/__init__.py:1 7".to_owned();
     let save = |line: u32| format!("Shop.save /srv/shop/orders.py:10 {line}");

@@ -529,6 +529,28 @@ impl Session {
         Ok(())
     }
 
+    /// Takes no samples any more of processes that run another program now, or have shut Python down: what is at the
+    /// addresses that the kernel half reads is something else. True: there was one.
+    pub fn look_for_others(&mut self) -> bool {
+        if self.sampler.is_none() {
+            return false;
+        }
+        let is_other = |live: &&Live| {
+            let first = live.parts.first();
+            first.is_some_and(|part| !part.interpreter.is_there(&*live.process))
+        };
+        let others = self.live.values().filter(is_other);
+        let others: Vec<u32> = others.map(|live| live.process.pid()).collect();
+        for pid in &others {
+            if self.ended(*pid, true) && Process::open(*pid).is_ok() {
+                log::warn!(
+                    "process {pid} has shut Python down or runs another program: it is not profiled any more"
+                );
+            }
+        }
+        !others.is_empty()
+    }
+
     pub fn has_output(&self) -> bool {
         let waits = self.recorder.is_some() && !self.flush_due && self.buffer.len() < FLUSH;
         !self.buffer.is_empty() && !waits

@@ -252,6 +252,10 @@ impl<'a> Trace<'a> {
                 }
                 _ = loss_check.tick() => {
                     self.session.check_loss()?;
+                    let fewer = self.session.look_for_others();
+                    if fewer && self.session.live() == 0 && matches!(stop, Stop::Signals(..)) {
+                        return Ok(());
+                    }
                     if self.args.follow && self.all_ended() && self.session.live() == 0 {
                         return Ok(());
                     }
