@@ -23,11 +23,20 @@ pub struct Attached {
 impl Attached {
     /// Starts it for processes.
     pub fn start(pids: &[u32], args: &[&str], stdout: impl Into<Stdio>) -> Self {
-        let mut tool = command(binary());
-        for pid in pids {
-            tool.args(["--pid", &pid.to_string()]);
-        }
-        let mut child = tool
+        let pids: Vec<String> = pids.iter().map(|pid| format!("--pid={pid}")).collect();
+        let pids: Vec<&str> = pids.iter().map(String::as_str).collect();
+        Self::spawn(&[&pids[..], args].concat(), stdout)
+    }
+
+    /// Starts it with a command, and returns when it is attached to so many programs.
+    pub fn command(args: &[&str], programs: usize) -> Self {
+        let mut tool = Self::spawn(args, Stdio::null());
+        tool.await_attached(programs);
+        tool
+    }
+
+    fn spawn(args: &[&str], stdout: impl Into<Stdio>) -> Self {
+        let mut child = command(binary())
             .args(args)
             .stdin(Stdio::null())
             .stdout(stdout)
@@ -44,13 +53,17 @@ impl Attached {
     /// Starts it and returns when the probes are in.
     pub fn attach(pids: &[u32], args: &[&str], stdout: impl Into<Stdio>) -> Self {
         let mut tool = Self::start(pids, args, stdout);
+        tool.await_attached(pids.len());
+        tool
+    }
+
+    fn await_attached(&mut self, programs: usize) {
         let mut attached = 0;
-        while attached < pids.len() {
-            let line = tool.line().to_owned();
-            assert_ne!(line, "", "the tool ended: {}", tool.said);
+        while attached < programs {
+            let line = self.line().to_owned();
+            assert_ne!(line, "", "the tool ended: {}", self.said);
             attached += usize::from(line.contains("attached to"));
         }
-        tool
     }
 
     /// The next line on its standard error; empty at the end.

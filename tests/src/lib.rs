@@ -12,6 +12,7 @@ mod folder;
 mod journal;
 mod json;
 mod postgres;
+pub mod profiled;
 mod program;
 #[path = "../../tracer-user/tests/pythons/mod.rs"]
 pub mod pythons;

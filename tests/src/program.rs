@@ -54,6 +54,11 @@ impl Program {
         )
     }
 
+    /// As [`Self::start`], with arguments.
+    pub fn start_of(python: &Path, name: &str, args: &[&str]) -> Self {
+        Self::start_as(python, name, args, &[])
+    }
+
     fn start_as(python: &Path, name: &str, args: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = crate::command(python)
             .arg(programs().join(name))

@@ -10,7 +10,7 @@ pub const MAX_ITEMS: u32 = 4096;
 /// `--max-depth`: nesting levels at most.
 pub const MAX_DEPTH: u32 = 8;
 /// `--stack`: Python frames per event at most.
-pub const MAX_FRAMES: u32 = 64;
+pub const MAX_FRAMES: u32 = 128;
 /// Digits (30 bits each) of an `int` captured at most: 35 digits hold 1,050 bits.
 pub const MAX_INT_DIGITS: u32 = 35;
 /// Bytes of a C string (`ml_name`) captured at most.

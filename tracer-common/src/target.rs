@@ -111,6 +111,8 @@ offsets! {
         interp_next = "PyInterpreterState.next",
         interp_threads_head = "PyInterpreterState.threads.head",
         tstate_next = "PyThreadState.next",
+        /// What `pthread_self` says: on x86-64, with glibc and musl, the thread's `fs` base.
+        tstate_thread_id = "PyThreadState.thread_id",
         tstate_native_thread_id = "PyThreadState.native_thread_id",
         /// The word with the bits that tell a thread state's status (3.12+).
         tstate_status = "PyThreadState._status",

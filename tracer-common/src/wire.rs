@@ -32,6 +32,9 @@ pub const KIND_PATH: u8 = 4;
 /// A place from which calls are added up: one [`FrameRecord`]; the header's `sp` is the index of its
 /// [`crate::aggregate::Aggregate`], and its time the address of the type by which its calls are named, 0: none.
 pub const KIND_PLACE: u8 = 5;
+/// Where a thread was when the clock ticked ([`crate::sample`]): frames and no values. [`FLAG_NO_TSTATE`]: the thread has no
+/// `PyThreadState`; [`FLAG_FRAME_FAULT`]: what is missing could not be read; [`FLAG_CUT`]: there are more frames.
+pub const KIND_SAMPLE: u8 = 6;
 
 /// The record is cut: no room ([`crate::limits::RECORD_MAX`]) or too many items.
 pub const FLAG_CUT: u32 = 1;

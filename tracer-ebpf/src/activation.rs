@@ -247,7 +247,8 @@ fn finish(slot: &mut Slot, hit: &mut Hit, time_ns: u64) -> u64 {
     };
     count::losses(slot, hit.counters);
     if place.begins() {
-        codes::send_new(slot, hit.target, hit.control, place.target(), tid);
+        let whose = (place.target(), tid);
+        codes::send_new(slot, hit.target, hit.control, User, whose, MAX_FRAMES);
     }
     if send(slot, header) {
         count::one(&mut hit.counters.delivered);

@@ -9,22 +9,28 @@ use core::ffi::c_void;
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, generated::bpf_loop};
 use tracer_common::{
     counters::Control,
-    encode::{CODE_STRINGS, Slot, begin_code, code_key, code_string},
-    limits::MAX_FRAMES,
+    encode::{CODE_STRINGS, Memory, Slot, begin_code, code_key, code_string},
     target::Target,
     wire::{KIND_CODE, RecordHeader},
 };
 
-use crate::{maps::CODES, memory::User, probe::send, scratch};
+use crate::{maps::CODES, probe::send, scratch};
 
 /// Turns of the loop for one code object: one that begins, then one a string.
 const TURNS: u32 = CODE_STRINGS + 1;
 const _: () = assert!(TURNS == 4);
 
-/// Sends what names the code objects of an entry record's frames, unless it was sent before.
+/// Sends what names the code objects of a record's frames, of the innermost `most`, unless it was sent before.
 #[inline(always)]
-pub fn send_new(slot: &mut Slot, target: &'static Target, control: &Control, index: u32, tid: u32) {
-    let frames = slot.frames.min(MAX_FRAMES);
+pub fn send_new<M: Memory>(
+    slot: &mut Slot,
+    target: &'static Target,
+    control: &Control,
+    memory: M,
+    (index, tid): (u32, u32),
+    most: u32,
+) {
+    let frames = slot.frames.min(most);
     let mut search = Search { slot };
     // SAFETY: `look` has the signature bpf_loop calls, and the context outlives the loop.
     unsafe {
@@ -41,12 +47,18 @@ pub fn send_new(slot: &mut Slot, target: &'static Target, control: &Control, ind
         slot: search.slot,
         record,
         target,
+        memory,
         index: index as u64,
         tid: tid as u64,
     };
     // SAFETY: `turn` has the signature bpf_loop calls, and the context outlives the loop.
     unsafe {
-        bpf_loop(frames * TURNS, turn as *mut c_void, (&raw mut codes).cast(), 0);
+        bpf_loop(
+            frames * TURNS,
+            turn::<M> as *mut c_void,
+            (&raw mut codes).cast(),
+            0,
+        );
     }
     scratch::give_back(codes.record);
 }
@@ -81,19 +93,20 @@ extern "C" fn look(i: u32, context: *mut c_void) -> i64 {
 }
 
 /// An entry record, and the code record that is written.
-struct Codes<'a> {
+struct Codes<'a, M> {
     slot: &'a mut Slot,
     record: &'a mut Slot,
     target: &'static Target,
+    memory: M,
     index: u64,
     tid: u64,
 }
 
 /// A [`TURNS`]th of the work for one frame.
 #[inline(never)]
-extern "C" fn turn(i: u32, context: *mut c_void) -> i64 {
+extern "C" fn turn<M: Memory>(i: u32, context: *mut c_void) -> i64 {
     // SAFETY: `send_new` passes its own state.
-    let codes = unsafe { &mut *context.cast::<Codes<'_>>() };
+    let codes = unsafe { &mut *context.cast::<Codes<'_, M>>() };
     let frame = codes.slot.frame(i / TURNS);
     let part = i % TURNS;
     if part == 0 {
@@ -106,7 +119,7 @@ extern "C" fn turn(i: u32, context: *mut c_void) -> i64 {
     if codes.record.frames == 0 {
         return 0;
     }
-    if code_string(codes.record, codes.target, &mut User, frame[0], part - 1).is_none() {
+    if code_string(codes.record, codes.target, &mut codes.memory, frame[0], part - 1).is_none() {
         codes.record.frames = 0;
         return 0;
     }

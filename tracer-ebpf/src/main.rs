@@ -1,6 +1,6 @@
 //! The kernel half of pytrace-ebpf.
 //!
-//! Two programs serve every site: one for entry probes, one for return probes. Each finds its
+//! Two programs serve every site: one for entry probes, one for return probes; one more takes samples. Each finds its
 //! site in the attach cookie, copies the values that matter into a scratch slot
 //! ([`tracer_common::encode`]), and hands the record to the ring buffer. Nothing here waits,
 //! and nothing is lost without being counted.
@@ -19,6 +19,7 @@ mod maps;
 mod memory;
 mod paths;
 mod probe;
+mod sample;
 mod scratch;
 mod stat;
 mod thread;
@@ -27,8 +28,8 @@ mod watch;
 use core::ffi::c_void;
 
 use aya_ebpf::{
-    macros::{raw_tracepoint, uprobe, uretprobe},
-    programs::{ProbeContext, RawTracePointContext, RetProbeContext},
+    macros::{perf_event, raw_tracepoint, uprobe, uretprobe},
+    programs::{PerfEventContext, ProbeContext, RawTracePointContext, RetProbeContext},
 };
 
 /// Runs at a function's entry (or the first emulated instruction of its prologue).
@@ -110,6 +111,13 @@ pub fn pytrace_exec(_ctx: RawTracePointContext) -> u32 {
 #[raw_tracepoint(tracepoint = "task_newtask")]
 pub fn pytrace_fork(ctx: RawTracePointContext) -> u32 {
     watch::fork(&ctx);
+    0
+}
+
+/// Runs on each processor whenever its clock ticks, in an interrupt.
+#[perf_event]
+pub fn pytrace_sample(_ctx: PerfEventContext) -> u32 {
+    sample::tick();
     0
 }
 

@@ -11,6 +11,7 @@ use tracer_common::{
     filter::{CallKey, CodeKey, ThreadVerdict},
     handle::KernelOffsets,
     limits::MAX_TARGETS,
+    sample::{SampleCounters, Sampling},
     target::Target,
     watch::TaskOffsets,
 };
@@ -79,6 +80,18 @@ pub static OFFSETS: Array<KernelOffsets> = Array::with_max_entries(1, 0);
 /// One [`TaskOffsets`].
 #[map]
 pub static TASK: Array<TaskOffsets> = Array::with_max_entries(1, 0);
+
+/// One [`Sampling`].
+#[map]
+pub static SAMPLING: Array<Sampling> = Array::with_max_entries(1, 0);
+
+/// Processes of which samples are taken -> target index.
+#[map]
+pub static SAMPLED: HashMap<u32, u32> = HashMap::with_max_entries(MAX_TARGETS, 0);
+
+/// One [`SampleCounters`].
+#[map]
+pub static SAMPLES: Array<SampleCounters> = Array::with_max_entries(1, 0);
 
 /// Code objects whose calls are left out. With the next two sized by the daemon, which may need none.
 #[map]

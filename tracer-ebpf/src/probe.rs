@@ -22,7 +22,7 @@ use tracer_common::{
     filter::{CallKey, FILTER_CODE, FILTER_THREAD, THREAD_HIDDEN, THREAD_NEW, thread_key},
     guard,
     handle::HandleKind,
-    limits::{MAX_STEPS, RECORD_MAX},
+    limits::{MAX_FRAMES, MAX_STEPS, RECORD_MAX},
     target::Target,
     wire::{FLAG_CUT, FLAG_NEW_THREAD, FLAG_NO_TSTATE, FLAG_SPARED, KIND_ENTRY, KIND_RETURN, RecordHeader},
 };
@@ -391,7 +391,8 @@ fn finish(slot: &mut Slot, hit: &mut Hit, time_ns: u64) -> u64 {
     count::losses(slot, hit.counters);
     if is_entry {
         // First, so that who judges the call by its code knows it.
-        codes::send_new(slot, hit.target, hit.control, hit.cookie.target(), hit.tid);
+        let whose = (hit.cookie.target(), hit.tid);
+        codes::send_new(slot, hit.target, hit.control, User, whose, MAX_FRAMES);
     }
     let delivered = send(slot, header);
     if !delivered {

@@ -3,7 +3,7 @@
 //! pid → [`process`] → [`cpython`] → [`catalogue`] → [`sites`] → [`attach`] ⇒ kernel ⇒
 //! [`decode`] (wire record → values, entry and return paired) → [`event`] → [`sink`].
 //!
-//! A [`recording`] keeps what comes out of the kernel, and enters again at [`decode`].
+//! A [`profile`] adds up stacks. A [`recording`] keeps what comes out of the kernel, and enters again at [`decode`].
 
 pub mod attach;
 pub mod bytecode;
@@ -15,6 +15,7 @@ pub mod event;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod process;
+pub mod profile;
 pub mod recording;
 pub mod sink;
 pub mod sites;

@@ -73,7 +73,8 @@ pub fn tell(slot: &mut Slot, hit: &mut Hit, [frame, index, ty]: [u64; 3]) -> u64
     }
     let target = hit.target;
     filter::frames(slot, target, hit.cookie.target(), frame);
-    codes::send_new(slot, target, hit.control, hit.cookie.target(), hit.tid);
+    let whose = (hit.cookie.target(), hit.tid);
+    codes::send_new(slot, target, hit.control, User, whose, 1);
     let header = RecordHeader {
         kind: KIND_PLACE,
         target: hit.cookie.target() as u16,

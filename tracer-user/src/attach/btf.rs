@@ -45,6 +45,16 @@ impl Btf {
         })
     }
 
+    /// Where a task has the base of its `fs` segment (`thread.fsbase`), which it was given when the thread began.
+    pub(super) fn fs_base(&self) -> io::Result<u64> {
+        let types = Types::new(&self.0);
+        let offset = |structure, member| types.as_ref()?.offset(structure, member);
+        let found = (|| Some(offset("task_struct", "thread")? + offset("thread_struct", "fsbase")?))();
+        found.ok_or_else(|| {
+            io::Error::other(format!("{BTF} does not say where task_struct has thread.fsbase"))
+        })
+    }
+
     /// What looking at file descriptors needs, as far as it is where it is in the kernels that are known.
     pub(super) fn files(&self) -> KernelOffsets {
         let types = Types::new(&self.0);

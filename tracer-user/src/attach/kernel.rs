@@ -69,6 +69,10 @@ pub enum KernelError {
         tracepoint: &'static str,
         error: ProgramError,
     },
+    #[error("cannot take samples: {0}")]
+    Sampling(std::io::Error),
+    #[error("cannot take samples by a clock on each processor: {0}")]
+    Clock(ProgramError),
     #[error("BPF program `{0}` is missing from the embedded object")]
     NoProgram(&'static str),
 }

@@ -7,6 +7,7 @@ mod loader;
 mod outlive;
 mod perf;
 mod readiness;
+mod sampler;
 #[cfg(test)]
 mod stack;
 mod sums;
@@ -17,6 +18,7 @@ mod watch;
 pub use kernel::{Kernel, KernelError, KernelOptions, Nested};
 pub use links::{Link, LinkError, Point, Probe};
 pub use readiness::Readiness;
+pub use sampler::Sampler;
 pub use sums::Sums;
 pub use trial::{has_multi, has_sessions};
 pub use verdicts::Verdicts;

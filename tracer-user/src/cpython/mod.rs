@@ -37,6 +37,8 @@ const EXTENDED_ARG: [&str; 4] = [
 ];
 /// What `raise` is.
 const RAISE_VARARGS: &str = "RAISE_VARARGS";
+/// Interpreters looked at to find the main one.
+const MAX_INTERPRETERS: usize = 256;
 pub use version::Version;
 
 /// Why there is no interpreter to work with.
@@ -168,6 +170,14 @@ impl Interpreter {
             next = objects.field(next, self.layout.offsets.interp_next).unwrap_or(0);
         }
         all
+    }
+
+    /// Whether it still is where it was found: not where it was shut down, or the process runs another program.
+    pub fn is_there(&self, memory: &impl ReadMemory) -> bool {
+        let all = self.interpreters(memory, MAX_INTERPRETERS);
+        // With more of them than are looked at, the main one comes last.
+        all.contains(&self.roots.main) && memory.read_u64(self.roots.interpreters_head).is_ok()
+            || all.len() == MAX_INTERPRETERS
     }
 
     /// What the kernel half has to know of this process.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use thiserror::Error;
 use tracer_common::limits::RECORD_MAX;
 use tracer_common::wire::{
-    FrameRecord, KIND_CODE, KIND_ENTRY, KIND_PATH, KIND_PLACE, KIND_RETURN, RecordHeader,
+    FrameRecord, KIND_CODE, KIND_ENTRY, KIND_PATH, KIND_PLACE, KIND_RETURN, KIND_SAMPLE, RecordHeader,
 };
 
 /// Why bytes are not a record.
@@ -36,7 +36,14 @@ impl Record {
     pub fn parse_any(bytes: Bytes) -> Result<Self, RecordError> {
         Self::of_kind(
             bytes,
-            &[KIND_ENTRY, KIND_RETURN, KIND_CODE, KIND_PATH, KIND_PLACE],
+            &[
+                KIND_ENTRY,
+                KIND_RETURN,
+                KIND_CODE,
+                KIND_PATH,
+                KIND_PLACE,
+                KIND_SAMPLE,
+            ],
         )
     }
 

@@ -35,6 +35,15 @@ pub fn in_initial_pid_namespace() -> io::Result<bool> {
     Ok(fs::metadata("/proc/self/ns/pid")?.ino() == INITIAL_PID_NAMESPACE)
 }
 
+/// Device and inode of the pid namespace in which this program sees processes; zeros where that is the initial one.
+pub fn own_pid_namespace() -> io::Result<(u64, u64)> {
+    let stat = nix::sys::stat::stat("/proc/self/ns/pid")?;
+    Ok(match stat.st_ino {
+        INITIAL_PID_NAMESPACE => (0, 0),
+        inode => (stat.st_dev, inode),
+    })
+}
+
 /// Bytes read of one text file under `/proc/PID` at most.
 const PROC_FILE_MAX: u64 = 64 * 1024 * 1024;
 

@@ -2,6 +2,7 @@
 //! measured in turn in the same run, because the machine's speed drifts.
 
 mod page;
+mod profiled;
 mod service;
 mod table;
 
@@ -33,10 +34,11 @@ const FUNCTION: &str = "operator.is_";
 /// A part of the bench: what it measured with one interpreter.
 type Part = fn(&PathBuf) -> anyhow::Result<Vec<Figure>>;
 
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 9] = [
     price,
     more_prices,
     python_calls,
+    profiled::part,
     start,
     attach,
     first_event,
@@ -143,8 +145,14 @@ struct Tracer {
 
 impl Tracer {
     fn start(pid: u32, args: &[&str]) -> anyhow::Result<Self> {
-        let mut child = Command::new(build::binary())
-            .args(["--pid", &pid.to_string(), "-v"])
+        Self::of(
+            Command::new(build::binary()).args(["--pid", &pid.to_string(), "-v"]),
+            args,
+        )
+    }
+
+    fn of(command: &mut Command, args: &[&str]) -> anyhow::Result<Self> {
+        let mut child = command
             .args(args)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -167,9 +175,14 @@ impl Tracer {
     }
 
     /// Detaches; its summary line.
-    fn stop(mut self) -> anyhow::Result<String> {
+    fn stop(self) -> anyhow::Result<String> {
+        self.stop_saying(" lost (hits ")
+    }
+
+    /// Detaches; the line in which that is.
+    fn stop_saying(mut self, part: &str) -> anyhow::Result<String> {
         shell::run(Command::new("kill").args(["-INT", &self.child.id().to_string()]))?;
-        let summary = self.message(" lost (hits ")?;
+        let summary = self.message(part)?;
         self.child.wait()?;
         Ok(summary)
     }

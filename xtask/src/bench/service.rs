@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context as _;
 
 use super::{Tracer, median};
-use crate::{setup, shell, venv::Venv};
+use crate::{build, setup, shell, venv::Venv};
 
 /// Requests before it is measured.
 const WARM_UP: u32 = 200;
@@ -34,7 +34,7 @@ enum Who {
 }
 
 /// Who is measured, and what each of them tells.
-const PEERS: [(&str, Who, &str); 10] = [
+const PEERS: [(&str, Who, &str); 11] = [
     (
         "pytrace-ebpf (world)",
         Who::Tool(&["--format", "json"]),
@@ -44,6 +44,11 @@ const PEERS: [(&str, Who, &str); 10] = [
         "pytrace-ebpf -e all",
         Who::Tool(&["-e", "all", "--format", "json"]),
         "the same of every effect",
+    ),
+    (
+        "pytrace-ebpf profile",
+        Who::Outside(&["pytrace-ebpf", "profile", "-o", "/dev/null", "--pid"]),
+        "samples of stacks, 99 a second",
     ),
     (
         "py-spy record",
@@ -197,6 +202,7 @@ fn measure(python: &Path, who: Option<Who>) -> anyhow::Result<f64> {
         Some(Who::Outside(args)) => {
             let program = match args[0] {
                 "py-spy" => python.with_file_name("py-spy"),
+                "pytrace-ebpf" => build::binary(),
                 other => PathBuf::from(other),
             };
             let mut tracer = Command::new(program)

@@ -123,6 +123,7 @@ pub(super) const FIELDS: &[(&str, &[&str])] = &[
     ),
     ("PyThreadState.next", &[]),
     ("PyThreadState.interp", &[]),
+    ("PyThreadState.thread_id", &[]),
     ("PyThreadState.native_thread_id", &[]),
     ("PyThreadState._status", &[]),
     (
@@ -341,6 +342,7 @@ pub(super) const DEBUG_OFFSETS: &[(&str, &str, &str)] = &[
     ("PyThreadState.next", "thread_state", "next"),
     ("PyThreadState.interp", "thread_state", "interp"),
     ("current_frame", "thread_state", "current_frame"),
+    ("PyThreadState.thread_id", "thread_state", "thread_id"),
     (
         "PyThreadState.native_thread_id",
         "thread_state",

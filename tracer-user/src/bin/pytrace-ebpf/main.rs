@@ -15,6 +15,7 @@ mod page;
 mod pages;
 mod privileges;
 mod probes;
+mod profile;
 mod replay;
 mod report;
 mod ring;
@@ -73,8 +74,8 @@ const USAGE: u8 = 2;
 fn stat(args: &StatArgs) -> anyhow::Result<u8> {
     let trace = args.trace();
     match (args.pids.is_empty(), args.command.is_empty()) {
-        (true, false) => trace::run_command(&trace, &args.command),
-        (false, true) => trace::run(&trace).map(|()| 0),
+        (true, false) => trace::run_command(&trace, &args.command, None),
+        (false, true) => trace::run(&trace, None).map(|()| 0),
         _ => Err(Usage(
             "`stat` looks at running processes (--pid PID) or starts a program (`stat -- CMD`)".into(),
         )
@@ -87,6 +88,7 @@ fn main() -> ExitCode {
     logging::start(match &cli.command {
         Some(Command::Run { trace, .. }) => trace.verbose,
         Some(Command::Stat(args)) => args.verbose,
+        Some(Command::Profile(args)) => args.verbose,
         _ => cli.trace.verbose,
     });
     let result = match &cli.command {
@@ -96,7 +98,11 @@ fn main() -> ExitCode {
                 "`run` starts a program; --pid does not go with it",
             )
             .exit(),
-        Some(Command::Run { trace, command }) => match trace::run_command(trace, command) {
+        Some(Command::Run { trace, command }) => match trace::run_command(trace, command, None) {
+            Ok(code) => return ExitCode::from(code),
+            Err(error) => Err(error),
+        },
+        Some(Command::Profile(args)) => match profile::run(args) {
             Ok(code) => return ExitCode::from(code),
             Err(error) => Err(error),
         },
@@ -126,7 +132,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Some(Command::Man { command }) => pages::manual(command.as_deref()),
-        None if !cli.trace.pids.is_empty() => trace::run(&cli.trace),
+        None if !cli.trace.pids.is_empty() => trace::run(&cli.trace, None),
         None => Cli::command()
             .error(
                 ErrorKind::MissingRequiredArgument,

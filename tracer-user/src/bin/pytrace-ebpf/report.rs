@@ -24,7 +24,8 @@ use tracer_user::{
         shaping::{self, Shaping},
         sum::Sum,
     },
-    sink::{self, Period, ProcessChange, Sink, SiteSummary, Summary, TargetInfo},
+    profile::{Profile, Thread},
+    sink::{self, Period, ProcessChange, Sink, SiteSummary, Summary, TargetInfo, escape::plainly},
 };
 
 use crate::{
@@ -209,6 +210,25 @@ impl<N: Names> Reporter<N> {
         let shown = shown == Some(true);
         self.events += u64::from(shown);
         shown
+    }
+
+    /// Takes a sample into a profile.
+    pub fn sample(&mut self, record: &Record, profile: &mut Profile) {
+        let header = record.header;
+        let stack: Vec<Frame> = record
+            .frames()
+            .map(|frame| self.frame(header.target, &frame))
+            .collect();
+        let of = Thread {
+            target: header.target,
+            pid: self.pids.get(header.target as usize).copied().unwrap_or(0),
+            tid: header.tid,
+        };
+        profile.name_thread(of.tid, || {
+            let name = self.names.thread_name(of.target, of.tid)?;
+            Some(plainly(&name).into_owned())
+        });
+        profile.sample(of, header.time_ns, &stack, header.flags);
     }
 
     /// Names a frame.

@@ -17,16 +17,17 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracer_common::{
     limits::{MAX_SITES, MAX_TARGETS},
     target::CaptureLimits,
-    wire::{KIND_CODE, KIND_PATH, KIND_PLACE},
+    wire::{KIND_CODE, KIND_PATH, KIND_PLACE, KIND_SAMPLE},
 };
 use tracer_user::{
-    attach::{Kernel, Link, Verdicts},
+    attach::{Kernel, Link, Sampler, Verdicts},
     cpython::names::ProcessNames,
     decode::{pair::Pairing, record::Record},
     event::{SiteMeta, judge::Judge, runs::RunJudge},
     process::Process,
+    profile::sink::{Profiler, Shared},
     recording::{Recorder, item},
-    sink::{ProcessChange, TargetInfo, nothing::Nothing},
+    sink::{ProcessChange, Sink, TargetInfo, nothing::Nothing},
 };
 
 use adding::Adding;
@@ -36,6 +37,7 @@ use crate::{
     harm,
     output::{CHUNK, Output, is_recording},
     probes::Attached,
+    profile::{self, Plan},
     report::{Reporter, epoch_ns, now_ns, print_summary, sink_for},
     ring::Ring,
     sweep,
@@ -102,6 +104,9 @@ pub struct Session {
     to_stderr: bool,
     /// Losses reported, and when that was.
     lost: (u64, u64),
+    /// Not events, but a profile is made of it.
+    profile: Option<Plan>,
+    sampler: Option<Sampler>,
 }
 
 impl Session {
@@ -113,6 +118,7 @@ impl Session {
         mut kernel: Kernel,
         output: Output,
         to_stderr: bool,
+        profile: Option<Plan>,
     ) -> anyhow::Result<Self> {
         let limits = CaptureLimits {
             max_str: args.max_str,
@@ -132,10 +138,18 @@ impl Session {
             Recorder::header(header, &mut buffer);
             Recorder::default()
         });
-        let sink = match recorder {
+        let sink: Box<dyn Sink> = match (&recorder, &profile) {
             // The events are counted, and printed by `replay`.
-            Some(_) => Box::new(Nothing),
-            None => sink_for(&args.output, epoch_ns, to_stderr),
+            (Some(_), _) => Box::new(Nothing),
+            (None, Some(plan)) => {
+                let shared = Shared::clone(&plan.shared);
+                Box::new(Profiler::new(shared, plan.format, TRACING_ENDED, epoch_ns))
+            }
+            (None, None) => sink_for(&args.output, epoch_ns, to_stderr),
+        };
+        let sampler = match &profile {
+            Some(plan) => plan.sampler(&mut kernel)?,
+            None => None,
         };
         let verdicts = Verdicts::new(&mut kernel)?;
         let adding = args.sums().map(|_| Adding::new(&mut kernel)).transpose()?;
@@ -160,11 +174,22 @@ impl Session {
             started: false,
             to_stderr,
             lost: (0, now_ns()),
+            profile,
+            sampler,
         })
     }
 
     pub fn wanted(&self) -> &Wanted {
         &self.wanted
+    }
+
+    /// What is seen of a process, and how that ends.
+    pub fn what(&self, info: &TargetInfo) -> String {
+        let functions = format!("{} functions", info.functions);
+        match &self.profile {
+            Some(plan) => plan.what(&functions),
+            None => format!("{functions}; Ctrl-C detaches"),
+        }
     }
 
     /// Writes the header, once.
@@ -246,6 +271,9 @@ impl Session {
         self.kernel.set_target(u32::from(index), target)?;
         if switches {
             self.kernel.spare(u32::from(index))?;
+        }
+        if let Some(sampler) = &mut self.sampler {
+            profile::add(sampler, &process, index)?;
         }
         let interpreter = Arc::clone(&first.interpreter);
         self.reporter.set_pid(index, info.pid);
@@ -410,6 +438,9 @@ impl Session {
         let Some(live) = self.live.remove(&pid) else {
             return false;
         };
+        if let Some(sampler) = &mut self.sampler {
+            sampler.remove(pid);
+        }
         let why = if exec { PROGRAM_REPLACED } else { PROCESS_ENDED };
         self.unobserved(Some(live.index), why);
         self.reporter.forget(live.index);
@@ -462,6 +493,7 @@ impl Session {
             run_judge,
             verdicts,
             adding,
+            profile,
             ..
         } = self;
         ring.drain(|bytes| match Record::parse_any(bytes) {
@@ -472,6 +504,11 @@ impl Session {
                 };
                 if let Some(recorder) = recorder {
                     recorder.code(target, &frame, reporter.names(), buffer);
+                }
+            }
+            Ok(record) if record.header.kind == KIND_SAMPLE => {
+                if let Some(plan) = profile {
+                    reporter.sample(&record, &mut plan.shared.lock());
                 }
             }
             Ok(record) if record.header.kind == KIND_PATH => reporter.learn_path(&record),
@@ -520,6 +557,28 @@ impl Session {
         Ok(())
     }
 
+    /// Takes no samples any more of processes that run another program now, or have shut Python down: what is at the
+    /// addresses that the kernel half reads is something else. True: there was one.
+    pub fn look_for_others(&mut self) -> bool {
+        if self.sampler.is_none() {
+            return false;
+        }
+        let is_other = |live: &&Live| {
+            let first = live.parts.first();
+            first.is_some_and(|part| !part.interpreter.is_there(&*live.process))
+        };
+        let others = self.live.values().filter(is_other);
+        let others: Vec<u32> = others.map(|live| live.process.pid()).collect();
+        for pid in &others {
+            if self.ended(*pid, true) && Process::open(*pid).is_ok() {
+                log::warn!(
+                    "process {pid} has shut Python down or runs another program: it is not profiled any more"
+                );
+            }
+        }
+        !others.is_empty()
+    }
+
     pub fn has_output(&self) -> bool {
         let waits = self.recorder.is_some() && !self.flush_due && self.buffer.len() < FLUSH;
         !self.buffer.is_empty() && !waits
@@ -544,6 +603,9 @@ impl Session {
 
     /// Takes all probes out.
     pub fn detach(&mut self) {
+        if let Some(sampler) = &mut self.sampler {
+            sampler.stop();
+        }
         let lives = self.live.drain();
         let lives = lives.map(|(_, live)| (live.attached, (live.watch, live.loads)));
         let (attached, watch): (Vec<_>, Vec<_>) = lives.unzip();
@@ -564,6 +626,9 @@ impl Session {
             .collect::<Result<Vec<_>, _>>()?;
         self.judge.tally().settle(&mut counters);
         self.run_judge.tally().settle(&mut counters);
+        if let (Some(plan), Some(sampler)) = (&self.profile, &self.sampler) {
+            plan.shared.lock().counts.lost = sampler.counters()?.dropped;
+        }
         let inner = self.pairing.counts().inner;
         self.add_up(true)?;
         let mut summary = self.reporter.summary(&counters, inner, None, &mut self.buffer);
@@ -583,8 +648,13 @@ impl Session {
         }
         // Where both are seen on one terminal, the summary comes after the events.
         let last = self.to_stderr || std::io::stdout().is_terminal();
+        let profile = self.profile.take();
+        let print = || match &profile {
+            Some(plan) => plan.print_summary(&summary),
+            None => print_summary(&summary),
+        };
         if !last {
-            print_summary(&summary);
+            print();
         }
         // Whoever asks a second time does not want to wait for the reader of the output.
         let mut again = signal(SignalKind::interrupt())?;
@@ -594,7 +664,7 @@ impl Session {
             _ = again.recv() => std::process::exit(crate::INTERRUPTED),
         };
         if last {
-            print_summary(&summary);
+            print();
         }
         result.context("cannot write the output")
     }

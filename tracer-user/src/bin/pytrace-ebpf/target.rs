@@ -53,6 +53,13 @@ pub struct Wanted {
     pub runs: bool,
 }
 
+impl Wanted {
+    /// Nothing is to be probed.
+    pub fn is_nothing(&self) -> bool {
+        self.effects.is_empty() && self.functions.is_empty() && !self.runs
+    }
+}
+
 /// A place in a file: device, inode, offset of the function.
 pub type Place = ((u32, u32), u64, u64);
 
@@ -106,7 +113,10 @@ impl Traced {
         wanted: &Wanted,
         known: &HashSet<Place>,
     ) -> anyhow::Result<Self> {
-        let discovery = discover(&process, &interpreter)?;
+        let discovery = match wanted.is_nothing() {
+            true => Discovery::default(),
+            false => discover(&process, &interpreter)?,
+        };
         let mut traced = Self {
             process: Arc::new(process),
             interpreter,
@@ -471,7 +481,7 @@ pub fn find_all(pids: &[u32], wanted: &Wanted) -> anyhow::Result<Vec<Traced>> {
         traced.push(found?);
     }
     let sites: usize = traced.iter().map(|traced| traced.sites.len()).sum();
-    if sites == 0 {
+    if sites == 0 && !wanted.is_nothing() {
         let refused = traced.iter().flat_map(|traced| &traced.refused).next();
         if let Some((function, why)) = refused {
             bail!("{function} cannot be probed: {why}");

@@ -23,6 +23,7 @@ use crate::{
     logging,
     output::{Opened, Output},
     privileges,
+    profile::Plan,
     ring::Ring,
     session::Session,
     sweep::Sweep,
@@ -53,8 +54,8 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
-/// Traces running processes until told to stop.
-pub fn run(args: &TraceArgs) -> anyhow::Result<()> {
+/// Traces running processes until told to stop. `profile`: not events, but a profile is made of it.
+pub fn run(args: &TraceArgs, profile: Option<Plan>) -> anyhow::Result<()> {
     let wanted = wanted(args)?;
     let judge = judge(&args.output.filters, args.stack)?;
     privileges::reduce_before_output()?;
@@ -67,7 +68,7 @@ pub fn run(args: &TraceArgs) -> anyhow::Result<()> {
         let output = Opened::new(args.output.output.as_deref(), false)?;
         privileges::reduce()?;
         let output = output.start()?;
-        let mut trace = Trace::new(args, wanted, judge, output, false)?;
+        let mut trace = Trace::new(args, wanted, judge, output, false, profile)?;
         privileges::confine(Stage::Traces);
         trace.attach(traced)?;
         trace.until_stopped(&mut stop).await?;
@@ -76,7 +77,7 @@ pub fn run(args: &TraceArgs) -> anyhow::Result<()> {
 }
 
 /// Starts a program and traces it until it ends; its exit code.
-pub fn run_command(args: &TraceArgs, command: &[OsString]) -> anyhow::Result<u8> {
+pub fn run_command(args: &TraceArgs, command: &[OsString], profile: Option<Plan>) -> anyhow::Result<u8> {
     let wanted = wanted(args)?;
     let judge = judge(&args.output.filters, args.stack)?;
     if let Some(tid) = thread_ids(&args.output.filters).next() {
@@ -89,7 +90,7 @@ pub fn run_command(args: &TraceArgs, command: &[OsString]) -> anyhow::Result<u8>
         // The program is to be as free as it would be: it was started before.
         privileges::confine(Stage::Begins);
         let output = output.start()?;
-        let mut trace = Trace::new(args, wanted, judge, output, true)?;
+        let mut trace = Trace::new(args, wanted, judge, output, true, profile)?;
         privileges::confine(Stage::Traces);
         trace.watching.follow(launched.pid())?;
         let mut stop = Stop::Program(launched);
@@ -154,6 +155,7 @@ impl<'a> Trace<'a> {
         judge: Judge,
         output: Output,
         starts: bool,
+        profile: Option<Plan>,
     ) -> anyhow::Result<Self> {
         let mut kernel = advice::load(KernelOptions {
             filters: judge.filters(),
@@ -170,7 +172,7 @@ impl<'a> Trace<'a> {
         let (exited, exits) = mpsc::channel(EXITS);
         Ok(Self {
             args,
-            session: Session::new(args, wanted, judge, kernel, output, starts)?,
+            session: Session::new(args, wanted, judge, kernel, output, starts, profile)?,
             watching,
             sweep: Sweep::default(),
             ring,
@@ -198,12 +200,8 @@ impl<'a> Trace<'a> {
             );
         }
         for info in &infos {
-            crate::logging::say!(
-                "attached to {} (Python {}): {} functions; Ctrl-C detaches",
-                info.pid,
-                info.python,
-                info.functions
-            );
+            let what = self.session.what(info);
+            crate::logging::say!("attached to {} (Python {}): {what}", info.pid, info.python);
         }
         self.session.start(&infos);
         Ok(())
@@ -267,6 +265,10 @@ impl<'a> Trace<'a> {
                 }
                 _ = loss_check.tick() => {
                     self.session.check_loss()?;
+                    let fewer = self.session.look_for_others();
+                    if fewer && self.session.live() == 0 && matches!(stop, Stop::Signals(..)) {
+                        return Ok(());
+                    }
                     if self.args.follow && self.all_ended() && self.session.live() == 0 {
                         return Ok(());
                     }

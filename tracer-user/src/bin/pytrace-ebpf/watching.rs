@@ -288,7 +288,9 @@ impl Watching {
         let Some((traced, process, index, switches)) = session.first_part(pid) else {
             return;
         };
-        if switches {
+        if session.wanted().is_nothing() {
+            // What modules bring is not looked for.
+        } else if switches {
             log::warn!("modules that process {pid} imports from now on are not traced: greenlet is loaded");
         } else {
             let places = traced.load_points(&process);

@@ -1,0 +1,139 @@
+//! The options of `stat`, and what of a trace is only added up.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::{ArgAction, Args, ValueEnum};
+use tracer_user::{attach::Nested, sink::stat::Order};
+
+use super::{Format, OutputArgs, TraceArgs, seconds};
+
+/// Options of `stat`.
+#[derive(Debug, Args)]
+pub struct StatArgs {
+    /// Process to attach to; repeatable
+    #[arg(long = "pid", value_name = "PID")]
+    pub pids: Vec<u32>,
+    /// Effects or groups, comma separated; `!x` takes x out, `all`, `none`
+    #[arg(
+        short,
+        long,
+        value_name = "LIST",
+        default_value = "world",
+        allow_hyphen_values = true
+    )]
+    pub effects: String,
+    /// These C functions too, whatever their effect; repeatable
+    #[arg(short, long = "function", value_name = "GLOB")]
+    pub functions: Vec<String>,
+    /// Also calls that happen inside another traced call's work
+    #[arg(long)]
+    pub nested: bool,
+    /// Children of traced processes too
+    #[arg(long)]
+    pub follow: bool,
+    /// Stop after this time: `10`, `500ms`, `1m`
+    #[arg(long, value_name = "SECS", value_parser = seconds)]
+    pub duration: Option<Duration>,
+    /// A table of what came since the last one, each time that has passed, and one of all at the end
+    #[arg(short, long, value_name = "TIME", value_parser = seconds)]
+    pub interval: Option<Duration>,
+    /// By which the rows are sorted
+    #[arg(long, value_name = "COLUMN", value_enum, default_value_t = Sort::Time)]
+    pub sort: Sort,
+    /// Rows of a table at most; the others are shown as one
+    #[arg(long, value_name = "N", default_value_t = 40)]
+    pub top: usize,
+    /// A table; or one JSON object a row
+    #[arg(long, value_enum, default_value_t = StatFormat::Text)]
+    pub format: StatFormat,
+    /// Write there (created 0600)
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Diagnostics of the tool itself; twice for more
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// A program to start, and its arguments, in place of --pid
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+/// `stat --sort`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Sort {
+    Time,
+    Calls,
+    Errors,
+    Max,
+    Bytes,
+}
+
+/// `stat --format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StatFormat {
+    Text,
+    Json,
+}
+
+/// How `stat` prints.
+#[derive(Clone, Debug)]
+pub struct Stat {
+    pub order: Order,
+    pub top: usize,
+    pub interval: Option<Duration>,
+}
+
+impl StatArgs {
+    /// The options of a trace that does it.
+    pub fn trace(&self) -> TraceArgs {
+        let mut output = OutputArgs::of_secrets(false);
+        output.format = match self.format {
+            StatFormat::Text => Format::Text,
+            StatFormat::Json => Format::Json,
+        };
+        output.output.clone_from(&self.output);
+        output.nested = self.nested;
+        output.stat = Some(Stat {
+            order: match self.sort {
+                Sort::Time => Order::Time,
+                Sort::Calls => Order::Calls,
+                Sort::Errors => Order::Errors,
+                Sort::Max => Order::Max,
+                Sort::Bytes => Order::Bytes,
+            },
+            top: self.top,
+            interval: self.interval,
+        });
+        TraceArgs {
+            pids: self.pids.clone(),
+            effects: self.effects.clone(),
+            functions: self.functions.clone(),
+            calls: Vec::new(),
+            output,
+            stack: 1,
+            max_str: 0,
+            max_items: 0,
+            max_depth: 0,
+            duration: self.duration,
+            follow: self.follow,
+            ring: 1 << 20,
+            empty: false,
+            verbose: self.verbose,
+        }
+    }
+}
+
+impl TraceArgs {
+    /// Whether calls are only added up, so that no record of them has to leave the kernel: nobody asks for a value, for
+    /// single calls, or for what only their records tell.
+    pub fn sums(&self) -> Option<Nested> {
+        let o = &self.output;
+        let f = &o.filters;
+        let filters = [&f.code, &f.paths, &f.peers, &f.threads];
+        let all = self.calls.is_empty()
+            && filters.iter().all(|filter| filter.is_empty())
+            && !o.errors
+            && o.min_duration.is_none()
+            && o.max_events.is_none();
+        (o.stat.is_some() || o.summary && all).then_some(Nested(o.nested))
+    }
+}
