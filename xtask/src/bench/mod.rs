@@ -199,11 +199,18 @@ fn price(python: &PathBuf) -> anyhow::Result<Vec<Figure>> {
     let pid = calls.child.id();
     let only = ["-e", "none", "-f", FUNCTION];
     let (mut bare, mut full, mut ratio) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut summed, mut summed_ratio) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let untraced = calls.run(CALLS)?;
         let tracer = Tracer::start(pid, &[&only[..], &["--empty"]].concat())?;
         let empty = calls.run(CALLS)? - untraced;
         tracer.stop()?;
+        // As `stat` does.
+        let tracer = Tracer::start(pid, &[&only[..], &["-c"]].concat())?;
+        let sums = calls.run(CALLS)? - untraced;
+        tracer.stop()?;
+        summed.push(sums);
+        summed_ratio.push(sums / empty);
         let tracer = Tracer::start(pid, &[&only[..], &["--format", "json"]].concat())?;
         let traced = calls.run(CALLS)? - untraced;
         tracer.stop()?;
@@ -215,6 +222,8 @@ fn price(python: &PathBuf) -> anyhow::Result<Vec<Figure>> {
         Figure::new("a call under empty probes", nanoseconds(bare), ""),
         Figure::new("a call, traced", nanoseconds(full), ""),
         Figure::new("times the empty pair", times(ratio), "2.2"),
+        Figure::new("a call, added up (`stat`)", nanoseconds(summed), ""),
+        Figure::new("added up: times the empty pair", times(summed_ratio), "1.6"),
     ])
 }
 
