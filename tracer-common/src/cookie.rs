@@ -222,6 +222,21 @@ pub struct SiteCookie {
 }
 
 impl SiteCookie {
+    /// The first site of the first process, with nothing special about it.
+    pub const fn plain(registers: [Register; COOKIE_REGISTERS], convention: Convention) -> Self {
+        Self {
+            site: 0,
+            target: 0,
+            registers,
+            convention,
+            self_kind: SelfKind::Bound,
+            return_kind: ReturnKind::Status,
+            fills: None,
+            handle: HandleKind::None,
+            leaf: false,
+        }
+    }
+
     /// The 64 bits given to `BPF_LINK_CREATE`.
     pub const fn pack(&self) -> u64 {
         let mut registers = 0u64;

@@ -158,10 +158,7 @@ const fn holds(condition: u8, flags: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        cookie::{ReturnKind, SelfKind, SiteCookie},
-        handle::HandleKind,
-    };
+    use crate::cookie::SiteCookie;
 
     /// Flags after `cmp a, b`.
     fn compared(a: i8, b: i8) -> u64 {
@@ -199,18 +196,7 @@ mod tests {
     }
 
     fn cookie(registers: [Register; COOKIE_REGISTERS], convention: Convention) -> Packed {
-        let cookie = SiteCookie {
-            site: 1,
-            target: 2,
-            registers,
-            convention,
-            self_kind: SelfKind::Bound,
-            return_kind: ReturnKind::Status,
-            fills: None,
-            handle: HandleKind::None,
-            leaf: false,
-        };
-        Packed(cookie.pack())
+        Packed(SiteCookie::plain(registers, convention).pack())
     }
 
     #[test]

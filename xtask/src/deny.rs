@@ -24,8 +24,15 @@ pub fn run() -> anyhow::Result<()> {
         ]))?;
     }
     shell::run(deny().args(["check", "licenses", "bans", "sources"]))?;
-    if !deny().args(["fetch", "db"]).output()?.status.success() {
-        println!("advisories: NOT CHECKED, their list cannot be reached from here");
+    let fetched = deny().args(["fetch", "db"]).output()?;
+    if !fetched.status.success() {
+        let said = String::from_utf8_lossy(&fetched.stderr);
+        // git's last line says what it was.
+        let why = said.lines().rfind(|line| !line.trim().is_empty());
+        println!(
+            "advisories: NOT CHECKED, their list cannot be reached from here ({})",
+            why.unwrap_or("no reason given")
+        );
         return Ok(());
     }
     shell::run(deny().args(["check", "--disable-fetch", "advisories"]))

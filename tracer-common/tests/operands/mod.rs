@@ -1,10 +1,9 @@
 //! The operands of specialised bytecodes, reads of globals, and exceptions, on hand-made frames and thread states.
 
 use tracer_common::{
-    cookie::{Convention, Packed, Register, ReturnKind, SelfKind, SiteCookie},
+    cookie::{Convention, Packed, Register, SelfKind, SiteCookie},
     encode::{as_call, new_exception, operands, read},
     guard::{Read, Source},
-    handle::HandleKind,
     target::{ABSENT, FEATURE_PYTHON2, Target},
 };
 
@@ -85,15 +84,8 @@ fn place(source: Source, shifted: bool) -> Packed {
         shifted,
     };
     let cookie = SiteCookie {
-        site: 0,
-        target: 0,
-        registers: read.pack().unwrap(),
-        convention: Convention::StackAttribute,
         self_kind: SelfKind::Module,
-        return_kind: ReturnKind::Status,
-        fills: None,
-        handle: HandleKind::None,
-        leaf: false,
+        ..SiteCookie::plain(read.pack().unwrap(), Convention::StackAttribute)
     };
     Packed(cookie.pack())
 }

@@ -72,7 +72,7 @@ pub(super) struct Loop {
 }
 
 /// Bytecodes that begin with a look at the top of the value stack.
-const LOOK_AT_TOP: [&str; 10] = [
+pub(super) const LOOK_AT_TOP: [&str; 10] = [
     "POP_TOP",
     "UNARY_INVERT",
     "UNARY_NEGATIVE",
@@ -85,7 +85,7 @@ const LOOK_AT_TOP: [&str; 10] = [
     "LIST_EXTEND",
 ];
 /// Instructions until they do.
-const UNTIL_LOOK: usize = 12;
+pub(super) const UNTIL_LOOK: usize = 12;
 /// So many of them have to agree on a register, and twice as many as on any other.
 const MIN_VOTES: usize = 4;
 /// Addresses of a general handler that count as its own.

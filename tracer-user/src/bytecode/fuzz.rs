@@ -6,7 +6,7 @@ use std::ops::Range;
 use object::ReadCacheOps;
 
 use super::machine::Machine;
-use super::operations::{self, OPERATIONS, Operation};
+use super::operations::{self, OPERATIONS, Operands, Operation};
 use super::plan::Eval;
 use super::reads::FrameField;
 use super::runs::Finder;
@@ -19,14 +19,23 @@ const CODE: u64 = 0x40_0000;
 /// Functions and words that stubs jump by, at most.
 const MAX_NAMED: u8 = 16;
 
-/// The input: a function's place and name, more of them, where each handler begins, and the code. Everything that is found
-/// has to be in that code.
-pub(crate) fn handlers_of(version: Version, free_threaded: bool, input: &mut Input<'_>) {
-    let (Some(opcodes), Some(layout)) = (Opcodes::of(version), Layout::of(version, free_threaded)) else {
-        return;
-    };
+#[cfg(test)]
+pub(crate) use super::reads::seed::seed as seed_of_reads;
+
+/// Of functions that handlers call.
+pub(super) fn names() -> Vec<&'static str> {
     let mut names = operations::functions();
     names.extend(super::runs::functions());
+    names
+}
+
+/// The input: a function's place and name, more of them, where each handler begins, and the code. Everything that is found
+/// has to be in that code. How many reads were found.
+pub(crate) fn handlers_of(version: Version, free_threaded: bool, input: &mut Input<'_>) -> usize {
+    let (Some(opcodes), Some(layout)) = (Opcodes::of(version), Layout::of(version, free_threaded)) else {
+        return 0;
+    };
+    let names = names();
     let eval = CODE + u64::from(input.u16());
     let mut named = [HashMap::new(), HashMap::new()];
     for _ in 0..input.u8().min(MAX_NAMED) {
@@ -53,11 +62,14 @@ pub(crate) fn handlers_of(version: Version, free_threaded: bool, input: &mut Inp
         .filter(|operation| operation.is_in(opcodes))
         .collect();
     let eval = Eval::new(opcodes, handlers, machine(), FrameField::of(&layout.offsets));
+    let mut reads = 0;
     for planned in eval.plan(&operations) {
         for site in planned.sites.into_iter().flatten() {
             assert!(within.contains(&site.address), "{site:x?}");
+            reads += usize::from(site.operation.operands == Operands::Read);
         }
     }
+    reads
 }
 
 /// Looks for tables of handlers.
@@ -123,8 +135,7 @@ pub(crate) fn seed(
     ];
     let opcodes = Opcodes::of(interpreter.version())?;
     let handlers = Handlers::find(process, interpreter).ok()?;
-    let mut names = operations::functions();
-    names.extend(super::runs::functions());
+    let names = names();
     let machine = Machine::of(process, interpreter, &names).ok()?;
     let eval = names
         .iter()

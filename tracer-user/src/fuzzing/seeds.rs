@@ -10,6 +10,7 @@ use tracer_common::{
 
 use super::{
     image::{Op, VERSIONS},
+    input::Input,
     recording::with_checksums,
     records::{begin, sites},
     tests::corpus,
@@ -81,6 +82,15 @@ fn of_this_machine() {
             let mut whole = vec![1, version_number(version)];
             whole.extend(seed);
             put("sites", &format!("handlers-{name}"), &whole);
+        }
+        if let Some((seed, places)) = bytecode::fuzz::seed_of_reads(&process, &interpreter) {
+            // The same as in the interpreter, so that what is changed in it is near to what matters.
+            let found = bytecode::fuzz::handlers_of(version, false, &mut Input::new(&seed));
+            assert_eq!(found, places, "{name}");
+            println!("{name}: {places} places where globals are read");
+            let mut whole = vec![1, version_number(version)];
+            whole.extend(seed);
+            put("sites", &format!("reads-{name}"), &whole);
         }
     }
     elf();

@@ -34,7 +34,9 @@ pub fn sites(data: &[u8]) {
     let version = Version::of_minor(major, minor);
     match what % 4 {
         0 => prologue(&mut input),
-        1 => bytecode::fuzz::handlers_of(version, free_threaded, &mut input),
+        1 => {
+            bytecode::fuzz::handlers_of(version, free_threaded, &mut input);
+        }
         2 => bytecode::fuzz::tables(version, input.rest()),
         _ => {
             let memory = Bytes {

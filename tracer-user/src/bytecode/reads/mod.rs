@@ -124,4 +124,6 @@ pub(super) fn reads(
 }
 
 #[cfg(test)]
+pub(super) mod seed;
+#[cfg(test)]
 mod tests;
