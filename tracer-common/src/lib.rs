@@ -4,6 +4,7 @@
 //! unchanged, in unit tests on the host.
 //!
 //! - [`activation`]: where runs of Python functions begin and end.
+//! - [`attribution`]: the asyncio task and the span that a call belongs to.
 //! - [`cookie`]: what a probe knows about its site, in 64 bits.
 //! - [`target`]: one traced process: where its interpreter's objects are and how they look.
 //! - [`wire`]: the records that cross the ring buffer.
@@ -19,6 +20,7 @@
 #![no_std]
 
 pub mod activation;
+pub mod attribution;
 pub mod cookie;
 pub mod counters;
 pub mod encode;

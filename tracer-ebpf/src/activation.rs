@@ -28,7 +28,7 @@ use tracer_common::{
 };
 
 use crate::{
-    codes, count,
+    attribution, codes, count,
     maps::{CONTROL, RUN_VERDICTS, RUNS, TARGETS},
     memory::User,
     probe::{encode, save_registers, send},
@@ -157,6 +157,10 @@ fn begin(slot: &mut Slot, target: &'static Target, place: PackedPlace, tid: u32)
         flags,
     };
     frames(slot, target, place, run, tid);
+    if target.attribution.is_wanted() {
+        slot.tstate = thread::state(target, place.target(), tid);
+        attribution::find(slot, target, place.target());
+    }
     begin_run(slot, target, &mut User, run, (verdict != WANTED) as u64);
     READY
 }

@@ -180,7 +180,7 @@ impl<R: Read> Play<R> {
     ) -> Result<Self, Usage> {
         let header = reader.header();
         let judge = judge(&options.filters, header.limits.stack)?;
-        let recorded = ActedOn::new(&header.filter.paths, &header.filter.peers)?;
+        let recorded = ActedOn::new(&header.filter.paths, &header.filter.peers, &header.filter.tasks)?;
         let options = both(options, &header.filter);
         let epoch_ns = reader.header().epoch_ns;
         let mut play = Self {
@@ -352,6 +352,7 @@ fn both(options: &OutputArgs, recorded: &item::Filter) -> OutputArgs {
         show_secrets: options.show_secrets,
         color: options.color,
         wide: options.wide,
+        tasks: options.tasks,
     }
 }
 

@@ -1,6 +1,7 @@
 //! A trace in progress: the processes traced now, and what becomes of their records. Processes and sites come and
 //! go while it runs.
 
+mod belongings;
 mod switches;
 
 use std::{
@@ -15,7 +16,7 @@ use anyhow::{Context as _, bail};
 use tokio::signal::unix::{SignalKind, signal};
 use tracer_common::{
     limits::{MAX_SITES, MAX_TARGETS},
-    target::CaptureLimits,
+    target::{CaptureLimits, Target},
     wire::{KIND_CODE, KIND_PATH},
 };
 use tracer_user::{
@@ -28,6 +29,7 @@ use tracer_user::{
     sink::{ProcessChange, TargetInfo, nothing::Nothing},
 };
 
+use self::belongings::Belongings;
 use crate::{
     cli::{OutputArgs, TraceArgs},
     harm,
@@ -61,6 +63,9 @@ struct Live {
     watch: Vec<Link>,
     loads: Vec<Link>,
     known: HashSet<Place>,
+    /// What the kernel half knows of it.
+    target: Target,
+    belongings: Belongings,
     /// It switches C stacks (greenlet): [`harm::Policy`].
     switches: bool,
 }
@@ -235,7 +240,9 @@ impl Session {
     ) -> anyhow::Result<()> {
         let index = self.free_index()?;
         let first = parts.first().context("nothing was found")?;
-        let target = first.interpreter.target(&process, self.limits);
+        let mut target = first.interpreter.target(&process, self.limits);
+        let mut belongings = Belongings::default();
+        belongings.look(&process, &first.interpreter, &mut target);
         self.kernel.set_target(u32::from(index), target)?;
         let interpreter = Arc::clone(&first.interpreter);
         self.reporter.set_pid(index, info.pid);
@@ -259,6 +266,8 @@ impl Session {
             attached: Vec::new(),
             watch: Vec::new(),
             loads: Vec::new(),
+            target,
+            belongings,
             switches,
         };
         self.live.insert(live.process.pid(), live);
@@ -329,6 +338,7 @@ impl Session {
     /// Looks a process over again and probes what has come. `None`: it is not traced.
     pub fn rescan(&mut self, pid: u32) -> anyhow::Result<Option<Found>> {
         let switches = self.look_for_switches(pid)?;
+        self.look_for_belongings()?;
         let Some(live) = self.live.get(&pid) else {
             return Ok(None);
         };
@@ -590,5 +600,6 @@ pub fn filter(options: &OutputArgs) -> item::Filter {
         nested: options.nested,
         paths: options.filters.paths.clone(),
         peers: options.filters.peers.clone(),
+        tasks: options.filters.tasks.clone(),
     }
 }

@@ -254,6 +254,7 @@ impl<'a> Trace<'a> {
                 }
                 _ = loss_check.tick() => {
                     self.session.check_loss()?;
+                    self.session.look_for_belongings()?;
                     if self.args.follow && self.all_ended() && self.session.live() == 0 {
                         return Ok(());
                     }
