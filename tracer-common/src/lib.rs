@@ -5,6 +5,7 @@
 //!
 //! - [`activation`]: where runs of Python functions begin and end.
 //! - [`aggregate`]: calls that are added up in the kernel.
+//! - [`attribution`]: the asyncio task and the span that a call belongs to.
 //! - [`cookie`]: what a probe knows about its site, in 64 bits.
 //! - [`target`]: one traced process: where its interpreter's objects are and how they look.
 //! - [`wire`]: the records that cross the ring buffer.
@@ -22,6 +23,7 @@
 
 pub mod activation;
 pub mod aggregate;
+pub mod attribution;
 pub mod cookie;
 pub mod counters;
 pub mod encode;

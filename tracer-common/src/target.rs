@@ -2,6 +2,8 @@
 //! offsets of the fields it reads. Filled by the daemon, one entry per process in the
 //! `TARGETS` array map; every offset is data, so one BPF program serves all CPython versions.
 
+use crate::attribution::Attribution;
+
 /// An offset that this CPython version does not have.
 pub const ABSENT: u16 = u16::MAX;
 
@@ -130,6 +132,32 @@ offsets! {
         curexc_traceback = "PyThreadState.curexc_traceback",
         /// `curexc_value` (up to 3.11) or `current_exception` (3.12+).
         current_exception = "PyThreadState.current_exception",
+        /// The thread's own dict.
+        tstate_dict = "PyThreadState.dict",
+        /// 3.7+.
+        tstate_context = "PyThreadState.context",
+        /// 3.13+.
+        asyncio_running_loop = "_PyThreadStateImpl.asyncio_running_loop",
+        /// 3.14+.
+        asyncio_running_task = "_PyThreadStateImpl.asyncio_running_task",
+        /// Of generators and coroutines.
+        gen_qualname = "PyGenObject.gi_qualname",
+        /// Contexts came with 3.7, as the next five.
+        context_vars = "PyContext.ctx_vars",
+        hamt_root = "PyHamtObject.h_root",
+        hamt_bitmap = "PyHamtNode_Bitmap.b_bitmap",
+        hamt_bitmap_array = "PyHamtNode_Bitmap.b_array",
+        hamt_array = "PyHamtNode_Array.a_array",
+        hamt_collision = "PyHamtNode_Collision.c_array",
+        tp_dictoffset = "PyTypeObject.tp_dictoffset",
+        /// Keys that the instances of a class share.
+        ht_cached_keys = "PyHeapTypeObject.ht_cached_keys",
+        /// Bytes before an object where the pointer to its dict is (3.11+).
+        managed_dict = "PyObject.managed_dict",
+        /// The same for its values: a word of their own (3.11), or the same one (3.12).
+        values_before = "PyObject.values",
+        /// One byte: whether values behind an object are used (3.13+).
+        dictvalues_valid = "PyDictValues.valid",
         /// `f_code` (to 3.11) or `f_executable` (3.12+; with tag bits in 3.14+).
         frame_code = "_PyInterpreterFrame.code",
         /// `prev_instr` (3.11, 3.12) or `instr_ptr` (3.13+).
@@ -203,6 +231,9 @@ pub struct KnownObjects {
     pub cmethod_type: u64,
     pub code_type: u64,
     pub cell_type: u64,
+    /// Python 3.
+    pub coroutine_type: u64,
+    pub generator_type: u64,
     /// The six exact types that `tp_flags` also tells, to tell subclasses from them.
     pub long_type: u64,
     pub unicode_type: u64,
@@ -275,6 +306,8 @@ pub struct Target {
     pub extended_arg: u64,
     /// That of `RAISE_VARARGS`.
     pub raise_varargs: u64,
+    /// Where its tasks and spans are.
+    pub attribution: Attribution,
     pub offsets: Offsets,
     /// Keeps the size a multiple of 8.
     pub _padding: [u8; PADDING],

@@ -8,7 +8,7 @@
 //! [`Tag::End`]; a record that was cut ([`FLAG_CUT`]) may end before that, then what is there is
 //! what was captured.
 //!
-//! Entry record: `Self_ value` (bound methods, and constructors: the type), `Args … End`, `Kwargs … End` (only where the
+//! Entry record: `Task name coroutine End` and `Span trace_id span_id End` (where there are such), `Self_ value` (bound methods, and constructors: the type), `Args … End`, `Kwargs … End` (only where the
 //! convention has keywords and some were given), `Handle` (calls on a file descriptor).
 //! Entry record of a Python function: `Activation`, `Globals … End` (where it may be new to the daemon), `Kwargs … End` (its
 //! arguments by name; once more for those that are in cells up to 3.10). Its return record: `Activation`, then as any other.
@@ -46,6 +46,8 @@ pub const FLAG_FRAME_FAULT: u32 = 8;
 pub const FLAG_NEW_THREAD: u32 = 16;
 /// Entry: the kernel was told not to tell of its return, since greenlet has just come ([`crate::load`]).
 pub const FLAG_SPARED: u32 = 32;
+/// Entry: the process has tasks or spans, but that of this call could not be found out.
+pub const FLAG_UNATTRIBUTED: u32 = 64;
 
 /// In a value's `sub`: a type of Python 2 (`str` as [`Tag::Bytes`], `unicode` as [`Tag::Str`], `long` as
 /// [`Tag::Int64`] or [`Tag::BigInt`], `xrange` as [`Tag::Range`]) that is written differently than Python 3's type of that kind.
@@ -187,11 +189,16 @@ pub enum Tag {
     Activation = 37,
     /// The first of a module's globals: u64 1; name, value; End.
     Globals = 38,
+    /// The asyncio task that runs: u64 id; its name (a `str`, or the number in `Task-1`; Null where it has none or is no task of
+    /// asyncio's own making); its coroutine's qualified name (or the coroutine, where it is not CPython's; or Null); End.
+    Task = 39,
+    /// The current OpenTelemetry span: u64 0; trace id and span id, each an `int` value; End.
+    Span = 40,
 }
 
 impl Tag {
     /// Number of tags; tags are `0..COUNT`.
-    pub const COUNT: u8 = 39;
+    pub const COUNT: u8 = 41;
 
     /// The tag with that number.
     pub const fn from_u8(n: u8) -> Option<Self> {
@@ -235,6 +242,8 @@ impl Tag {
             Tag::PeerName,
             Tag::Activation,
             Tag::Globals,
+            Tag::Task,
+            Tag::Span,
         ];
         if n < Self::COUNT {
             Some(ALL[n as usize])

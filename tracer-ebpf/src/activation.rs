@@ -28,7 +28,7 @@ use tracer_common::{
 };
 
 use crate::{
-    codes, count,
+    attribution, codes, count,
     maps::{CONTROL, RUN_VERDICTS, RUNS, TARGETS},
     memory::User,
     probe::{encode, save_registers, send},
@@ -156,7 +156,13 @@ fn begin(slot: &mut Slot, target: &'static Target, place: PackedPlace, tid: u32)
         key: quick,
         flags,
     };
+    if target.attribution.is_wanted() {
+        slot.tstate = thread::state(slot, target, place.target(), tid);
+    }
     frames(slot, target, place, run, tid);
+    if target.attribution.is_wanted() {
+        attribution::find(slot, target, place.target());
+    }
     begin_run(slot, target, &mut User, run, (verdict != WANTED) as u64);
     READY
 }

@@ -10,6 +10,7 @@
 
 mod activation;
 mod atomic;
+mod attribution;
 mod codes;
 mod count;
 mod filter;

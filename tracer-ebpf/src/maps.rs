@@ -28,6 +28,10 @@ pub static TARGETS: Array<Target> = Array::with_max_entries(MAX_TARGETS, 0);
 #[map]
 pub static SPARED: Array<u64> = Array::with_max_entries(MAX_TARGETS, 0);
 
+/// Where the key of a target's running loops is, 0: not seen yet ([`tracer_common::encode::Search`]).
+#[map]
+pub static RUNNING_LOOP_KEYS: Array<u64> = Array::with_max_entries(MAX_TARGETS, 0);
+
 /// Scratch memory for records in the making.
 #[map]
 pub static SLOTS: Array<Slot> = Array::with_max_entries(16, 0);

@@ -28,7 +28,7 @@ use tracer_common::{
 };
 
 use crate::{
-    atomic, codes, count, filter, handle, load,
+    atomic, attribution, codes, count, filter, handle, load,
     maps::{CONTROL, EVENTS, FILLING, TARGETS, WAKE},
     memory::User,
     paths, scratch, thread,
@@ -183,6 +183,7 @@ fn enter<const SESSION: bool>(ctx: &ProbeContext, hit: &mut Hit) -> Option<&'sta
     if SESSION && !hit.cookie.is_leaf() && load::is_spared(hit.cookie.target()) {
         slot.flags |= FLAG_SPARED;
     }
+    attribution::find(slot, hit.target, hit.cookie.target());
     begin::<SESSION>(slot, hit);
     Some(slot)
 }
@@ -244,6 +245,7 @@ fn arrive<const SESSION: bool>(ctx: *mut c_void, hit: &mut Hit) -> Option<&'stat
             "no thread state found for thread {}", tid
         );
     }
+    slot.tstate = tstate;
     slot.innermost = innermost_frame(slot, hit.target, &mut User, tstate);
     if !SESSION && hit.is_guard() {
         take_operands(slot, hit.target, hit.cookie);

@@ -39,7 +39,8 @@ pub fn id(target: &Target) -> u32 {
 ///
 /// Up to 3.11 the interpreter keeps a pointer to it (the probed thread holds the GIL); later
 /// versions keep it in thread-local storage, so the interpreters' thread lists are searched once
-/// per thread and the answer is checked on every use. Nothing is written into the slot yet.
+/// per thread and the answer is checked on every use. It is cheaper where nothing is
+/// written into the slot yet.
 #[inline(always)]
 pub fn state(slot: &mut Slot, target: &Target, index: u32, tid: u32) -> u64 {
     if target.tstate_current != 0 {

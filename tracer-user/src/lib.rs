@@ -6,6 +6,7 @@
 //! A [`profile`] adds up stacks. A [`recording`] keeps what comes out of the kernel, and enters again at [`decode`].
 
 pub mod attach;
+pub mod attribution;
 pub mod bytecode;
 pub mod catalogue;
 pub mod cpython;

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use tracer_common::limits::MAX_INT_DIGITS;
 use tracer_common::wire::{KIND_ENTRY, RecordHeader, Tag, TypeRef, value_word};
 use tracer_user::decode::{
+    attribution::Attribution,
     linetable::{LineFormat, Lines},
     record::{Record, RecordError},
     value::{Arguments, BytesKind, Ending, SequenceKind, Text, Value, arguments, ending, filled},
@@ -174,6 +175,7 @@ fn arguments_are_read_with_their_totals() {
         filled: None,
         handle: None,
         peer_name: None,
+        attribution: Attribution::default(),
         cut: false,
     };
     assert_eq!(arguments(&record), expected);

@@ -6,5 +6,6 @@ mod buffers;
 mod http;
 mod postgres;
 mod processes;
+mod spans;
 mod tls;
 mod tools;

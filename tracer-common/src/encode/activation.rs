@@ -1,7 +1,7 @@
 //! Runs of Python functions: which code, which arguments, which value. Fields: `Include/internal/pycore_frame.h` (3.11 to 3.13),
 //! `pycore_interpframe_structs.h` (3.14+), `Include/frameobject.h` (to 3.10).
 
-use super::{Cursor, Memory, Slot, at, container::dict_cursor, slot::Window};
+use super::{Cursor, Memory, Slot, at, attributed, container::dict_cursor, slot::Window};
 use crate::{
     activation::{PackedPlace, RUN_NONE, RUN_RESUMED, RUN_THROWN, Role, word},
     fingerprint::{SEED, mix},
@@ -120,6 +120,7 @@ pub fn begin_run<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, ru
             None => slot.faults += 1,
         }
     }
+    attributed(slot);
 }
 
 /// Prepares the arguments of a frame that begins: names and values.

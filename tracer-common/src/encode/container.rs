@@ -71,17 +71,7 @@ pub fn dict_cursor<M: Memory>(
     }
     let keys = memory.field(dict, o.ma_keys)?;
     let values = memory.field(dict, o.ma_values)?;
-    let index_bytes = index_bytes(target, memory, keys)?;
-    // Without a kind (up to 3.10) all entries have three words.
-    let general = o.dk_kind == ABSENT || memory.u8(at(keys, o.dk_kind))? == DICT_KEYS_GENERAL;
-    let entries = memory.field(keys, o.dk_nentries)?;
-    // `PyDictKeyEntry` is hash, key, value; `PyDictUnicodeEntry` is key, value (pycore_dict.h).
-    let mut first = at(keys, o.dk_indices).wrapping_add(index_bytes);
-    let mut stride = 16;
-    if general {
-        first = first.wrapping_add(8);
-        stride = 24;
-    }
+    let (first, stride, entries) = entries(target, memory, keys)?;
     if values == 0 {
         return Some(Cursor::entries(first, stride, count, entries, depth));
     }
@@ -99,6 +89,94 @@ pub fn dict_cursor<M: Memory>(
     };
     let pairs = Cursor::pairs(first, stride, first_value, 8, count, count, depth);
     Some(pairs.ordered(order, downwards))
+}
+
+/// The first key of a keys object, the bytes from key to key, and how many entries there are.
+#[inline(always)]
+fn entries<M: Memory>(target: &Target, memory: &mut M, keys: u64) -> Option<(u64, u32, u64)> {
+    let o = &target.offsets;
+    let index_bytes = index_bytes(target, memory, keys)?;
+    // Without a kind (up to 3.10) all entries have three words.
+    let general = o.dk_kind == ABSENT || memory.u8(at(keys, o.dk_kind))? == DICT_KEYS_GENERAL;
+    let entries = memory.field(keys, o.dk_nentries)?;
+    // `PyDictKeyEntry` is hash, key, value; `PyDictUnicodeEntry` is key, value (pycore_dict.h).
+    let first = at(keys, o.dk_indices).wrapping_add(index_bytes);
+    if general {
+        return Some((first.wrapping_add(8), 24, entries));
+    }
+    Some((first, 16, entries))
+}
+
+/// Keys and values of a dict in the order in which they lie there, to look for one of them (Python 3).
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Table {
+    /// Addresses of the next key and its value.
+    key: u64,
+    value: u64,
+    /// Bytes to the one after it.
+    key_stride: u64,
+    value_stride: u64,
+    left: u64,
+}
+
+impl Table {
+    /// `count` keys, each followed by its value.
+    #[inline(always)]
+    pub(super) fn entries(first: u64, stride: u64, count: u64) -> Self {
+        Self {
+            key: first,
+            value: first.wrapping_add(8),
+            key_stride: stride,
+            value_stride: stride,
+            left: count,
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn of_dict<M: Memory>(target: &Target, memory: &mut M, dict: u64) -> Option<Self> {
+        let o = &target.offsets;
+        let keys = memory.field(dict, o.ma_keys)?;
+        let values = memory.field(dict, o.ma_values)?;
+        Self::of_keys(target, memory, keys, values)
+    }
+
+    /// The keys of a keys object; their values are in it, or in `values` unless that is 0.
+    #[inline(always)]
+    pub(super) fn of_keys<M: Memory>(
+        target: &Target,
+        memory: &mut M,
+        keys: u64,
+        values: u64,
+    ) -> Option<Self> {
+        let o = &target.offsets;
+        let (first, stride, count) = entries(target, memory, keys)?;
+        let mut table = Self::entries(first, stride as u64, count);
+        if values != 0 {
+            let offset = if o.dictvalues_values == ABSENT {
+                0
+            } else {
+                o.dictvalues_values
+            };
+            table.value = at(values, offset);
+            table.value_stride = 8;
+        }
+        Some(table)
+    }
+
+    /// The next key, and where its value is. `Some(None)`: there is none; `None`: it cannot be read.
+    #[inline(always)]
+    pub(super) fn next<M: Memory>(&mut self, memory: &mut M) -> Option<Option<(u64, u64)>> {
+        if self.left == 0 {
+            return Some(None);
+        }
+        self.left -= 1;
+        let key = memory.pointer(self.key)?;
+        let value = self.value;
+        self.key = self.key.wrapping_add(self.key_stride);
+        self.value = value.wrapping_add(self.value_stride);
+        Some(Some((key, value)))
+    }
 }
 
 /// Bytes of a keys object's index table; `None`: garbage.

@@ -7,6 +7,7 @@
 //! index is masked, so that the same code passes the BPF verifier and plain safe Rust.
 
 mod activation;
+mod attribution;
 mod bytecode;
 mod code;
 mod container;
@@ -24,6 +25,7 @@ mod value;
 pub use activation::{
     Run, arguments_by_name, begin_run, code_of, is_raising, is_yielding, quick_key, returned, run_flags,
 };
+pub use attribution::{SEARCH_STEPS, Search, attribute, attributed, begin_search, end_search, search_step};
 pub use bytecode::{as_call, operands, read};
 pub use code::{CODE_STRINGS, begin_code, code_key, code_string};
 pub use frame::place;

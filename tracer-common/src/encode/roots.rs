@@ -1,14 +1,14 @@
 //! What a record starts from: the arguments of a call by its convention, or its outcome.
 //! Cursors are pushed last part first, since the machine takes the top one.
 
-use super::{Cursor, Memory, Slot, at, bytecode, container::dict_cursor};
+use super::{Cursor, Memory, Slot, at, attributed, bytecode, container::dict_cursor};
 use crate::{
     cookie::{COOKIE_REGISTERS, Convention, ReturnKind, SelfKind},
     target::{ABSENT, Target},
     wire::{FLAG_NO_TSTATE, Tag},
 };
 
-/// Prepares an entry record: frames, `self`, arguments, keywords. `arguments` are the C
+/// Prepares an entry record: frames, task and span (which were looked for before), `self`, arguments, keywords. `arguments` are the C
 /// function's first five, `frame` the innermost Python frame or 0.
 #[inline(always)]
 pub fn begin_entry<M: Memory>(
@@ -60,6 +60,7 @@ pub fn begin_entry<M: Memory>(
     if self_kind == SelfKind::Bound as u8 || self_kind == SelfKind::Type as u8 {
         slot.push(Cursor::pointers(arguments[0], 0, 1, 0).opened(Tag::Self_, 0));
     }
+    attributed(slot);
     slot.push(Cursor::frames(frame, target.limits.stack as u64));
 }
 

@@ -1,6 +1,6 @@
 //! The encoder's memory: one record being written and the stack of what is left to do.
 
-use super::Memory;
+use super::{Memory, Search};
 use crate::{
     cookie::COOKIE_REGISTERS,
     limits::{MAX_FRAMES, RECORD_MAX},
@@ -127,7 +127,7 @@ pub struct Cursor {
     pub end: u32,
     /// Word to write before the first item; 0: none.
     pub open: u64,
-    /// Total to write after an `open` word of [`Tag::Args`] or [`Tag::Kwargs`].
+    /// Total to write after an `open` word of [`Tag::Args`] or [`Tag::Kwargs`]; of [`Tag::Task`] its address.
     pub total: u64,
     /// Address of the next index byte of [`Op::Ordered`].
     pub order: u64,
@@ -300,6 +300,10 @@ pub struct Slot {
     pub innermost: u64,
     /// The C arguments, or the operands. Owned by the kernel half.
     pub arguments: [u64; COOKIE_REGISTERS],
+    /// The thread's state, 0: unknown. Owned by the kernel half.
+    pub tstate: u64,
+    /// What the call belongs to.
+    pub search: Search,
     pub stack: [Cursor; STACK_MAX],
     pub words: [u64; WORDS],
 }
@@ -322,6 +326,8 @@ impl Default for Slot {
             registers: [0; 16],
             innermost: 0,
             arguments: [0; COOKIE_REGISTERS],
+            tstate: 0,
+            search: Search::default(),
             stack: [Cursor::default(); STACK_MAX],
             words: [0; WORDS],
         }
@@ -338,6 +344,7 @@ impl Slot {
         self.frames = 0;
         self.faults = 0;
         self.whole = 0;
+        self.search.reset();
         self.thread = 0;
     }
 
@@ -405,7 +412,9 @@ impl Slot {
         let has_total = tag == Tag::Args as u8
             || tag == Tag::Kwargs as u8
             || tag == Tag::Filled as u8
-            || tag == Tag::Globals as u8;
+            || tag == Tag::Globals as u8
+            || tag == Tag::Task as u8
+            || tag == Tag::Span as u8;
         if has_total {
             self.push_word(total);
         }

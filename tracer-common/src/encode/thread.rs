@@ -10,9 +10,12 @@ use crate::{
 const HEAD_BYTES: u32 = 256;
 const _: () = assert!(HEAD_BYTES as usize <= 8 * WORDS);
 
-/// Reads the head of a thread state into the slot, in which nothing is written yet; there it is until something is.
+/// Reads the head of a thread state into the slot, where nothing is written yet; there it is until something is.
 #[inline(always)]
 pub fn read_thread<M: Memory>(slot: &mut Slot, memory: &mut M, tstate: u64) {
+    if !slot.is_empty() {
+        return;
+    }
     let there = memory.copy(&mut slot.words, 0, HEAD_BYTES, tstate);
     slot.thread = if there { tstate } else { 0 };
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use tracer_common::{
+    attribution::Attribution,
     encode::{Memory, Slot},
     target::{CaptureLimits, FEATURE_LONG_TAG, KnownObjects, Offsets, Target},
 };
@@ -109,6 +110,7 @@ pub fn target() -> Target {
         unicode_width: 0,
         extended_arg: 0,
         raise_varargs: 0,
+        attribution: Attribution::NONE,
         offsets,
         _padding: Default::default(),
     }

@@ -132,6 +132,7 @@ pub struct Kernel {
     /// For the places where runs of Python functions begin and end.
     run: Option<OwnedFd>,
     targets: Array<MapData, PodTarget>,
+    running_loop_keys: Array<MapData, u64>,
     spared: Array<MapData, u64>,
     counters: Array<MapData, PodCounters>,
     control: Array<MapData, PodControl>,
@@ -190,6 +191,7 @@ impl Kernel {
             .transpose()?;
         let mut take = |name| ebpf.take_map(name).ok_or(KernelError::NoMap(name));
         let targets = Array::try_from(take("TARGETS")?)?;
+        let running_loop_keys = Array::try_from(take("RUNNING_LOOP_KEYS")?)?;
         let spared = Array::try_from(take("SPARED")?)?;
         let counters = Array::try_from(take("COUNTERS")?)?;
         let mut control: Array<_, PodControl> = Array::try_from(take("CONTROL")?)?;
@@ -216,6 +218,7 @@ impl Kernel {
             watch,
             run,
             targets,
+            running_loop_keys,
             spared,
             counters,
             control,
@@ -278,6 +281,12 @@ impl Kernel {
     pub fn set_target(&mut self, index: u32, target: Target) -> Result<(), KernelError> {
         // It may have stood for another process.
         self.spared.set(index, 0, 0)?;
+        self.running_loop_keys.set(index, 0, 0)?;
+        self.update_target(index, target)
+    }
+
+    /// Tells it what more is known of a process.
+    pub fn update_target(&mut self, index: u32, target: Target) -> Result<(), KernelError> {
         Ok(self.targets.set(index, PodTarget(target), 0)?)
     }
 

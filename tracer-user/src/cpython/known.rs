@@ -57,6 +57,9 @@ const OPTIONAL_TYPES: &[Known<KnownObjects>] = &[
     (&[("PyInt_Type", "int")], |k| &mut k.int_type),
     (&[("PyInstance_Type", "instance")], |k| &mut k.instance_type),
     (&[("PyClass_Type", "classobj")], |k| &mut k.class_type),
+    // Python 3
+    (&[("PyCoro_Type", "coroutine")], |k| &mut k.coroutine_type),
+    (&[("PyGen_Type", "generator")], |k| &mut k.generator_type),
     // 3.15+
     (&[("PyFrozenDict_Type", "frozendict")], |k| &mut k.frozendict_type),
 ];

@@ -6,7 +6,7 @@ mod elf;
 mod find;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
-mod getter;
+pub(crate) mod getter;
 mod known;
 pub mod layout;
 pub mod names;
@@ -18,6 +18,7 @@ mod version;
 
 use std::path::{Path, PathBuf};
 
+use tracer_common::attribution::Attribution;
 use tracer_common::target::{CaptureLimits, FEATURE_LONG_TAG, FEATURE_PYTHON2, KnownObjects, Target};
 
 use crate::bytecode::opcodes::Opcodes;
@@ -199,6 +200,7 @@ impl Interpreter {
             limits,
             features: self.features(),
             unicode_width: self.layout.unicode_width,
+            attribution: Attribution::NONE,
             raise_varargs: u64::from(opcode(RAISE_VARARGS).unwrap_or_default()),
             extended_arg: u64::from(u32::from_le_bytes(in_its_place)),
             offsets: self.layout.offsets,

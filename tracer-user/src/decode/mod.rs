@@ -1,5 +1,6 @@
 //! From wire records to values and calls.
 
+pub mod attribution;
 pub mod handle;
 pub mod int;
 pub mod linetable;

@@ -6,6 +6,7 @@ use tracer_common::handle::{HANDLE_WORDS, UNIX_NAME_WORDS};
 use tracer_common::limits::MAX_INT_DIGITS;
 use tracer_common::wire::{SUB_PYTHON2, Tag, TypeRef, padded};
 
+use super::attribution::{Attribution, Span, Task};
 use super::handle::Handle;
 use super::record::word as word_at;
 
@@ -180,6 +181,8 @@ pub struct Arguments<'a> {
     pub handle: Option<Handle>,
     /// What the other end of that Unix socket is bound to: a path, or an abstract name after a zero byte.
     pub peer_name: Option<&'a [u8]>,
+    /// What the call belongs to.
+    pub attribution: Attribution<'a>,
     /// The record ended before its time: of the last arguments nothing may be known.
     pub cut: bool,
 }
@@ -221,6 +224,13 @@ pub fn arguments(values: &[u8]) -> Arguments<'_> {
             Tag::Globals => {
                 let _ = reader.word();
                 let _ = reader.pairs(0);
+            }
+            Tag::Task => arguments.attribution.task = reader.task(),
+            Tag::Span => {
+                let _ = reader.word();
+                if let [trace_id, span_id] = &reader.items(0)[..] {
+                    arguments.attribution.span = Span::new(trace_id, span_id);
+                }
             }
             Tag::Handle => arguments.handle = reader.handle(head.n),
             Tag::PeerName => arguments.peer_name = reader.peer_name(head.n),
@@ -382,6 +392,16 @@ impl<'a> Reader<'a> {
         })
     }
 
+    fn task(&mut self) -> Option<Task<'a>> {
+        let id = self.word()?;
+        let mut items = self.items(0).into_iter();
+        Some(Task {
+            id,
+            name: items.next().unwrap_or(Value::Null),
+            coroutine: items.next().unwrap_or(Value::Null),
+        })
+    }
+
     fn handle(&mut self, fd: u32) -> Option<Handle> {
         let mut words = [0; HANDLE_WORDS];
         for word in &mut words {
@@ -451,7 +471,7 @@ impl<'a> Reader<'a> {
             Tag::End | Tag::Args | Tag::Kwargs | Tag::Self_ | Tag::Result | Tag::Raised | Tag::Filled => {
                 return None;
             }
-            Tag::Activation | Tag::Globals => return None,
+            Tag::Activation | Tag::Globals | Tag::Task | Tag::Span => return None,
             Tag::Null => Value::Null,
             Tag::None => Value::None,
             Tag::True => Value::Bool(true),

@@ -1,35 +1,37 @@
-//! Calls that are meant by what they act on: `--path` and `--peer`.
+//! Calls that are meant by what they act on, or by the task that they belong to: `--path`, `--peer` and `--task`.
 
 use super::{
     call::CallEvent,
     handle::Part,
     pattern::{BadGlob, Patterns},
 };
-use crate::decode::value::Value;
+use crate::decode::{attribution::Task, value::Value};
 
 /// Parts of an event's target that are paths, and those that say who is at the other end.
 const PATHS: [&str; 2] = ["path", "to_path"];
 const PEERS: [&str; 2] = ["peer", "host"];
 
-/// The globs of both options.
+/// The globs of these options.
 #[derive(Clone, Debug, Default)]
 pub struct ActedOn {
     paths: Patterns,
     peers: Patterns,
+    tasks: Patterns,
 }
 
 impl ActedOn {
     /// # Errors
     ///
     /// The first glob that is none.
-    pub fn new(paths: &[String], peers: &[String]) -> Result<Self, BadGlob> {
+    pub fn new(paths: &[String], peers: &[String], tasks: &[String]) -> Result<Self, BadGlob> {
         Ok(Self {
             paths: Patterns::parse(paths)?,
             peers: Patterns::parse(peers)?,
+            tasks: Patterns::parse(tasks)?,
         })
     }
 
-    /// Whether the call acts on such a path, and on such a peer, as far as globs were given.
+    /// Whether the call acts on such a path, on such a peer, and belongs to such a task, as far as globs were given.
     pub fn matches(&mut self, call: &CallEvent<'_>) -> bool {
         let by_path = self.paths.is_empty() || {
             let paths = parts(call, &PATHS);
@@ -43,14 +45,20 @@ impl ActedOn {
                 self.peers.name(&peer) | host.unwrap_or(false) | any
             })
         };
-        by_path && by_peer
+        let by_task = self.tasks.is_empty() || {
+            let task = call.arguments.attribution.task.as_ref();
+            task.and_then(Task::name)
+                .is_some_and(|name| self.tasks.name(&name))
+        };
+        by_path && by_peer && by_task
     }
 
     /// Options that matched nothing.
     pub fn unmatched(&self) -> impl Iterator<Item = String> {
         let paths = self.paths.unmatched().map(|glob| format!("--path {glob}"));
         let peers = self.peers.unmatched().map(|glob| format!("--peer {glob}"));
-        paths.chain(peers)
+        let tasks = self.tasks.unmatched().map(|glob| format!("--task {glob}"));
+        paths.chain(peers).chain(tasks)
     }
 }
 

@@ -31,6 +31,11 @@ pub fn call(function: &str, effect: &str, arguments: &mut Arguments<'_>, outcome
     arguments.self_.iter_mut().for_each(inside);
     arguments.args.iter_mut().for_each(inside);
     arguments.kwargs.iter_mut().for_each(|(_, value)| inside(value));
+    arguments
+        .attribution
+        .task
+        .iter_mut()
+        .for_each(|task| inside(&mut task.name));
     arguments.filled.iter_mut().for_each(|(_, value)| inside(value));
     match outcome {
         Outcome::Returned(value) | Outcome::Yielded(value) => inside(value),

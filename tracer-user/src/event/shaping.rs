@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracer_common::{
     activation::{RUN_RESUMED, RUN_THROWN, RUN_YIELDED},
-    wire::FLAG_CUT,
+    wire::{FLAG_CUT, FLAG_UNATTRIBUTED},
 };
 
 use super::{
@@ -97,6 +97,7 @@ impl<'a> Shaping<'a> {
         let header = call.entry.header;
         let mut arguments = arguments(call.entry.values());
         arguments.cut = header.flags & FLAG_CUT != 0;
+        arguments.attribution.unknown = header.flags & FLAG_UNATTRIBUTED != 0;
         if let End::Seen(leave) = &call.end {
             arguments.filled = filled(leave.values());
         }

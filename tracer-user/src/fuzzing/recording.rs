@@ -28,7 +28,7 @@ fn play(file: &[u8]) -> Result<(), RecordingError> {
     let header = reader.header();
     let mut printer = Printer::new(false, header.filter.errors);
     let mut pairing = Pairing::new(header.filter.nested);
-    if let Ok(acted) = ActedOn::new(&header.filter.paths, &header.filter.peers) {
+    if let Ok(acted) = ActedOn::new(&header.filter.paths, &header.filter.peers, &header.filter.tasks) {
         printer.acted = acted;
     }
     let targets: Vec<_> = reader

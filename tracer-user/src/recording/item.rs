@@ -135,6 +135,9 @@ pub struct Filter {
     pub paths: Vec<String>,
     #[serde(default)]
     pub peers: Vec<String>,
+    /// And of their tasks' names.
+    #[serde(default)]
+    pub tasks: Vec<String>,
 }
 
 /// A traced process.

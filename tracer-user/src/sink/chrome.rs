@@ -6,7 +6,7 @@ use std::{collections::HashSet, io::Write as _};
 use super::{
     ProcessChange, Sink, Summary, TargetInfo,
     escape::json_text,
-    json::{arguments, outcome, stack, target},
+    json::{arguments, attribution, outcome, stack, target},
 };
 use crate::{
     catalogue::effects::group_of,
@@ -120,6 +120,7 @@ impl Sink for Chrome {
         outcome(&call.outcome, names, out);
         stack(&call.stack, out);
         target(call, names, out);
+        attribution(&call.arguments.attribution, names, out);
         out.extend_from_slice(b"}}");
     }
 

@@ -7,7 +7,10 @@ use super::{
     escape::{json_str, json_text},
     json_value::{exception_args, list, object, text_of, value},
 };
-use crate::decode::value::Value;
+use crate::decode::{
+    attribution::{Attribution, Task},
+    value::Value,
+};
 use crate::event::{
     call::{CallEvent, Frame, Outcome, Raised, Run, TypeNames},
     target::TargetValue,
@@ -64,6 +67,7 @@ impl Sink for Json {
         }
         stack(&call.stack, out);
         target(call, names, out);
+        attribution(&call.arguments.attribution, names, out);
         out.extend_from_slice(b"}\n");
     }
 
@@ -131,6 +135,58 @@ pub(super) fn summary_of(summary: &Summary) -> serde_json::Value {
         line["cut"] = true.into();
     }
     line
+}
+
+/// Appends `,"task":{…},"trace":{…}`, where there are such, and what could not be found out.
+pub(super) fn attribution(attribution: &Attribution<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+    if let Some(found) = &attribution.task {
+        out.extend_from_slice(b",\"task\":");
+        task(found, names, out);
+    }
+    if let Some(span) = attribution.span {
+        push!(
+            out,
+            ",\"trace\":{{\"trace_id\":\"{:032x}\",\"span_id\":\"{:016x}\"}}",
+            span.trace_id,
+            span.span_id
+        );
+    }
+    if attribution.unknown {
+        out.extend_from_slice(b",\"unattributed\":true");
+    }
+}
+
+/// Appends `{"name":"Task-1","coroutine":"main","id":"0x7f3c"}`. Texts that were cut are VALUEs.
+pub(super) fn task(task: &Task<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+    out.push(b'{');
+    match &task.name {
+        Value::Null => {}
+        Value::Int(_) => {
+            out.extend_from_slice(b"\"name\":");
+            json_text(&task.name().unwrap_or_default(), out);
+            out.push(b',');
+        }
+        name => {
+            out.extend_from_slice(b"\"name\":");
+            value(name, names, out);
+            out.push(b',');
+        }
+    }
+    match &task.coroutine {
+        Value::Null => {}
+        // Not one of CPython's: its type is all that is known.
+        Value::Object { ty, .. } => {
+            out.extend_from_slice(b"\"coroutine\":");
+            json_text(&names.of(*ty), out);
+            out.push(b',');
+        }
+        coroutine => {
+            out.extend_from_slice(b"\"coroutine\":");
+            value(coroutine, names, out);
+            out.push(b',');
+        }
+    }
+    push!(out, "\"id\":\"{:#x}\"}}", task.id);
 }
 
 /// Appends what else is known of a run of a Python function.

@@ -108,6 +108,14 @@ impl Sink for Otlp {
             Outcome::Raised(_) | Outcome::Unobserved(_) => WARN,
         };
         self.open(Some(call.pid), "pytrace.call", call.time_ns, severity, out);
+        if let Some(span) = call.arguments.attribution.span {
+            push!(
+                out,
+                ",\"traceId\":\"{:032x}\",\"spanId\":\"{:016x}\"",
+                span.trace_id,
+                span.span_id
+            );
+        }
         let mut body = Vec::new();
         act(call, names, &mut body);
         out.extend_from_slice(b",\"body\":{\"stringValue\":");
@@ -118,6 +126,7 @@ impl Sink for Otlp {
         attributes.number("thread.id", call.tid.into());
         place(call, &mut attributes);
         what(call, names, &mut attributes);
+        task(call, names, &mut attributes);
         attributes.close();
         close(out);
     }
@@ -175,6 +184,13 @@ fn place(call: &CallEvent<'_>, attributes: &mut Attributes<'_>) {
     }
     if let Some(line) = frame.line {
         attributes.number("code.line.number", line.into());
+    }
+}
+
+/// The asyncio task that made it.
+fn task(call: &CallEvent<'_>, names: &mut TypeNames<'_>, attributes: &mut Attributes<'_>) {
+    if let Some(task) = &call.arguments.attribution.task {
+        attributes.written("pytrace.task", |out| json::task(task, names, out));
     }
 }
 

@@ -61,6 +61,7 @@ impl Sink for Terminal {
         let line = &mut self.line;
         self.text.start(call, line.styled(DIM));
         text::place(call.stack.first(), line.styled(PLACE));
+        self.text.attribution(call, line.styled(DIM));
         line.styled(PLAIN).extend_from_slice(b"  ");
         text::function(call, line.styled(FUNCTION));
         line.values(|out| text::arguments(call, names, out));

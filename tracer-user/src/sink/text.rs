@@ -12,7 +12,10 @@ use super::{
 };
 use crate::{
     bytecode::Operands,
-    decode::value::{Arguments, Value},
+    decode::{
+        attribution::Attribution,
+        value::{Arguments, Value},
+    },
     event::{
         call::{CallEvent, Frame, Outcome, TypeNames},
         handle::{NamedHandle, Part, Peer, peer_of},
@@ -27,6 +30,8 @@ pub struct Text {
     /// The second whose `HH:MM:SS` is in `clock`.
     second: u64,
     clock: String,
+    /// Say behind the Python function which task and span it belongs to.
+    attributed: bool,
 }
 
 impl Default for Text {
@@ -35,11 +40,17 @@ impl Default for Text {
             zone: TimeZone::system(),
             second: u64::MAX,
             clock: String::new(),
+            attributed: false,
         }
     }
 }
 
 impl Text {
+    /// With the asyncio task and the OpenTelemetry span of each call, or without.
+    pub fn attributed(self, attributed: bool) -> Self {
+        Self { attributed, ..self }
+    }
+
     /// Times in UTC, wherever this runs.
     pub fn utc() -> Self {
         Self {
@@ -55,6 +66,7 @@ impl Sink for Text {
     fn call(&mut self, call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
         self.start(call, out);
         place(call.stack.first(), out);
+        self.attribution(call, out);
         out.extend_from_slice(b"  ");
         act(call, names, out);
         length(call, out);
@@ -111,6 +123,24 @@ impl Text {
     pub(super) fn start(&mut self, call: &CallEvent<'_>, out: &mut Vec<u8>) {
         self.time(call.time_ns, out);
         push!(out, " {}/{} ", call.pid, call.tid);
+    }
+
+    /// Appends ` [Task-3]`, ` [Task-3 4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7]`; a task without a name goes by its coroutine.
+    pub(super) fn attribution(&self, call: &CallEvent<'_>, out: &mut Vec<u8>) {
+        let Attribution { task, span, unknown } = &call.arguments.attribution;
+        if !self.attributed || task.is_none() && span.is_none() && !unknown {
+            return;
+        }
+        let mut parts = Vec::new();
+        if let Some(task) = task {
+            let name = task.name().or_else(|| task.coroutine.text());
+            parts.push(name.unwrap_or_else(|| format!("task {:#x}", task.id)));
+        }
+        parts.extend(span.map(|span| span.to_string()));
+        parts.extend(unknown.then(|| "?".to_owned()));
+        out.extend_from_slice(b" [");
+        plain(&parts.join(" "), out);
+        out.push(b']');
     }
 
     fn time(&mut self, ns: u64, out: &mut Vec<u8>) {

@@ -195,7 +195,9 @@ impl Words<'_> {
             | Tag::Filled
             | Tag::PeerName
             | Tag::Activation
-            | Tag::Globals => Err(wrong(format!("{tag:?} where a value should be"))),
+            | Tag::Globals
+            | Tag::Task
+            | Tag::Span => Err(wrong(format!("{tag:?} where a value should be"))),
         }
     }
 

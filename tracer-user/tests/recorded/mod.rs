@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 use tracer_common::handle::HandleKind;
 use tracer_common::{
     activation::{PackedPlace, Place, RUN_RESUMED, RUN_YIELDED, Role, ValueAt},
+    attribution::Attribution,
     cookie::{Convention, Register, ReturnKind, SelfKind},
     encode::{
         Memory, Run, Slot, begin_entry, begin_return, begin_run, code_of, innermost_frame, is_yielding,
@@ -190,6 +191,7 @@ impl Recording {
             unicode_width: self.python.unicode_width,
             extended_arg: 0,
             raise_varargs: 0,
+            attribution: Attribution::NONE,
             offsets: layout.offsets,
             _padding: Default::default(),
         }
@@ -220,7 +222,7 @@ known_objects! {
     range_type slice_type module_type function_type method_type cfunction_type cmethod_type code_type
     cell_type
     long_type unicode_type bytes_type list_type tuple_type dict_type object_type int_type instance_type
-    class_type frozendict_type stop_iteration
+    class_type frozendict_type stop_iteration coroutine_type generator_type
 }
 
 /// Memory in pieces that neither overlap nor touch; the rest cannot be read.

@@ -148,6 +148,22 @@ pub(super) const FIELDS: &[(&str, &[&str])] = &[
             "offsetof(PyThreadState, curexc_value)",
         ],
     ),
+    ("PyThreadState.dict", &[]),
+    ("PyThreadState.context", &[]),
+    ("_PyThreadStateImpl.asyncio_running_loop", &[]),
+    ("_PyThreadStateImpl.asyncio_running_task", &[]),
+    ("PyGenObject.gi_qualname", &[]),
+    ("PyContext.ctx_vars", &[]),
+    ("PyHamtObject.h_root", &[]),
+    ("PyHamtNode_Bitmap.b_bitmap", &[]),
+    ("PyHamtNode_Bitmap.b_array", &[]),
+    ("PyHamtNode_Array.a_array", &[]),
+    ("PyHamtNode_Collision.c_array", &[]),
+    ("PyTypeObject.tp_dictoffset", &[]),
+    ("PyHeapTypeObject.ht_cached_keys", &[]),
+    ("PyObject.managed_dict", &["MANAGED_DICT"]),
+    ("PyObject.values", &["VALUES"]),
+    ("PyDictValues.valid", &[]),
     (
         "_PyInterpreterFrame.code",
         &[
@@ -226,6 +242,7 @@ pub(super) const FIELDS: &[(&str, &[&str])] = &[
         ],
     ),
     // What only the user half reads: tracer_user::cpython::layout::UserOffsets.
+    ("PyContextVar.var_hash", &[]),
     ("_PyRuntimeState.initialized", &[]),
     ("_PyRuntimeState.interpreters.head", &[]),
     ("_PyRuntimeState.interpreters.main", &[]),
@@ -398,9 +415,10 @@ pub(super) const DEBUG_OFFSETS: &[(&str, &str, &str)] = &[
     ("sizeof.PyASCIIObject", "unicode_object", "asciiobject_size"),
 ];
 
-/// Headers that some versions have, and structs that no installed header of a version tells:
-/// `PyDictKeysObject` (Objects/dict-common.h, 3.6 to 3.10) and `PyModuleObject`
-/// (Objects/moduleobject.c, 2.7 to 3.9).
+/// Headers that some versions have, and what no installed header of a version tells: `PyDictKeysObject`
+/// (Objects/dict-common.h, 3.6 to 3.10), `PyModuleObject` (Objects/moduleobject.c, 2.7 to 3.9), nodes of the tree of a context's
+/// variables (Python/hamt.c), and where dict and values are before an object, which functions compute
+/// (`_PyObject_ManagedDictPointer`, `_PyObject_ValuesPointer` and `_PyObject_DictOrValuesPointer`, pycore_object.h of 3.11 and 3.12).
 pub(super) const PREAMBLE: &str = "\
 #define Py_BUILD_CORE 1
 #include <stddef.h>
@@ -443,6 +461,36 @@ pub(super) const PREAMBLE: &str = "\
 #endif
 #if HAVE(<internal/pycore_typeobject.h>)
 #include <internal/pycore_typeobject.h>
+#endif
+#if HAVE(<internal/pycore_tstate.h>)
+#include <internal/pycore_tstate.h>
+#endif
+#if HAVE(<internal/pycore_object.h>)
+#include <internal/pycore_object.h>
+#endif
+#if HAVE(<internal/context.h>)
+#include <internal/context.h>
+#include <internal/hamt.h>
+#endif
+#if HAVE(<internal/pycore_context.h>)
+#include <internal/pycore_context.h>
+#include <internal/pycore_hamt.h>
+#endif
+#if PY_VERSION_HEX >= 0x03070000 && PY_VERSION_HEX < 0x030c0000
+typedef struct { PyObject_VAR_HEAD unsigned b_bitmap; PyObject *b_array[1]; } PyHamtNode_Bitmap;
+#endif
+#if PY_VERSION_HEX >= 0x03070000
+typedef struct { PyObject_HEAD void *a_array[32]; Py_ssize_t a_count; } PyHamtNode_Array;
+typedef struct { PyObject_VAR_HEAD int c_hash; PyObject *c_array[1]; } PyHamtNode_Collision;
+#endif
+#if PY_VERSION_HEX >= 0x030d0000
+#define MANAGED_DICT (-MANAGED_DICT_OFFSET)
+#elif PY_VERSION_HEX >= 0x030c0000
+#define MANAGED_DICT (3 * sizeof(PyObject *))
+#define VALUES (3 * sizeof(PyObject *))
+#elif PY_VERSION_HEX >= 0x030b0000
+#define MANAGED_DICT (3 * sizeof(PyObject *))
+#define VALUES (4 * sizeof(PyObject *))
 #endif
 #if PY_VERSION_HEX < 0x030b0000
 struct _dictkeysobject {

@@ -333,6 +333,9 @@ pub struct OutputArgs {
     /// Passwords, tokens and keys as they are; they are masked otherwise
     #[arg(long, help_heading = VALUES)]
     pub show_secrets: bool,
+    /// In text, behind the Python function: the asyncio task and the OpenTelemetry span of the call, `[Task-3]`
+    #[arg(long, help_heading = OUTPUT)]
+    pub tasks: bool,
     /// No events: a table at the end (calls, errors, total and mean time, by function)
     #[arg(short = 'c', long, help_heading = OUTPUT)]
     pub summary: bool,
@@ -365,6 +368,9 @@ pub struct FilterArgs {
     /// Only calls to this peer (`10.0.0.*`, `*:5432`); repeatable. Spares output, not the program
     #[arg(help_heading = WHICH, long = "peer", value_name = "GLOB")]
     pub peers: Vec<String>,
+    /// Only calls of asyncio tasks of this name (`Task-3`, `load-*`); repeatable. Spares output, not the program
+    #[arg(help_heading = WHICH, long = "task", value_name = "GLOB")]
+    pub tasks: Vec<String>,
     /// Only calls of this thread: its id, or a glob of its name (`comm`; that of `threading` from Python 3.14 on);
     /// repeatable. The values of others' calls are not copied
     #[arg(help_heading = WHICH, long = "thread", value_name = "TID|GLOB")]
@@ -382,6 +388,7 @@ impl OutputArgs {
             min_duration: None,
             filters: FilterArgs::default(),
             show_secrets: shown,
+            tasks: false,
             summary: false,
             nested: false,
             color: Colour::Never,

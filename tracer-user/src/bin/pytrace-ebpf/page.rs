@@ -69,6 +69,7 @@ fn about(args: &ReportArgs, header: &Header) -> About {
     );
     recorded_with.extend(recorded.paths.iter().map(|glob| format!("--path {glob}")));
     recorded_with.extend(recorded.peers.iter().map(|glob| format!("--peer {glob}")));
+    recorded_with.extend(recorded.tasks.iter().map(|glob| format!("--task {glob}")));
     About {
         recording: name.to_string_lossy().into_owned(),
         recorded_by: header.tool.clone(),
@@ -88,6 +89,7 @@ fn shown_with(args: &ReportArgs) -> Vec<String> {
         paths,
         peers,
         threads,
+        tasks,
     } = &args.filters;
     let mut options = Vec::new();
     let lists = [
@@ -97,6 +99,7 @@ fn shown_with(args: &ReportArgs) -> Vec<String> {
         ("--path", paths),
         ("--peer", peers),
         ("--thread", threads),
+        ("--task", tasks),
     ];
     for (option, given) in lists {
         options.extend(given.iter().map(|value| format!("{option} {value}")));

@@ -181,7 +181,7 @@ impl<R: Read> Play<R> {
     ) -> Result<Self, Usage> {
         let header = reader.header();
         let judge = judge(&options.filters, header.limits.stack)?;
-        let recorded = ActedOn::new(&header.filter.paths, &header.filter.peers)?;
+        let recorded = ActedOn::new(&header.filter.paths, &header.filter.peers, &header.filter.tasks)?;
         let options = both(options, &header.filter);
         let epoch_ns = reader.header().epoch_ns;
         let mut play = Self {
@@ -354,6 +354,7 @@ fn both(options: &OutputArgs, recorded: &item::Filter) -> OutputArgs {
         color: options.color,
         wide: options.wide,
         stat: None,
+        tasks: options.tasks,
     }
 }
 

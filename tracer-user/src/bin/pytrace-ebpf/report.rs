@@ -78,7 +78,7 @@ pub struct Reporter<N> {
     codes: HashMap<CodeKey, Option<Named>>,
     /// Unix time of `CLOCK_MONOTONIC` 0, nanoseconds.
     epoch_ns: u64,
-    /// `--path` and `--peer`; those of a recording too.
+    /// `--path`, `--peer` and `--task`; those of a recording too.
     acted: Vec<ActedOn>,
     /// Calls that a filter was against.
     filtered: Tally,
@@ -97,7 +97,7 @@ impl<N: Names> Reporter<N> {
         };
         let filters = &options.filters;
         Ok(Self {
-            acted: vec![ActedOn::new(&filters.paths, &filters.peers)?],
+            acted: vec![ActedOn::new(&filters.paths, &filters.peers, &filters.tasks)?],
             filtered: Tally::default(),
             sites: Arc::new([]),
             pids: Vec::new(),

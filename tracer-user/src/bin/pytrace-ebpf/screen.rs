@@ -25,14 +25,15 @@ pub fn text(options: &OutputArgs, to_stderr: bool) -> Box<dyn Sink> {
         Colour::Never => false,
     };
     let is_cut = is_terminal && !options.wide;
+    let plain = Text::default().attributed(options.tasks);
     if !colour && !is_cut {
-        return Box::new(Text::default());
+        return Box::new(plain);
     }
     let width: Width = match is_cut {
         false => Box::new(|| None),
         true => Box::new(move || columns(to_stderr)),
     };
-    Box::new(Terminal::new(Text::default(), colour, width))
+    Box::new(Terminal::new(plain, colour, width))
 }
 
 /// `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE`, `TERM=dumb`, and whether it is a terminal at all.

@@ -2,6 +2,7 @@
 //! go while it runs.
 
 mod adding;
+mod belongings;
 mod switches;
 
 use std::{
@@ -16,7 +17,7 @@ use anyhow::{Context as _, bail};
 use tokio::signal::unix::{SignalKind, signal};
 use tracer_common::{
     limits::{MAX_SITES, MAX_TARGETS},
-    target::CaptureLimits,
+    target::{CaptureLimits, Target},
     wire::{KIND_CODE, KIND_PATH, KIND_PLACE, KIND_SAMPLE},
 };
 use tracer_user::{
@@ -30,8 +31,7 @@ use tracer_user::{
     sink::{ProcessChange, Sink, TargetInfo, nothing::Nothing},
 };
 
-use adding::Adding;
-
+use self::{adding::Adding, belongings::Belongings};
 use crate::{
     cli::{OutputArgs, TraceArgs},
     harm,
@@ -66,6 +66,9 @@ struct Live {
     watch: Vec<Link>,
     loads: Vec<Link>,
     known: HashSet<Place>,
+    /// What the kernel half knows of it.
+    target: Target,
+    belongings: Belongings,
     /// It switches C stacks (greenlet): [`harm::Policy`].
     switches: bool,
 }
@@ -267,7 +270,9 @@ impl Session {
     ) -> anyhow::Result<()> {
         let index = self.free_index()?;
         let first = parts.first().context("nothing was found")?;
-        let target = first.interpreter.target(&process, self.limits);
+        let mut target = first.interpreter.target(&process, self.limits);
+        let mut belongings = Belongings::default();
+        belongings.look(&process, &first.interpreter, &mut target);
         self.kernel.set_target(u32::from(index), target)?;
         if switches {
             self.kernel.spare(u32::from(index))?;
@@ -300,6 +305,8 @@ impl Session {
             attached: Vec::new(),
             watch: Vec::new(),
             loads: Vec::new(),
+            target,
+            belongings,
             switches,
         };
         self.live.insert(live.process.pid(), live);
@@ -370,6 +377,7 @@ impl Session {
     /// Looks a process over again and probes what has come. `None`: it is not traced.
     pub fn rescan(&mut self, pid: u32) -> anyhow::Result<Option<Found>> {
         let switches = self.look_for_switches(pid)?;
+        self.look_for_belongings()?;
         let Some(live) = self.live.get(&pid) else {
             return Ok(None);
         };
@@ -689,5 +697,6 @@ pub fn filter(options: &OutputArgs) -> item::Filter {
         nested: options.nested,
         paths: options.filters.paths.clone(),
         peers: options.filters.peers.clone(),
+        tasks: options.filters.tasks.clone(),
     }
 }

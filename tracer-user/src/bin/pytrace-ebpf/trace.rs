@@ -269,6 +269,7 @@ impl<'a> Trace<'a> {
                     if fewer && self.session.live() == 0 && matches!(stop, Stop::Signals(..)) {
                         return Ok(());
                     }
+                    self.session.look_for_belongings()?;
                     if self.args.follow && self.all_ended() && self.session.live() == 0 {
                         return Ok(());
                     }

@@ -100,6 +100,23 @@ pub const COLUMNS: &[Column] = &[
     Column::new("cut", What::Number(|call| Some(call.arguments.cut.into()))),
     Column::optional("result", What::Json(result)),
     Column::optional("exception", What::Json(exception)),
+    Column::optional(
+        "task",
+        What::Text(|call, _| call.arguments.attribution.task.as_ref()?.name()),
+    ),
+    Column::optional(
+        "task_id",
+        What::Number(|call| Some(call.arguments.attribution.task.as_ref()?.id)),
+    ),
+    Column::optional("task_coroutine", What::Text(coroutine)),
+    Column::optional(
+        "trace_id",
+        What::Text(|call, _| Some(format!("{:032x}", call.arguments.attribution.span?.trace_id))),
+    ),
+    Column::optional(
+        "span_id",
+        What::Text(|call, _| Some(format!("{:016x}", call.arguments.attribution.span?.span_id))),
+    ),
     Column::new("stack", What::Json(|call, _, out| json::frames(&call.stack, out))),
 ];
 
@@ -149,6 +166,13 @@ fn target_fd(call: &CallEvent<'_>) -> Option<i64> {
         TargetValue::Number(fd) => Some(fd.into()),
         TargetValue::Value(Value::Int(fd) | Value::Long(fd)) => Some(*fd),
         _ => None,
+    }
+}
+
+fn coroutine(call: &CallEvent<'_>, names: &mut TypeNames<'_>) -> Option<String> {
+    match &call.arguments.attribution.task.as_ref()?.coroutine {
+        Value::Object { ty, .. } => Some(names.of(*ty).to_string()),
+        name => plain_text(name),
     }
 }
 

@@ -128,7 +128,7 @@ impl TraceArgs {
     pub fn sums(&self) -> Option<Nested> {
         let o = &self.output;
         let f = &o.filters;
-        let filters = [&f.code, &f.paths, &f.peers, &f.threads];
+        let filters = [&f.code, &f.paths, &f.peers, &f.threads, &f.tasks];
         let all = self.calls.is_empty()
             && filters.iter().all(|filter| filter.is_empty())
             && !o.errors

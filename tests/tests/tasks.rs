@@ -1,0 +1,83 @@
+//! The asyncio task of each effect, against what the program itself says.
+
+use std::{collections::HashMap, path::PathBuf};
+
+use serde_json::Value;
+use tests::{Program, Run, Tracer, calls, interpreters, packaged, parse, program, version};
+
+const PROGRAM: &str = "tasks.py";
+const UNLINK: [&str; 2] = ["-e", "file.unlink"];
+
+/// Those that have tasks which can be told.
+fn with_tasks() -> Vec<PathBuf> {
+    let has = |python: &PathBuf| {
+        let version = version(python);
+        !version.starts_with("Python 2") && !version.starts_with("Python 3.6")
+    };
+    interpreters().into_iter().chain(packaged()).filter(has).collect()
+}
+
+/// Each effect has the task that the program says, or none.
+fn assert_same_tasks(events: &[Value], truth: &[Value], python: &str) {
+    let truth: HashMap<&str, &Value> = truth
+        .iter()
+        .filter_map(|act| Some((act["path"].as_str()?, &act["task"])))
+        .collect();
+    assert!(truth.len() > 1000, "{python}: {}", truth.len());
+    let mut seen = 0;
+    for call in calls(events) {
+        let path = call["args"][0].as_str().expect("a path");
+        let Some(task) = truth.get(path) else { continue };
+        seen += 1;
+        assert_eq!(&&call["task"], task, "{python}: {call}");
+        assert_eq!(call["unattributed"], Value::Null, "{python}: {call}");
+    }
+    assert_eq!(seen, truth.len(), "{python}");
+    println!("{python}: {seen} effects");
+}
+
+#[test]
+fn each_effect_has_its_task() {
+    for python in with_tasks() {
+        let mut program = Program::start(&python, PROGRAM);
+        let tracer = Tracer::attach(&program, &UNLINK);
+        let truth = program.run();
+        let trace = tracer.stop();
+        assert_same_tasks(&trace.events, &truth, &python.display().to_string());
+        assert_eq!(trace.summary["lost"], 0);
+        assert!(program.end(), "the program went on as if nothing was");
+    }
+}
+
+/// The program imports asyncio while it is traced.
+#[test]
+fn tasks_are_told_where_asyncio_comes_later() {
+    for python in with_tasks() {
+        let command = [python.display().to_string(), program(PROGRAM)];
+        let mut run = Run::start(&UNLINK, &command);
+        assert_eq!(run.line().as_deref(), Some("ready"));
+        run.tell("go");
+        let mut truth = Vec::new();
+        while let Some(line) = run.line().filter(|line| line != "done") {
+            truth.push(parse(&line));
+        }
+        let ran = run.wait();
+        assert!(ran.status.success(), "{}", ran.stderr);
+        assert_same_tasks(&ran.events, &truth, &python.display().to_string());
+    }
+}
+
+/// Where a version has tasks that cannot be told, that is said, and none is.
+#[test]
+fn what_cannot_be_told_is_said() {
+    for python in interpreters() {
+        if !version(&python).starts_with("Python 3.6") {
+            continue;
+        }
+        let program = Program::start(&python, "tasks_unknown.py");
+        let tracer = Tracer::attach(&program, &UNLINK);
+        let trace = tracer.stop();
+        let said = trace.stderr.matches("asyncio tasks are not told").count();
+        assert_eq!(said, 1, "{}", trace.stderr);
+    }
+}
