@@ -354,7 +354,7 @@ fn both(options: &OutputArgs, recorded: &item::Filter) -> OutputArgs {
         color: options.color,
         wide: options.wide,
         stat: None,
-        tasks: options.tasks,
+        show_tasks: options.show_tasks,
     }
 }
 

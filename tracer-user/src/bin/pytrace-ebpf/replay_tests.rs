@@ -171,7 +171,8 @@ fn options() -> OutputArgs {
         show_secrets: false,
         color: Colour::Auto,
         wide: false,
-        tasks: false,
+        show_tasks: false,
+        stat: None,
     }
 }
 
