@@ -12,7 +12,7 @@ use aya_ebpf::{
     programs::{ProbeContext, RetProbeContext},
 };
 use tracer_common::{
-    aggregate::{Aggregate, INSIDE_ACT, OpenCall, bucket, site},
+    aggregate::{Aggregate, Calls, INSIDE_ACT, OpenCall, bucket, site},
     cookie::{COOKIE_REGISTERS, ReturnKind, SelfKind},
     encode::{
         Memory as _, Slot, UNKNOWN_SIZE, as_call, bytes_in, innermost_frame, is_raise, new_exception,
@@ -32,6 +32,9 @@ use crate::{
 /// Whether the end of a call is awaited.
 const AWAITED: u64 = 0;
 const OVER: u64 = 1;
+
+/// A call is part of another one's act, and not counted.
+const LEFT_OUT: u64 = 1;
 
 /// Serves entry and return. True, at the entry: the return is not to be probed.
 #[inline(always)]
@@ -76,18 +79,19 @@ fn facts(hit: &Hit) -> u64 {
 }
 
 /// Counts a call that begins; whether its end is awaited.
-#[inline(never)]
+///
+/// Its parts are functions of their own, called one after the other: as in [`crate::probe`], kernels before 6.13 give all frames of a path
+/// together 512 bytes.
+#[inline(always)]
 fn arrive(ctx: &ProbeContext, hit: &mut Hit) -> u64 {
     count::one(&mut hit.counters.hits);
     hit.tid = thread::id(hit.target);
-    let facts = facts(hit);
     let Some(calls) = calls::of(hit.cookie.target(), hit.tid) else {
         count::one(&mut hit.counters.dropped);
         return OVER;
     };
-    calls::close_above(calls, hit.sp, hit.cookie.site());
-    let inside = calls::is_inside_act(calls, hit.sp);
-    if inside && facts & site::NAMED == 0 && hit.control.nested == 0 {
+    let inside = enter(calls, hit);
+    if inside == LEFT_OUT {
         count::one(&mut hit.counters.filtered);
         return OVER;
     }
@@ -96,59 +100,88 @@ fn arrive(ctx: &ProbeContext, hit: &mut Hit) -> u64 {
         return OVER;
     };
     slot.reset();
-    let mut ty = 0;
-    if facts & (site::BY_TYPE | 15 << site::ARGUMENT) != 0 {
-        arguments(ctx, slot, hit);
-        if facts & site::BY_TYPE != 0 {
-            ty = type_of(slot.arguments[0], hit);
-        }
-    }
+    let ty = look(ctx, slot, hit);
     let index = counted(slot, hit, ty);
-    let mut bytes = 0;
-    if index != place::NONE && site::argument(facts) != 0 {
-        bytes = given(slot, hit, site::argument(facts) - 1) & !INSIDE_ACT;
+    if let Some(aggregate) = aggregate(index)
+        && aggregate.told == 0
+    {
+        place::tell(slot, hit, index, ty);
     }
+    let bytes = given(slot, hit);
     scratch::give_back(slot);
     if index == place::NONE {
         count::one(&mut hit.counters.filtered);
         return OVER;
     }
     count::one(&mut hit.counters.delivered);
+    await_end(calls, hit, index, bytes & !INSIDE_ACT | inside)
+}
+
+/// Ends what is over by this call; whether it is part of an act: [`INSIDE_ACT`], 0, or [`LEFT_OUT`] if it is one and so not counted.
+#[inline(never)]
+fn enter(calls: &mut Calls, hit: &Hit) -> u64 {
+    calls::close_above(calls, hit.sp, hit.cookie.site());
+    if !calls::is_inside_act(calls, hit.sp) {
+        return 0;
+    }
+    if facts(hit) & site::NAMED == 0 && hit.control.nested == 0 {
+        LEFT_OUT
+    } else {
+        INSIDE_ACT
+    }
+}
+
+/// Notes a call in progress, if its return is probed.
+#[inline(never)]
+fn await_end(calls: &mut Calls, hit: &Hit, index: u64, bytes: u64) -> u64 {
+    let facts = facts(hit);
     let is_spared = !hit.cookie.is_leaf() && load::is_spared(hit.cookie.target());
     if facts & site::NO_RETURN != 0 || is_spared {
         return OVER;
     }
-    if inside || facts & site::ACT != 0 {
-        bytes |= INSIDE_ACT;
-    }
+    let act = if facts & site::ACT != 0 { INSIDE_ACT } else { 0 };
     let open = OpenCall {
         sp: hit.sp,
         site: hit.cookie.site() as u64 | index << 32,
         // SAFETY: the helper has no preconditions.
         start_ns: unsafe { bpf_ktime_get_ns() },
-        bytes,
+        bytes: bytes | act,
     };
     if calls::open(calls, open) { AWAITED } else { OVER }
 }
 
 /// Adds a call to those from where it comes; the index of its [`Aggregate`]. [`place::NONE`]: what is probed did not happen.
-#[inline(always)]
+#[inline(never)]
 fn counted(slot: &mut Slot, hit: &mut Hit, ty: u64) -> u64 {
-    let tstate = thread::state(slot, hit.target, hit.cookie.target(), hit.tid);
-    let frame = innermost_frame(slot, hit.target, &mut User, tstate);
+    let frame = slot.innermost;
     if hit.cookie.self_kind() == SelfKind::Exception as u8
-        && new_exception(hit.target, &mut User, tstate, frame).is_none()
+        && new_exception(hit.target, &mut User, slot.tstate, frame).is_none()
     {
         return place::NONE;
     }
     let index = place::of(slot, hit, frame, ty);
     if let Some(aggregate) = aggregate(index) {
         count::one(&mut aggregate.calls);
-        if aggregate.told == 0 {
-            place::tell(slot, hit, [frame, index, ty]);
-        }
     }
     index
+}
+
+/// Puts the thread's innermost frame into the slot and, where they are needed, the C arguments; the type by which the call is
+/// named, 0: none.
+#[inline(never)]
+fn look(ctx: &ProbeContext, slot: &mut Slot, hit: &Hit) -> u64 {
+    let tstate = thread::state(slot, hit.target, hit.cookie.target(), hit.tid);
+    slot.tstate = tstate;
+    slot.innermost = innermost_frame(slot, hit.target, &mut User, tstate);
+    let facts = facts(hit);
+    if facts & site::BY_TYPE == 0 && site::argument(facts) == 0 {
+        return 0;
+    }
+    arguments(ctx, slot, hit);
+    if facts & site::BY_TYPE == 0 {
+        return 0;
+    }
+    type_of(slot.arguments[0], hit)
 }
 
 /// Puts the C arguments into the slot.
@@ -170,11 +203,15 @@ fn type_of(first: u64, hit: &Hit) -> u64 {
         .unwrap_or(0)
 }
 
-/// Bytes of the argument at that position, [`UNKNOWN_SIZE`] if they cannot be told.
-#[inline(always)]
-fn given(slot: &Slot, hit: &Hit, position: u64) -> u64 {
+/// Bytes of the argument that holds what is written, [`UNKNOWN_SIZE`] if they cannot be told; 0: there is none.
+#[inline(never)]
+fn given(slot: &Slot, hit: &Hit) -> u64 {
+    let position = site::argument(facts(hit));
+    if position == 0 {
+        return 0;
+    }
     let convention = as_call(hit.cookie.convention());
-    let object = positional(hit.target, &mut User, convention, slot.arguments, position);
+    let object = positional(hit.target, &mut User, convention, slot.arguments, position - 1);
     if object == 0 {
         return UNKNOWN_SIZE;
     }

@@ -65,16 +65,32 @@ fn new(key: &PlaceKey, hit: &mut Hit) -> u64 {
     }
 }
 
-/// Sends what names a place to the daemon, as soon as it can be: the innermost frame, the index, the type.
-#[inline(never)]
-pub fn tell(slot: &mut Slot, hit: &mut Hit, [frame, index, ty]: [u64; 3]) -> u64 {
+/// Sends what names a place to the daemon, as soon as it can be.
+#[inline(always)]
+pub fn tell(slot: &mut Slot, hit: &mut Hit, index: u64, ty: u64) {
     if index < MAX_SITES as u64 {
-        return 0;
+        return;
     }
-    let target = hit.target;
-    filter::frames(slot, target, hit.cookie.target(), frame);
+    write_frame(slot, hit);
+    name_code(slot, hit);
+    send_place(slot, hit, index, ty);
+}
+
+#[inline(never)]
+fn write_frame(slot: &mut Slot, hit: &Hit) -> u64 {
+    let frame = slot.innermost;
+    filter::frames(slot, hit.target, hit.cookie.target(), frame) as u64
+}
+
+#[inline(never)]
+fn name_code(slot: &mut Slot, hit: &Hit) -> u64 {
     let whose = (hit.cookie.target(), hit.tid);
-    codes::send_new(slot, target, hit.control, User, whose, 1);
+    codes::send_new(slot, hit.target, hit.control, User, whose, 1);
+    0
+}
+
+#[inline(never)]
+fn send_place(slot: &mut Slot, hit: &Hit, index: u64, ty: u64) -> u64 {
     let header = RecordHeader {
         kind: KIND_PLACE,
         target: hit.cookie.target() as u16,
