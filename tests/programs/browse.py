@@ -128,8 +128,10 @@ def seen(driver, path):
 
 
 def requests(driver):
+    """What the page asked for, itself first; not what the browser's own first page did."""
     messages = (json.loads(entry["message"])["message"] for entry in driver.get_log("performance"))
-    return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    sent = [message["params"] for message in messages if message["method"] == "Network.requestWillBeSent"]
+    return [one["request"]["url"] for one in sent if one["documentURL"].startswith("file:")]
 
 
 with tempfile.TemporaryDirectory(prefix="pytrace-browser-") as profile:

@@ -171,7 +171,8 @@ fn a_page_says_what_replay_says_and_does_no_harm() {
     let mut pages = Vec::new();
     let mut expected = Vec::new();
     let folder = Folder::new("page");
-    for (n, python) in interpreters().iter().enumerate() {
+    let pythons = interpreters();
+    for (n, python) in pythons.iter().enumerate() {
         let recording = folder.text(&format!("{n}.pytrace"));
         let work = Folder::new("page-work");
         let truth = record(
