@@ -109,7 +109,8 @@ def seen(driver, path):
     found["touched"] = page.rows("touched")
     page.open("calls")
     found["calls"] = page.rows("calls")
-    driver.find_element("css selector", "#calls .space .row .call").click()
+    # Rows are made anew at any frame: found and clicked at once.
+    page.script("document.querySelector('#calls .space .row .call').click()")
     found["detail"] = driver.find_element("css selector", "#detail pre").text
     page.open("flame")
     # It is painted at the next frame.

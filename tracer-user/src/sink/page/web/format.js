@@ -11,7 +11,12 @@ const format = {
   /** `41 µs`; nothing where the end was not seen. */
   duration(ns) {
     if (ns < 0 || Number.isNaN(ns)) return '';
-    const units = [[1e9, 's'], [1e6, 'ms'], [1e3, 'µs'], [1, 'ns']];
+    const units = [
+      [1e9, 's'],
+      [1e6, 'ms'],
+      [1e3, 'µs'],
+      [1, 'ns'],
+    ];
     const [size, unit] = units.find(([least]) => ns >= least) ?? units[3];
     const value = Number((ns / size).toPrecision(ns / size < 1000 ? 3 : 15));
     const digits = unit === 'ns' || value >= 100 ? 0 : value >= 10 ? 1 : 2;
