@@ -23,8 +23,9 @@ const format = {
     return `${value >= 1000 ? grouped.format(Math.round(value)) : value.toFixed(digits)} ${unit}`;
   },
 
-  /** `12.3 kB`; `≥` where some were not known. */
+  /** `12.3 kB`; `≥` where some were not known, `?` where none was. */
   bytes(n, unknown = 0) {
+    if (!n && unknown) return '?';
     const least = unknown ? '≥ ' : '';
     if (n < 1000) return `${least}${n} B`;
     const units = ['kB', 'MB', 'GB', 'TB', 'PB', 'EB'];

@@ -97,7 +97,7 @@ const timeline = (() => {
     }
     context.stroke();
     const most = `${format.count(bins.most)} per ${format.duration((view[1] - view[0]) / bins.bars)}`;
-    context.fillText(most, 2, 10);
+    if (outsideSpan.length) context.fillText(most, 2, 10);
   }
 
   function niceStep(least) {
