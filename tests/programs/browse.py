@@ -109,7 +109,8 @@ def seen(driver, path):
     found["touched"] = page.rows("touched")
     page.open("calls")
     found["calls"] = page.rows("calls")
-    driver.find_element("css selector", "#calls .space .row .call").click()
+    # Rows are made anew at any frame: found and clicked at once.
+    page.script("document.querySelector('#calls .space .row .call').click()")
     found["detail"] = driver.find_element("css selector", "#detail pre").text
     page.open("flame")
     # It is painted at the next frame.
@@ -128,8 +129,10 @@ def seen(driver, path):
 
 
 def requests(driver):
+    """What the page asked for, itself first; not what the browser's own first page did."""
     messages = (json.loads(entry["message"])["message"] for entry in driver.get_log("performance"))
-    return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    sent = [message["params"] for message in messages if message["method"] == "Network.requestWillBeSent"]
+    return [one["request"]["url"] for one in sent if one["documentURL"].startswith("file:")]
 
 
 with tempfile.TemporaryDirectory(prefix="pytrace-browser-") as profile:

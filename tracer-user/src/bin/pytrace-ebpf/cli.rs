@@ -13,7 +13,7 @@ use tracer_user::process::StartedWith;
 pub use profile::{Mode, ProfileArgs, ProfileFormat};
 pub use stat::{Stat, StatArgs};
 
-use crate::output::is_parquet;
+use crate::{output::is_parquet, page::ReportArgs};
 
 /// What to begin with, for `--help` and the man page: what it does, the command.
 pub const EXAMPLES: &[(&str, &str)] = &[
@@ -70,10 +70,10 @@ fn examples() -> String {
 }
 
 const TEMPLATE: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
-const VALUES: &str = "How much is captured";
-const WHICH: &str = "Which calls are shown";
-const OUTPUT: &str = "How they are shown";
-const END: &str = "When it stops";
+pub const VALUES: &str = "How much is captured";
+pub const WHICH: &str = "Which calls are shown";
+pub const OUTPUT: &str = "How they are shown";
+pub const END: &str = "When it stops";
 
 /// strace for Python: attaches to a running CPython process and prints its side effects.
 ///
@@ -244,42 +244,6 @@ pub struct ReplayArgs {
     pub output: OutputArgs,
 }
 
-/// Options of `report`.
-#[derive(Debug, Args)]
-pub struct ReportArgs {
-    /// A recording, made with `-o FILE.pytrace`; with `--stack 20` for a flamegraph of whole stacks
-    pub file: PathBuf,
-    /// Write there (created 0600); otherwise to standard output
-    #[arg(short, long, value_name = "FILE", help_heading = OUTPUT)]
-    pub output: Option<PathBuf>,
-    /// Only these of the recorded effects, as if nothing else had been traced
-    #[arg(short, long, value_name = "LIST", allow_hyphen_values = true, help_heading = WHICH)]
-    pub effects: Option<String>,
-    /// These recorded functions too; without `-e`, only these; repeatable
-    #[arg(short, long = "function", value_name = "GLOB", help_heading = WHICH)]
-    pub functions: Vec<String>,
-    /// Python frames per event, at most as many as were recorded
-    #[arg(long, value_name = "N", help_heading = VALUES)]
-    pub stack: Option<u32>,
-    /// Stop after this many events
-    #[arg(long, value_name = "N", help_heading = END)]
-    pub max_events: Option<u64>,
-    /// Only calls that raised
-    #[arg(long, help_heading = WHICH)]
-    pub errors: bool,
-    /// Only calls at least that long: `5ms`, `100us`, `1s`
-    #[arg(long, value_name = "TIME", value_parser = seconds, help_heading = WHICH)]
-    pub min_duration: Option<Duration>,
-    /// Also the traced calls that happen inside another traced call's work
-    #[arg(long, help_heading = WHICH)]
-    pub nested: bool,
-    #[command(flatten)]
-    pub filters: FilterArgs,
-    /// Passwords, tokens and keys as they are; they are masked otherwise
-    #[arg(long, help_heading = VALUES)]
-    pub show_secrets: bool,
-}
-
 /// Options of `testgen`.
 #[derive(Debug, Args)]
 pub struct TestgenArgs {
@@ -420,7 +384,7 @@ pub enum Format {
 }
 
 /// A time: a number of seconds, or a number with `us`, `ms`, `s`, `m`.
-fn seconds(text: &str) -> Result<Duration, String> {
+pub fn seconds(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let factor = match &text[digits.len()..] {
         "" | "s" => 1.0,

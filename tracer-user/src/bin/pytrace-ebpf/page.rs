@@ -2,10 +2,12 @@
 
 use std::{
     io::{self, IsTerminal as _},
+    path::PathBuf,
     time::Duration,
 };
 
 use anyhow::Context as _;
+use clap::Args;
 use tracer_user::{
     recording::item::Header,
     sink::page::{About, Page},
@@ -13,11 +15,47 @@ use tracer_user::{
 
 use crate::{
     Usage,
-    cli::{FilterArgs, OutputArgs, ReportArgs},
+    cli::{END, FilterArgs, OUTPUT, OutputArgs, VALUES, WHICH, seconds},
     output::Output,
     replay::{Narrow, Play, damaged, open, print_torn, warn_of_stack},
     report::print_summary,
 };
+
+/// Options of `report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// A recording, made with `-o FILE.pytrace`; with `--stack 20` for a flamegraph of whole stacks
+    pub file: PathBuf,
+    /// Write there (created 0600); otherwise to standard output
+    #[arg(short, long, value_name = "FILE", help_heading = OUTPUT)]
+    pub output: Option<PathBuf>,
+    /// Only these of the recorded effects, as if nothing else had been traced
+    #[arg(short, long, value_name = "LIST", allow_hyphen_values = true, help_heading = WHICH)]
+    pub effects: Option<String>,
+    /// These recorded functions too; without `-e`, only these; repeatable
+    #[arg(short, long = "function", value_name = "GLOB", help_heading = WHICH)]
+    pub functions: Vec<String>,
+    /// Python frames per event, at most as many as were recorded
+    #[arg(long, value_name = "N", help_heading = VALUES)]
+    pub stack: Option<u32>,
+    /// Stop after this many events
+    #[arg(long, value_name = "N", help_heading = END)]
+    pub max_events: Option<u64>,
+    /// Only calls that raised
+    #[arg(long, help_heading = WHICH)]
+    pub errors: bool,
+    /// Only calls at least that long: `5ms`, `100us`, `1s`
+    #[arg(long, value_name = "TIME", value_parser = seconds, help_heading = WHICH)]
+    pub min_duration: Option<Duration>,
+    /// Also the traced calls that happen inside another traced call's work
+    #[arg(long, help_heading = WHICH)]
+    pub nested: bool,
+    #[command(flatten)]
+    pub filters: FilterArgs,
+    /// Passwords, tokens and keys as they are; they are masked otherwise
+    #[arg(long, help_heading = VALUES)]
+    pub show_secrets: bool,
+}
 
 /// Writes the page.
 pub fn run(args: &ReportArgs) -> anyhow::Result<()> {

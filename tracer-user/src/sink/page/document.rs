@@ -4,7 +4,10 @@
 //! it is an escape, the script puts texts in as texts, and the policy allows this one script and this one style sheet, by their
 //! hashes, and nothing from anywhere else.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    sync::LazyLock,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Serialize;
@@ -35,19 +38,23 @@ const SCRIPT: &str = concat!(
     "})();\n"
 );
 
-/// Appends the document.
-pub fn write(data: &impl Serialize, out: &mut Vec<u8>) {
-    let policy = format!(
+/// What the page may do: nothing but what it has in it.
+static POLICY: LazyLock<String> = LazyLock::new(|| {
+    format!(
         "default-src 'none'; script-src '{}'; style-src '{}'; base-uri 'none'; form-action 'none'",
         hash(SCRIPT),
         hash(STYLE)
-    );
+    )
+});
+
+/// Appends the document.
+pub fn write(data: &impl Serialize, out: &mut Vec<u8>) {
     let mut rest = TEMPLATE;
     while let Some((before, after)) = rest.split_once("{{") {
         out.extend_from_slice(before.as_bytes());
         let (name, after) = after.split_once("}}").unwrap_or((after, ""));
         match name {
-            "policy" => out.extend_from_slice(policy.as_bytes()),
+            "policy" => out.extend_from_slice(POLICY.as_bytes()),
             "style" => out.extend_from_slice(STYLE.as_bytes()),
             "script" => out.extend_from_slice(SCRIPT.as_bytes()),
             "data" => write_inert(data, out),

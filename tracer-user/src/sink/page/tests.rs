@@ -217,6 +217,21 @@ fn what_is_too_long_is_cut_and_counted() {
 }
 
 #[test]
+fn calls_that_are_too_many_are_counted() {
+    let meta = write_site();
+    let mut page = Page::default();
+    for id in 0..rows::MAX_ROWS as u64 + 3 {
+        push(&mut page, &call(id, &meta, "/x", 1));
+    }
+    let data = data(&finish(page, &Summary::default()));
+    assert_eq!(data["left_out"], 3);
+    assert_eq!(
+        data["columns"]["id"].as_array().map(Vec::len),
+        Some(rows::MAX_ROWS)
+    );
+}
+
+#[test]
 fn the_policy_allows_this_script_and_this_style_only() {
     let page = finish(Page::default(), &Summary::default());
     let (_, rest) = page

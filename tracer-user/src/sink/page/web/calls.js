@@ -4,7 +4,7 @@
 let moment = null;
 
 const calls = (() => {
-  /** Rows in the list; those that are there only since a call inside of them is; those folded; those in progress at the moment. */
+  /** Rows in the list; those that are there only since a call inside of them is; those folded; those in progress. */
   let rows = new Uint32Array(0);
   let isAround = new Uint8Array(0);
   const folded = new Set();
@@ -16,17 +16,47 @@ const calls = (() => {
     head: make(
       'div',
       { class: 'row headings calls-row', role: 'row' },
-      ...['Time', 'Thread', 'Line', 'Call', 'Took', 'In sight'].map((text) => make('div', { role: 'columnheader', class: text === 'Took' ? 'number' : '' }, text)),
+      ...['Time', 'Thread', 'Line', 'Call', 'Took', 'In sight'].map((text) =>
+        make('div', { role: 'columnheader', class: text === 'Took' ? 'number' : '' }, text),
+      ),
     ),
     open: (index) => detail.call(rows[index]),
     fill: (element, index) => fill(element, rows[index]),
   });
 
-  const at = make('input', { type: 'text', inputmode: 'decimal', size: '11', 'aria-label': 'Moment, seconds since the first call', placeholder: '1.234567' });
-  const form = make('form', { onsubmit: (event) => { event.preventDefault(); typed(); } }, 'Moment: + ', at, ' s ', make('button', {}, 'Go'));
+  const at = make('input', {
+    type: 'text',
+    inputmode: 'decimal',
+    size: '11',
+    'aria-label': 'Moment, seconds since the first call',
+    placeholder: '1.234567',
+  });
+  const form = make(
+    'form',
+    {
+      onsubmit: (event) => {
+        event.preventDefault();
+        typed();
+      },
+    },
+    'Moment: + ',
+    at,
+    ' s ',
+    make('button', {}, 'Go'),
+  );
   const fold = make('button', { type: 'button', onclick: () => foldAll() }, 'Fold all');
   const inProgress = make('div', { class: 'in-progress' });
-  $('calls').append(make('div', { class: 'tools' }, form, fold, make('span', { class: 'hint' }, 'Calls made inside of a call are below it, indented.')), inProgress, list.element);
+  $('calls').append(
+    make(
+      'div',
+      { class: 'tools' },
+      form,
+      fold,
+      make('span', { class: 'hint' }, 'Calls made inside of a call are below it, indented.'),
+    ),
+    inProgress,
+    list.element,
+  );
 
   function typed() {
     const seconds = Number.parseFloat(at.value);
@@ -46,7 +76,8 @@ const calls = (() => {
     const marks = new Uint8Array(total);
     for (const row of shown) {
       marks[row] = SHOWN;
-      for (let parent = columns.parent[row]; parent >= 0 && !marks[parent]; parent = columns.parent[parent]) marks[parent] = AROUND;
+      for (let parent = columns.parent[row]; parent >= 0 && !marks[parent]; parent = columns.parent[parent])
+        marks[parent] = AROUND;
     }
     const hidden = new Uint8Array(folded.size ? total : 0);
     const found = new Uint32Array(total);
@@ -67,14 +98,29 @@ const calls = (() => {
     if (running.has(row)) element.classList.add('running');
     const line = lineOf(row);
     const place = line === NONE ? '-' : `${placeText(line)} ${data.lines[line][0]}`;
-    const text = make('div', { class: 'text call', title: callText(row) + outcomeText(row) }, folder(row), swatch(groupOf[columns.effect[row]]), callText(row), make('span', { class: 'outcome' }, outcomeText(row)));
+    const text = make(
+      'div',
+      { class: 'text call', title: callText(row) + outcomeText(row) },
+      folder(row),
+      swatch(groupOf[columns.effect[row]]),
+      callText(row),
+      make('span', { class: 'outcome' }, outcomeText(row)),
+    );
     text.style.paddingLeft = `${Math.min(depth[row], 40) * 14}px`;
     element.append(
-      make('div', { class: 'text', title: `${day(columns.time[row])} ${clock(columns.time[row])}` }, format.offset(columns.time[row])),
+      make(
+        'div',
+        { class: 'text', title: `${day(columns.time[row])} ${clock(columns.time[row])}` },
+        format.offset(columns.time[row]),
+      ),
       make('div', { class: 'text' }, threadText(columns.thread[row])),
       make('div', { class: 'text', title: place }, place),
       text,
-      make('div', { class: 'number' }, columns.duration[row] < 0 ? '' : format.duration(columns.duration[row])),
+      make(
+        'div',
+        { class: 'number' },
+        columns.duration[row] < 0 ? '' : format.duration(columns.duration[row]),
+      ),
       bar(row),
     );
   }
@@ -82,7 +128,18 @@ const calls = (() => {
   function folder(row) {
     if (firstChild[row] === NONE) return make('span', { class: 'folder' });
     const isFolded = folded.has(row);
-    return make('button', { type: 'button', class: 'folder', tabindex: '-1', 'aria-expanded': !isFolded, title: isFolded ? 'Unfold' : 'Fold', onclick: () => toggle(row) }, isFolded ? '▸' : '▾');
+    return make(
+      'button',
+      {
+        type: 'button',
+        class: 'folder',
+        tabindex: '-1',
+        'aria-expanded': !isFolded,
+        title: isFolded ? 'Unfold' : 'Fold',
+        onclick: () => toggle(row),
+      },
+      isFolded ? '▸' : '▾',
+    );
   }
 
   function toggle(row) {
@@ -140,13 +197,20 @@ const calls = (() => {
     const lines = chains.map(([thread, chain]) => {
       const links = chain.flatMap((row, n) => {
         running.add(row);
-        const link = make('button', { type: 'button', class: 'link', title: callText(row), onclick: () => detail.call(row) }, data.functions[columns.function[row]][1]);
+        const link = make(
+          'button',
+          { type: 'button', class: 'link', title: callText(row), onclick: () => detail.call(row) },
+          data.functions[columns.function[row]][1],
+        );
         return n ? [' › ', link] : [link];
       });
       return make('div', {}, make('b', {}, threadText(thread)), ' ', ...links);
     });
     const none = lines.length ? '' : ': no call was in progress';
-    inProgress.replaceChildren(make('div', { class: 'hint' }, `At ${clock(moment)} (${format.offset(moment)})${none}`), ...lines);
+    inProgress.replaceChildren(
+      make('div', { class: 'hint' }, `At ${clock(moment)} (${format.offset(moment)})${none}`),
+      ...lines,
+    );
   }
 
   function draw() {

@@ -7,8 +7,15 @@ const detail = (() => {
 
   function open(title, ...parts) {
     if (panel.hidden) opener = document.activeElement;
-    const shut = make('button', { type: 'button', class: 'close', title: 'Close (Esc)', 'aria-label': 'Close', onclick: close }, '×');
-    panel.replaceChildren(make('div', { class: 'detail-head' }, make('h2', {}, title), shut), ...parts.filter(Boolean));
+    const shut = make(
+      'button',
+      { type: 'button', class: 'close', title: 'Close (Esc)', 'aria-label': 'Close', onclick: close },
+      '×',
+    );
+    panel.replaceChildren(
+      make('div', { class: 'detail-head' }, make('h2', {}, title), shut),
+      ...parts.filter(Boolean),
+    );
     panel.hidden = false;
     panel.scrollTop = 0;
   }
@@ -24,7 +31,11 @@ const detail = (() => {
 
   function facts(...rows) {
     const given = rows.filter(([, value]) => value !== '' && value !== null && value !== undefined);
-    return make('dl', { class: 'facts' }, ...given.flatMap(([name, value]) => [make('dt', {}, name), make('dd', {}, value)]));
+    return make(
+      'dl',
+      { class: 'facts' },
+      ...given.flatMap(([name, value]) => [make('dt', {}, name), make('dd', {}, value)]),
+    );
   }
 
   function callLink(row) {
@@ -32,7 +43,12 @@ const detail = (() => {
     const took = columns.duration[row] < 0 ? '' : format.duration(columns.duration[row]);
     return make(
       'button',
-      { type: 'button', class: `call-link${isError(row) ? ' failed' : ''}`, title: text, onclick: () => call(row) },
+      {
+        type: 'button',
+        class: `call-link${isError(row) ? ' failed' : ''}`,
+        title: text,
+        onclick: () => call(row),
+      },
       make('span', { class: 'took' }, took),
       make('span', { class: 'text' }, callText(row), make('span', { class: 'outcome' }, outcomeText(row))),
     );
@@ -41,13 +57,35 @@ const detail = (() => {
   /** So many calls as links; the rest is counted. */
   function callLinks(rows) {
     const rest = rows.length - MOST;
-    return make('div', { class: 'links' }, ...Array.from(rows.slice(0, MOST), callLink), rest > 0 ? make('p', { class: 'hint' }, `${format.count(rest)} more are not listed here.`) : null);
+    return make(
+      'div',
+      { class: 'links' },
+      ...Array.from(rows.slice(0, MOST), callLink),
+      rest > 0 ? make('p', { class: 'hint' }, `${format.count(rest)} more are not listed here.`) : null,
+    );
   }
 
   function stackList(row) {
     const stack = data.stacks[columns.stack[row]];
-    if (!stack.length) return make('p', { class: 'none' }, 'No Python frame: called from C, or the frames could not be read.');
-    return make('ol', { class: 'stack' }, ...stack.map((line) => make('li', {}, make('b', {}, data.lines[line][0]), ' ', make('code', {}, placeText(line, (file) => file)))));
+    if (!stack.length)
+      return make('p', { class: 'none' }, 'No Python frame: called from C, or the frames could not be read.');
+    return make(
+      'ol',
+      { class: 'stack' },
+      ...stack.map((line) =>
+        make(
+          'li',
+          {},
+          make('b', {}, data.lines[line][0]),
+          ' ',
+          make(
+            'code',
+            {},
+            placeText(line, (file) => file),
+          ),
+        ),
+      ),
+    );
   }
 
   function names(row) {
@@ -67,23 +105,55 @@ const detail = (() => {
     const { effect } = data.effects[columns.effect[row]];
     const parent = columns.parent[row];
     const within = inside(row);
-    const around = parent >= 0 ? [make('h3', {}, 'Inside of'), callLink(parent)] : parent === SOMETHING ? [make('p', { class: 'hint' }, 'Inside of a call that is not on this page.')] : [];
-    const took = columns.duration[row] < 0 ? 'not known' : `${format.duration(columns.duration[row])}${within.length ? `, ${format.duration(selfTime[row])} of it not in calls below` : ''}`;
+    const around =
+      parent >= 0
+        ? [make('h3', {}, 'Inside of'), callLink(parent)]
+        : parent === SOMETHING
+          ? [make('p', { class: 'hint' }, 'Inside of a call that is not on this page.')]
+          : [];
+    const took =
+      columns.duration[row] < 0
+        ? 'not known'
+        : format.duration(columns.duration[row]) +
+          (within.length ? `, ${format.duration(selfTime[row])} of it not in calls below` : '');
     open(
       name,
-      make('pre', { class: isError(row) ? 'failed' : '' }, callText(row), make('span', { class: 'outcome' }, outcomeText(row))),
+      make(
+        'pre',
+        { class: isError(row) ? 'failed' : '' },
+        callText(row),
+        make('span', { class: 'outcome' }, outcomeText(row)),
+      ),
       facts(
         ['Effect', effect],
         ['Kind', kind === 'call' ? '' : kind === 'function' ? 'Python function' : kind],
-        ['When', `${day(columns.time[row])} ${clock(columns.time[row])} (${format.offset(columns.time[row])})`],
+        [
+          'When',
+          `${day(columns.time[row])} ${clock(columns.time[row])} (${format.offset(columns.time[row])})`,
+        ],
         ['Took', took],
         ['Ended', data.endings[columns.ending[row]]],
         ['Process/thread', threadText(columns.thread[row])],
         ['On', names(row)],
-        ['Moved', columns.moved[row] === NONE ? '' : columns.moved[row] === SOMETHING ? 'how much is not known' : format.bytes(columns.moved[row])],
+        [
+          'Moved',
+          columns.moved[row] === NONE
+            ? ''
+            : columns.moved[row] === SOMETHING
+              ? 'how much is not known'
+              : format.bytes(columns.moved[row]),
+        ],
         ['Event', `id ${columns.id[row]}`],
       ),
-      make('p', {}, make('button', { type: 'button', onclick: () => goTo(columns.time[row]) }, 'All calls of that moment')),
+      make(
+        'p',
+        {},
+        make(
+          'button',
+          { type: 'button', onclick: () => goTo(columns.time[row]) },
+          'All calls of that moment',
+        ),
+      ),
       make('h3', {}, 'Stack'),
       stackList(row),
       ...around,
@@ -109,16 +179,28 @@ const detail = (() => {
     const bars = [...counts.subarray(low, high + 1)].map((n, i) => {
       const bar = make('i', {});
       bar.style.height = `${n ? Math.max((n / most) * 100, 3) : 0}%`;
-      return make('span', { title: `${format.duration(2 ** (low + i))} to ${format.duration(2 ** (low + i + 1))}: ${format.counted(n, 'call')}` }, bar);
+      const span = `${format.duration(2 ** (low + i))} to ${format.duration(2 ** (low + i + 1))}`;
+      return make('span', { title: `${span}: ${format.counted(n, 'call')}` }, bar);
     });
-    const ends = make('div', { class: 'ends' }, make('span', {}, format.duration(2 ** low)), make('span', {}, format.duration(2 ** (high + 1))));
-    return make('div', { class: 'histogram', role: 'img', 'aria-label': 'Calls by duration' }, make('div', { class: 'bars' }, ...bars), ends);
+    const ends = make(
+      'div',
+      { class: 'ends' },
+      make('span', {}, format.duration(2 ** low)),
+      make('span', {}, format.duration(2 ** (high + 1))),
+    );
+    return make(
+      'div',
+      { class: 'histogram', role: 'img', 'aria-label': 'Calls by duration' },
+      make('div', { class: 'bars' }, ...bars),
+      ends,
+    );
   }
 
   /** The errors of some calls, by type. */
   function errorTypes(rows) {
     const counts = new Map();
-    for (const row of rows) if (columns.error[row] >= 0) counts.set(columns.error[row], (counts.get(columns.error[row]) ?? 0) + 1);
+    for (const row of rows)
+      if (columns.error[row] >= 0) counts.set(columns.error[row], (counts.get(columns.error[row]) ?? 0) + 1);
     const sorted = [...counts].sort(([, a], [, b]) => b - a);
     return sorted.map(([type, n]) => `${data.texts[type]} ${format.count(n)}`).join(', ');
   }
@@ -127,9 +209,19 @@ const detail = (() => {
   function choices(rows) {
     const latest = Array.from(rows).reverse();
     const slowest = Array.from(rows).sort((a, b) => columns.duration[b] - columns.duration[a]);
-    const ways = [['Slowest', slowest], ['Latest', latest], ['Errors', latest.filter(isError)]].filter(([, some]) => some.length);
+    const ways = [
+      ['Slowest', slowest],
+      ['Latest', latest],
+      ['Errors', latest.filter(isError)],
+    ].filter(([, some]) => some.length);
     const place = make('div');
-    const buttons = ways.map(([name, some]) => make('button', { type: 'button', 'aria-pressed': 'false', onclick: (event) => choose(event.currentTarget, some) }, name));
+    const buttons = ways.map(([name, some]) =>
+      make(
+        'button',
+        { type: 'button', 'aria-pressed': 'false', onclick: (event) => choose(event.currentTarget, some) },
+        name,
+      ),
+    );
     function choose(button, some) {
       for (const one of buttons) one.setAttribute('aria-pressed', one === button);
       place.replaceChildren(callLinks(some));
@@ -139,7 +231,21 @@ const detail = (() => {
   }
 
   function onlyThese(title, test) {
-    return make('p', {}, make('button', { type: 'button', onclick: () => { refilter({ chosen: { title, test } }); close(); } }, 'Show only these calls'));
+    return make(
+      'p',
+      {},
+      make(
+        'button',
+        {
+          type: 'button',
+          onclick: () => {
+            refilter({ chosen: { title, test } });
+            close();
+          },
+        },
+        'Show only these calls',
+      ),
+    );
   }
 
   function site(entry, title, test) {
@@ -159,19 +265,34 @@ const detail = (() => {
   }
 
   function byLine(rows) {
-    const entries = addUp(rows, (row) => (lineOf(row) + 1) * data.functions.length + columns.function[row], (data.lines.length + 1) * data.functions.length);
+    const entries = addUp(
+      rows,
+      (row) => (lineOf(row) + 1) * data.functions.length + columns.function[row],
+      (data.lines.length + 1) * data.functions.length,
+    );
     entries.sort((a, b) => b.calls - a.calls);
     const rest = entries.length - MOST;
-    const lines = entries.slice(0, MOST).map(({ row, calls: n, errors }) => make(
-      'tr',
-      {},
-      make('td', { class: 'number' }, format.count(n)),
-      make('td', { class: 'number bad' }, errors ? format.count(errors) : ''),
-      make('td', { title: placeText(lineOf(row), (file) => file) }, placeText(lineOf(row))),
-      make('td', {}, data.functions[columns.function[row]][1]),
-    ));
+    const lines = entries
+      .slice(0, MOST)
+      .map(({ row, calls: n, errors }) =>
+        make(
+          'tr',
+          {},
+          make('td', { class: 'number' }, format.count(n)),
+          make('td', { class: 'number bad' }, errors ? format.count(errors) : ''),
+          make('td', { title: placeText(lineOf(row), (file) => file) }, placeText(lineOf(row))),
+          make('td', {}, data.functions[columns.function[row]][1]),
+        ),
+      );
     const head = make('tr', {}, ...['Calls', 'Errors', 'Line', 'What'].map((text) => make('th', {}, text)));
-    return [make('div', { class: 'scroll' }, make('table', {}, make('thead', {}, head), make('tbody', {}, ...lines))), rest > 0 ? make('p', { class: 'hint' }, `${format.count(rest)} more are not listed.`) : null];
+    return [
+      make(
+        'div',
+        { class: 'scroll' },
+        make('table', {}, make('thead', {}, head), make('tbody', {}, ...lines)),
+      ),
+      rest > 0 ? make('p', { class: 'hint' }, `${format.count(rest)} more are not listed.`) : null,
+    ];
   }
 
   function ofTouched(entry, kind, name, test) {

@@ -100,13 +100,29 @@ const flame = (() => {
   const info = make('p', { class: 'flame-info', 'aria-live': 'polite' });
   const choice = make(
     'select',
-    { 'aria-label': 'Width', onchange: (event) => { measure = event.target.value; draw(); } },
+    {
+      'aria-label': 'Width',
+      onchange: (event) => {
+        measure = event.target.value;
+        draw();
+      },
+    },
     make('option', { value: 'time' }, 'time'),
     make('option', { value: 'calls' }, 'calls'),
   );
   const note = make('span', { class: 'hint' });
   const box = make('div', { class: 'flame-box' }, make('div', { class: 'canvas-box' }, canvas, tip));
-  $('flame').append(make('div', { class: 'tools' }, make('label', {}, 'Width: ', choice), make('button', { type: 'button', onclick: () => zoom(0) }, 'Whole'), note), info, box);
+  $('flame').append(
+    make(
+      'div',
+      { class: 'tools' },
+      make('label', {}, 'Width: ', choice),
+      make('button', { type: 'button', onclick: () => zoom(0) }, 'Whole'),
+      note,
+    ),
+    info,
+    box,
+  );
 
   function label(node) {
     if (node === 0) return 'all';
@@ -214,7 +230,9 @@ const flame = (() => {
 
   function under({ offsetX, offsetY }) {
     const level = Math.floor(offsetY / HEIGHT);
-    return boxes.find((each) => each.level === level && offsetX >= each.x && offsetX < each.x + Math.max(each.width, 1));
+    return boxes.find(
+      (each) => each.level === level && offsetX >= each.x && offsetX < each.x + Math.max(each.width, 1),
+    );
   }
 
   canvas.addEventListener('click', (event) => {
@@ -258,9 +276,13 @@ const flame = (() => {
     weigh();
     pointAt(root);
     const unseen = shown.reduce((n, row) => n + (columns.duration[row] < 0 ? 1 : 0), 0);
-    const parts = [`Stacks have at most ${format.counted(data.about.stack, 'frame')}${data.about.stack < 5 ? ' (record with --stack 20 for more)' : ''}.`];
-    if (unseen && measure === 'time') parts.push(`${format.counted(unseen, 'call')} of unknown length not in it.`);
-    note.textContent = parts.join(' ');
+    const parts = [
+      `Stacks have at most ${format.counted(data.about.stack, 'frame')}`,
+      data.about.stack < 5 ? ' (record with --stack 20 for more).' : '.',
+    ];
+    if (unseen && measure === 'time')
+      parts.push(` ${format.counted(unseen, 'call')} of unknown length not in it.`);
+    note.textContent = parts.join('');
     paintNow();
   }
 

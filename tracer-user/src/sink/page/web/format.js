@@ -11,15 +11,21 @@ const format = {
   /** `41 µs`; nothing where the end was not seen. */
   duration(ns) {
     if (ns < 0 || Number.isNaN(ns)) return '';
-    const units = [[1e9, 's'], [1e6, 'ms'], [1e3, 'µs'], [1, 'ns']];
+    const units = [
+      [1e9, 's'],
+      [1e6, 'ms'],
+      [1e3, 'µs'],
+      [1, 'ns'],
+    ];
     const [size, unit] = units.find(([least]) => ns >= least) ?? units[3];
     const value = Number((ns / size).toPrecision(ns / size < 1000 ? 3 : 15));
     const digits = unit === 'ns' || value >= 100 ? 0 : value >= 10 ? 1 : 2;
     return `${value >= 1000 ? grouped.format(Math.round(value)) : value.toFixed(digits)} ${unit}`;
   },
 
-  /** `12.3 kB`; `≥` where some were not known. */
+  /** `12.3 kB`; `≥` where some were not known, `?` where none was. */
   bytes(n, unknown = 0) {
+    if (!n && unknown) return '?';
     const least = unknown ? '≥ ' : '';
     if (n < 1000) return `${least}${n} B`;
     const units = ['kB', 'MB', 'GB', 'TB', 'PB', 'EB'];

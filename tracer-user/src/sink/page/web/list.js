@@ -30,7 +30,13 @@ class List {
     this.empty = make('p', { class: 'empty' }, empty);
     this.element = make(
       'div',
-      { class: 'list', tabindex: '0', role: 'grid', 'aria-label': label, onkeydown: (event) => this.key(event) },
+      {
+        class: 'list',
+        tabindex: '0',
+        role: 'grid',
+        'aria-label': label,
+        onkeydown: (event) => this.key(event),
+      },
       head,
       this.space,
       this.empty,
@@ -76,7 +82,8 @@ class List {
   /** Makes the rows in sight. */
   render() {
     const [first, behind] = this.window();
-    const top = this.scale > 1 ? this.element.scrollTop - ((this.first() - first) * ROW_HEIGHT) : first * ROW_HEIGHT;
+    const top =
+      this.scale > 1 ? this.element.scrollTop - (this.first() - first) * ROW_HEIGHT : first * ROW_HEIGHT;
     const rows = [];
     for (let index = first; index < behind; index += 1) {
       const row = make('div', {
@@ -92,7 +99,8 @@ class List {
     }
     this.space.replaceChildren(...rows);
     const left = this.count - behind;
-    if (isPrinting && left > 0) this.space.append(make('p', { class: 'more' }, `${format.count(left)} more are not printed`));
+    if (isPrinting && left > 0)
+      this.space.append(make('p', { class: 'more' }, `${format.count(left)} more are not printed`));
   }
 
   /** Brings a row into sight, `above` rows below the first. */
@@ -140,8 +148,8 @@ class List {
 }
 
 /**
- * A list with columns that sort. A column has `label`, `title`, `width` (of CSS grid), `number` (to the right), `cell(entry)`:
- * text or element, `value(entry)`: what it is sorted by; numbers begin with the largest.
+ * A list with columns that sort. A column has `label`, `title`, `width` (of CSS grid), `number` (to the right),
+ * `cell(entry)`: text or element, `value(entry)`: what it is sorted by; numbers begin with the largest.
  */
 class Table {
   constructor({ label, columns: all, sort, open, empty }) {
@@ -150,7 +158,11 @@ class Table {
     this.sorted = sort;
     this.downward = true;
     const widths = all.map(({ width }) => width).join(' ');
-    this.head = make('div', { class: 'row headings', role: 'row' }, ...all.map((column) => this.heading(column)));
+    this.head = make(
+      'div',
+      { class: 'row headings', role: 'row' },
+      ...all.map((column) => this.heading(column)),
+    );
     this.head.style.gridTemplateColumns = widths;
     this.list = new List({
       head: this.head,
@@ -166,7 +178,11 @@ class Table {
   }
 
   heading(column) {
-    const button = make('button', { type: 'button', title: column.title, onclick: () => this.sortBy(column) }, column.label);
+    const button = make(
+      'button',
+      { type: 'button', title: column.title, onclick: () => this.sortBy(column) },
+      column.label,
+    );
     return make('div', { class: column.number ? 'number' : '', role: 'columnheader' }, button);
   }
 
@@ -174,7 +190,11 @@ class Table {
     const content = column.cell(entry);
     const title = typeof content === 'string' ? content : content.title;
     const value = column.number ? column.value(entry) : null;
-    return make('div', { class: column.number ? 'number' : 'text', role: 'gridcell', title, 'data-value': value }, content);
+    return make(
+      'div',
+      { class: column.number ? 'number' : 'text', role: 'gridcell', title, 'data-value': value },
+      content,
+    );
   }
 
   sortBy(column) {

@@ -58,9 +58,13 @@ function fillHead() {
   const { about, summary, targets } = data;
   document.title = `${about.recording} – pytrace-ebpf report`;
   $('title').textContent = about.recording;
-  const who = targets.slice(0, 3).map(({ pid, python, executable }) => `pid ${pid}  CPython ${python}  ${executable}`);
+  const who = targets
+    .slice(0, 3)
+    .map(({ pid, python, executable }) => `pid ${pid}  CPython ${python}  ${executable}`);
   if (targets.length > 3) who.push(`and ${targets.length - 3} more processes`);
-  const when = total ? `${day(0)} ${clock(0).slice(0, 8)} – ${clock(lastTime).slice(0, 8)} (${format.duration(lastTime)})` : 'no calls';
+  const when = total
+    ? `${day(0)} ${clock(0).slice(0, 8)} – ${clock(lastTime).slice(0, 8)} (${format.duration(lastTime)})`
+    : 'no calls';
   $('traced').textContent = [...who, when].join('  ·  ');
 
   const sums = { read: 0, readUnknown: 0, written: 0, writtenUnknown: 0 };
@@ -71,14 +75,38 @@ function fillHead() {
     time += selfTime[row];
     if (!movedInside[row]) addMoved(sums, row);
   }
-  const stat = (name, text, value, kind = '', title = '') => make('div', { class: kind, title }, make('dt', {}, name), make('dd', { 'data-stat': name.toLowerCase(), 'data-value': value }, text));
+  const stat = (name, text, value, kind = '', title = '') =>
+    make(
+      'div',
+      { class: kind, title },
+      make('dt', {}, name),
+      make('dd', { 'data-stat': name.toLowerCase(), 'data-value': value }, text),
+    );
   $('stats').replaceChildren(
     stat('Calls', format.count(total), total),
     stat('Errors', format.count(errors), errors, errors ? 'some-bad' : '', 'Calls that raised'),
     stat('In calls', format.duration(time) || '0', time, '', 'Time in the calls shown, all threads together'),
-    stat('Read', format.bytes(sums.read, sums.readUnknown), sums.read, '', 'Read or received, bytes; characters of text files'),
-    stat('Written', format.bytes(sums.written, sums.writtenUnknown), sums.written, '', 'Written or sent, bytes; characters of text files'),
-    stat('Lost', format.count(summary.lost), summary.lost, summary.lost ? 'bad-stat' : 'good-stat', 'Calls that are not here since the tracer could not keep up'),
+    stat(
+      'Read',
+      format.bytes(sums.read, sums.readUnknown),
+      sums.read,
+      '',
+      'Read or received, bytes; characters of text files',
+    ),
+    stat(
+      'Written',
+      format.bytes(sums.written, sums.writtenUnknown),
+      sums.written,
+      '',
+      'Written or sent, bytes; characters of text files',
+    ),
+    stat(
+      'Lost',
+      format.count(summary.lost),
+      summary.lost,
+      summary.lost ? 'bad-stat' : 'good-stat',
+      'Calls that are not here since the tracer could not keep up',
+    ),
   );
 }
 
@@ -87,12 +115,23 @@ function fillNotices() {
   const bad = notices.filter(({ isBad }) => isBad);
   const dropped = data.summary.sites.filter((site) => site.dropped || site.return_dropped);
   dropped.sort((a, b) => b.dropped - a.dropped);
-  const where = dropped.slice(0, 5).map((site) => `${site.function} ${format.count(site.dropped)} of ${format.count(site.hits)}`);
+  const where = dropped
+    .slice(0, 5)
+    .map((site) => `${site.function} ${format.count(site.dropped)} of ${format.count(site.hits)}`);
   const rest = dropped.length - where.length;
   if (rest > 0) where.push(`and ${rest} more functions`);
   $('notices').replaceChildren(
     ...bad.map(({ text }) => make('p', { class: 'notice bad' }, text)),
-    ...(where.length ? [make('p', { class: 'notice bad' }, `Dropped: ${where.join(', ')}. `, make('button', { type: 'button', class: 'link', onclick: () => tabs.open('loss') }, 'All'))] : []),
+    ...(where.length
+      ? [
+          make(
+            'p',
+            { class: 'notice bad' },
+            `Dropped: ${where.join(', ')}. `,
+            make('button', { type: 'button', class: 'link', onclick: () => tabs.open('loss') }, 'All'),
+          ),
+        ]
+      : []),
   );
 }
 
@@ -102,12 +141,30 @@ function drawGroups() {
   for (const row of inSpan(rowsThat(tests('groups')))) counts[groupOf[columns.effect[row]]] += 1;
   const order = [...groups.keys()].sort((a, b) => groups[a].name.localeCompare(groups[b].name));
   const focused = document.activeElement?.dataset?.group;
-  $('groups').replaceChildren(...order.map((place) => {
-    const { name, doc } = groups[place];
-    const isOn = !filter.groups || filter.groups.has(place);
-    return make('button', { type: 'button', class: 'chip', title: doc, 'aria-pressed': isOn, 'data-group': name, onclick: () => toggleGroup(place) }, swatch(place), name, make('span', { class: 'faint' }, format.count(counts[place])));
-  }));
-  if (focused) $('groups').querySelector(`[data-group="${CSS.escape(focused)}"]`)?.focus();
+  $('groups').replaceChildren(
+    ...order.map((place) => {
+      const { name, doc } = groups[place];
+      const isOn = !filter.groups || filter.groups.has(place);
+      return make(
+        'button',
+        {
+          type: 'button',
+          class: 'chip',
+          title: doc,
+          'aria-pressed': isOn,
+          'data-group': name,
+          onclick: () => toggleGroup(place),
+        },
+        swatch(place),
+        name,
+        make('span', { class: 'faint' }, format.count(counts[place])),
+      );
+    }),
+  );
+  if (focused)
+    $('groups')
+      .querySelector(`[data-group="${CSS.escape(focused)}"]`)
+      ?.focus();
 }
 
 /** The first choice shows only that group; others come to it, or go. None left: all. */
@@ -122,10 +179,29 @@ function drawBar() {
   $('errors').checked = filter.errors;
   $('thread').value = String(filter.thread);
   if ($('search').value !== filter.text) $('search').value = filter.text;
-  $('count').textContent = isFiltered() ? `${format.count(shown.length)} of ${format.counted(total, 'call')}` : format.counted(total, 'call');
+  $('count').textContent = isFiltered()
+    ? `${format.count(shown.length)} of ${format.counted(total, 'call')}`
+    : format.counted(total, 'call');
   $('count').dataset.value = shown.length;
   $('reset').hidden = !isFiltered();
-  $('chosen').replaceChildren(...(filter.chosen ? [make('button', { type: 'button', class: 'chip', 'aria-pressed': 'true', title: 'Show others again', onclick: () => refilter({ chosen: null }) }, filter.chosen.title, ' ×')] : []));
+  $('chosen').replaceChildren(
+    ...(filter.chosen
+      ? [
+          make(
+            'button',
+            {
+              type: 'button',
+              class: 'chip',
+              'aria-pressed': 'true',
+              title: 'Show others again',
+              onclick: () => refilter({ chosen: null }),
+            },
+            filter.chosen.title,
+            ' ×',
+          ),
+        ]
+      : []),
+  );
 }
 
 function fillThreads() {
@@ -133,8 +209,14 @@ function fillThreads() {
   for (const thread of columns.thread) counts[thread] += 1;
   const order = [...counts.keys()].sort((a, b) => counts[b] - counts[a]);
   $('thread').append(
-    make('option', { value: NONE }, data.threads.length === 1 ? 'One thread' : `All ${data.threads.length} threads`),
-    ...order.map((thread) => make('option', { value: thread }, `${threadText(thread)} (${format.count(counts[thread])})`)),
+    make(
+      'option',
+      { value: NONE },
+      data.threads.length === 1 ? 'One thread' : `All ${data.threads.length} threads`,
+    ),
+    ...order.map((thread) =>
+      make('option', { value: thread }, `${threadText(thread)} (${format.count(counts[thread])})`),
+    ),
   );
 }
 
@@ -149,7 +231,9 @@ function listenToSearch() {
 
 $('errors').addEventListener('change', () => refilter({ errors: $('errors').checked }));
 $('thread').addEventListener('change', () => refilter({ thread: Number($('thread').value) }));
-$('reset').addEventListener('click', () => refilter({ groups: null, errors: false, thread: NONE, text: '', span: null, chosen: null }));
+$('reset').addEventListener('click', () =>
+  refilter({ groups: null, errors: false, thread: NONE, text: '', span: null, chosen: null }),
+);
 listenToSearch();
 
 document.addEventListener('keydown', (event) => {

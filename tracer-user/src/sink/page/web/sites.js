@@ -9,7 +9,18 @@ function addUp(rows, keyOf, size) {
     let entry = entries.get(key);
     if (!entry) {
       entry = {
-        key, row, calls: 0, errors: 0, timed: 0, total: 0, most: 0, slowest: row, moved: 0, movedUnknown: 0, p50: NONE, p99: NONE,
+        key,
+        row,
+        calls: 0,
+        errors: 0,
+        timed: 0,
+        total: 0,
+        most: 0,
+        slowest: row,
+        moved: 0,
+        movedUnknown: 0,
+        p50: NONE,
+        p99: NONE,
       };
       entries.set(key, entry);
     }
@@ -57,9 +68,17 @@ const sites = (() => {
   const functions = data.functions.length;
   /** What calls are grouped by: a number for each row, and how many there are. */
   const ways = {
-    site: { label: 'call site', of: (row) => (lineOf(row) + 1) * functions + columns.function[row], size: (data.lines.length + 1) * functions },
+    site: {
+      label: 'call site',
+      of: (row) => (lineOf(row) + 1) * functions + columns.function[row],
+      size: (data.lines.length + 1) * functions,
+    },
     line: { label: 'Python line', of: (row) => lineOf(row) + 1, size: data.lines.length + 1 },
-    caller: { label: 'Python function', of: (row) => callers.of[lineOf(row) + 1], size: data.lines.length + 1 },
+    caller: {
+      label: 'Python function',
+      of: (row) => callers.of[lineOf(row) + 1],
+      size: data.lines.length + 1,
+    },
     function: { label: 'function called', of: (row) => columns.function[row], size: functions },
     effect: { label: 'effect', of: (row) => columns.effect[row], size: data.effects.length },
   };
@@ -86,7 +105,10 @@ const sites = (() => {
   function where(entry) {
     if (!hasLine()) return '';
     const line = lineOf(entry.row);
-    const title = line === NONE ? 'Called from C, or the frames could not be read' : `${placeText(line, (file) => file)} ${data.lines[line][0]}`;
+    const title =
+      line === NONE
+        ? 'Called from C, or the frames could not be read'
+        : `${placeText(line, (file) => file)} ${data.lines[line][0]}`;
     return make('span', { title, class: line === NONE ? 'none' : '' }, whereText(entry));
   }
 
@@ -103,33 +125,72 @@ const sites = (() => {
   }
 
   const mean = ({ total: sum, timed }) => (timed ? sum / timed : NONE);
-  const numeric = (label, title, value, text, width = '6.5em') => ({ label, title, number: true, width, value, cell: (entry) => text(value(entry), entry) });
+  const numeric = (label, title, value, text, width = '6.5em') => ({
+    label,
+    title,
+    number: true,
+    width,
+    value,
+    cell: (entry) => text(value(entry), entry),
+  });
   const table = new Table({
     label: 'Call sites',
     sort: 'Total',
     empty: 'No call matches.',
     open: (entry) => detail.site(entry, title(entry), testOf(entry.key)),
     columns: [
-      { label: 'Where', title: 'Python line and function that made the call', width: 'minmax(14em, 3fr)', cell: where, value: whereText },
-      { label: 'Calls what', title: 'What was called', width: 'minmax(12em, 2fr)', cell: what, value: whatText },
+      {
+        label: 'Where',
+        title: 'Python line and function that made the call',
+        width: 'minmax(14em, 3fr)',
+        cell: where,
+        value: whereText,
+      },
+      {
+        label: 'Calls what',
+        title: 'What was called',
+        width: 'minmax(12em, 2fr)',
+        cell: what,
+        value: whatText,
+      },
       numeric('Calls', 'How often', ({ calls }) => calls, format.count, '5.5em'),
-      numeric('Errors', 'Calls that raised', ({ errors }) => errors, (n) => (n ? make('b', { class: 'bad' }, format.count(n)) : ''), '5em'),
+      numeric(
+        'Errors',
+        'Calls that raised',
+        ({ errors }) => errors,
+        (n) => (n ? make('b', { class: 'bad' }, format.count(n)) : ''),
+        '5em',
+      ),
       numeric('Total', 'Time from entry to end, of all', ({ total: sum }) => sum, format.duration),
       numeric('Mean', 'Of the calls whose end was seen', mean, format.duration),
       numeric('p50', 'Half of the calls took at most that long', ({ p50 }) => p50, format.duration),
       numeric('p99', '99 of 100 calls took at most that long', ({ p99 }) => p99, format.duration),
       numeric('Max', 'The longest', ({ most, timed }) => (timed ? most : NONE), format.duration),
-      numeric('Bytes', 'Read, written, received or sent; characters of text files', ({ moved }) => moved, (n, { movedUnknown }) => (n || movedUnknown ? format.bytes(n, movedUnknown) : '')),
+      numeric(
+        'Bytes',
+        'Read, written, received or sent; characters of text files',
+        ({ moved }) => moved,
+        (n, { movedUnknown }) => (n || movedUnknown ? format.bytes(n, movedUnknown) : ''),
+      ),
     ],
   });
 
   const choice = make(
     'select',
-    { 'aria-label': 'Group by', onchange: (event) => { way = event.target.value; draw(); } },
+    {
+      'aria-label': 'Group by',
+      onchange: (event) => {
+        way = event.target.value;
+        draw();
+      },
+    },
     ...Object.entries(ways).map(([value, { label }]) => make('option', { value }, label)),
   );
   const note = make('span', { class: 'hint' });
-  $('sites').append(make('div', { class: 'tools' }, make('label', {}, 'One row a ', choice), note), table.element);
+  $('sites').append(
+    make('div', { class: 'tools' }, make('label', {}, 'One row a ', choice), note),
+    table.element,
+  );
 
   function title(entry) {
     return [hasLine() && whereText(entry), whatText(entry)].filter(Boolean).join('  ');
@@ -143,8 +204,12 @@ const sites = (() => {
   function draw() {
     const { of, size } = ways[way];
     const entries = addUp(shown, of, size);
-    const unseen = shown.reduce((n, row) => n + (columns.duration[row] < 0 && columns.ending[row] === UNOBSERVED ? 1 : 0), 0);
-    note.textContent = `${format.counted(entries.length, 'row')}${unseen ? `; ${format.counted(unseen, 'call')} without an end: in no time here` : ''}`;
+    const unseen = shown.reduce(
+      (n, row) => n + (columns.duration[row] < 0 && columns.ending[row] === UNOBSERVED ? 1 : 0),
+      0,
+    );
+    const withoutEnd = unseen ? `; ${format.counted(unseen, 'call')} without an end: in no time here` : '';
+    note.textContent = format.counted(entries.length, 'row') + withoutEnd;
     table.show(entries);
   }
 

@@ -18,7 +18,7 @@ const timeline = (() => {
   let bins = null;
 
   const xOf = (time) => ((time - view[0]) / (view[1] - view[0])) * canvas.clientWidth;
-  const timeAt = (x) => view[0] + (Math.min(Math.max(x / canvas.clientWidth, 0), 1)) * (view[1] - view[0]);
+  const timeAt = (x) => view[0] + Math.min(Math.max(x / canvas.clientWidth, 0), 1) * (view[1] - view[0]);
 
   /** Counts what is in sight: calls by bin and group, errors and the most of a bin. */
   function count(width) {
@@ -66,8 +66,10 @@ const timeline = (() => {
     drawAxis(context, width, height, floor);
     drawSpan(context, floor);
     drawMoment(context, floor);
-    const label = `${format.count(outsideSpan.length)} calls in ${format.duration(view[1] - view[0])}, at most ${format.count(bins.most)} in ${format.duration((view[1] - view[0]) / bins.bars)}`;
-    canvas.setAttribute('aria-label', label);
+    const whole = view[1] - view[0];
+    const most = `at most ${format.count(bins.most)} in ${format.duration(whole / bins.bars)}`;
+    const counted = format.counted(outsideSpan.length, 'call');
+    canvas.setAttribute('aria-label', `${counted} in ${format.duration(whole)}, ${most}`);
     describe();
   });
 
@@ -95,7 +97,7 @@ const timeline = (() => {
     }
     context.stroke();
     const most = `${format.count(bins.most)} per ${format.duration((view[1] - view[0]) / bins.bars)}`;
-    context.fillText(most, 2, 10);
+    if (outsideSpan.length) context.fillText(most, 2, 10);
   }
 
   function niceStep(least) {
@@ -137,7 +139,8 @@ const timeline = (() => {
       parts.push(make('button', { type: 'button', onclick: () => zoom(filter.span) }, 'Zoom in'), ' ');
       parts.push(make('button', { type: 'button', onclick: () => choose(null) }, 'Clear span'), ' ');
     }
-    if (zoomed) parts.push(make('button', { type: 'button', onclick: () => zoom([0, lastTime]) }, 'Whole time'));
+    if (zoomed)
+      parts.push(make('button', { type: 'button', onclick: () => zoom([0, lastTime]) }, 'Whole time'));
     $('span').replaceChildren(...parts);
   }
 
@@ -203,9 +206,11 @@ const timeline = (() => {
       const n = bins.counts[bin * groups.length + place];
       if (n) lines.push(make('div', {}, swatch(place), ` ${name} ${format.count(n)}`));
     });
-    if (bins.errors[bin]) lines.push(make('div', { class: 'bad' }, format.counted(bins.errors[bin], 'error')));
+    if (bins.errors[bin])
+      lines.push(make('div', { class: 'bad' }, format.counted(bins.errors[bin], 'error')));
     const lost = lostIn(bin);
-    if (lost) lines.push(make('div', { class: 'bad' }, `${format.counted(lost, 'record')} lost from here on`));
+    if (lost)
+      lines.push(make('div', { class: 'bad' }, `${format.counted(lost, 'record')} lost from here on`));
     showTip(tip, event.offsetX, event.offsetY, ...lines);
     const [from, to] = (filter.span ?? [NaN, NaN]).map(xOf);
     const edge = Math.min(Math.abs(event.offsetX - from), Math.abs(event.offsetX - to)) <= EDGE;
