@@ -95,8 +95,8 @@ pub fn name(frame: &str) -> &str {
 }
 
 /// Of each the share in the sum, in percent.
-pub fn shares<'f>(parts: impl Iterator<Item = (&'f str, f64)>) -> BTreeMap<&'f str, f64> {
-    let parts: BTreeMap<&str, f64> = parts.collect();
+pub fn shares<'f>(parts: impl IntoIterator<Item = (&'f str, f64)>) -> BTreeMap<&'f str, f64> {
+    let parts: BTreeMap<&str, f64> = parts.into_iter().collect();
     let sum: f64 = parts.values().sum();
     parts
         .into_iter()

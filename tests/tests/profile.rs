@@ -43,18 +43,15 @@ fn functions_take_the_share_that_the_program_measures() {
         let told = told(&mut program);
         let profile = profiler.stop();
         assert_whole(&profile.said);
-        let expected = shares(told.iter().map(|(name, seconds)| (*name, *seconds)));
+        let expected = shares(told.clone());
         let found = profile.shares(&FUNCTIONS);
         println!("{}: {found:?} of {expected:?}", python.display());
         assert_near(&found, &expected, &python.display().to_string());
         // The whole stack is there, from the thread's beginning on.
-        let small = |frames: &&Vec<String>| frames.iter().any(|frame| name(frame) == "small");
-        let deep = profile.stacks.iter().map(|(frames, _)| frames).find(small);
-        let names: Vec<&str> = deep
-            .expect("it was seen")
-            .iter()
-            .map(|frame| name(frame))
-            .collect();
+        let depth = |frames: &Vec<String>| frames.iter().filter(|frame| name(frame) == "small").count();
+        let deepest = profile.stacks.iter().map(|(frames, _)| frames);
+        let deepest = deepest.max_by_key(|frames| depth(frames)).expect("stacks");
+        let names: Vec<&str> = deepest.iter().map(|frame| name(frame)).collect();
         let expected = [&["run", "work"][..], &["small"; 31]].concat();
         assert!(names.ends_with(&expected), "{names:?}");
     }
@@ -68,7 +65,7 @@ fn many_threads_take_no_more_than_they_do() {
         let told = told(&mut program);
         let profile = profiler.stop();
         assert_whole(&profile.said);
-        let expected = shares(told.iter().map(|(name, seconds)| (*name, *seconds)));
+        let expected = shares(told.clone());
         assert_near(
             &profile.shares(&FUNCTIONS),
             &expected,
@@ -95,30 +92,35 @@ fn many_threads_take_no_more_than_they_do() {
 
 #[test]
 fn the_hottest_functions_are_those_of_py_spy() {
-    for python in packaged() {
-        let spy = python.with_file_name("py-spy");
-        if !spy.exists() {
-            println!("SKIPPED: no py-spy beside {}", python.display());
+    let spies = packaged()
+        .into_iter()
+        .map(|python| python.with_file_name("py-spy"));
+    let Some(spy) = spies.into_iter().find(|spy| spy.exists()) else {
+        println!("SKIPPED: py-spy is not here");
+        return;
+    };
+    for python in interpreters() {
+        let Some(theirs) = of_py_spy(&spy, &python) else {
+            println!("py-spy does not know {}", python.display());
             continue;
-        }
+        };
         let mut program = Program::start_of(&python, "shares.py", &["1", "3"]);
         let profiler = Profiler::attach(&program, &OFTEN);
         let expected = told(&mut program);
         let ours = profiler.stop().shares(&FUNCTIONS);
-        let theirs = of_py_spy(&spy, &python);
         println!("{}: {ours:?}, py-spy {theirs:?}", python.display());
-        assert_near(&ours, &theirs, "py-spy");
-        let expected = shares(expected.into_iter());
-        assert_near(&ours, &expected, "the program");
+        let what = python.display().to_string();
+        assert_near(&ours, &theirs, &format!("{what}, py-spy"));
+        assert_near(&ours, &shares(expected), &what);
     }
 }
 
-/// The shares that py-spy finds in the same program.
-fn of_py_spy(spy: &Path, python: &Path) -> BTreeMap<&'static str, f64> {
+/// The shares that py-spy finds in the same program; `None`: it cannot look into it.
+fn of_py_spy(spy: &Path, python: &Path) -> Option<BTreeMap<&'static str, f64>> {
     let folder = Folder::new("py-spy");
     let output = folder.text("profile.raw");
     let mut program = Program::start_of(python, "shares.py", &["1", "3"]);
-    let spying = tests::command(spy)
+    let mut spying = tests::command(spy)
         .args(["record", "--format", "raw", "--rate", "500", "--duration", "600"])
         .args(["-o", &output, "--pid", &program.pid().to_string()])
         .stdin(Stdio::null())
@@ -129,9 +131,10 @@ fn of_py_spy(spy: &Path, python: &Path) -> BTreeMap<&'static str, f64> {
     told(&mut program);
     assert!(program.end(), "the program fails under py-spy");
     // It ends with the program.
-    let status = { spying }.wait().expect("it can be waited for");
-    assert!(status.success(), "{status}");
-    let text = std::fs::read_to_string(&output).expect("a profile");
+    let status = spying.wait().expect("it can be waited for");
+    let text = std::fs::read_to_string(&output)
+        .ok()
+        .filter(|_| status.success())?;
     let stacks = folded(&text);
     let time_in = |function: &str| -> f64 {
         let with = stacks
@@ -139,11 +142,10 @@ fn of_py_spy(spy: &Path, python: &Path) -> BTreeMap<&'static str, f64> {
             .filter(|(frames, _)| frames.iter().any(|frame| name(frame) == function));
         with.map(|(_, samples)| *samples as f64).sum()
     };
-    shares(
-        FUNCTIONS
-            .into_iter()
-            .map(|function| (function, time_in(function))),
-    )
+    let found = FUNCTIONS.map(|function| (function, time_in(function)));
+    // Of a free-threaded build it may see threads and no frames.
+    let knows = found.iter().all(|(_, samples)| *samples > 0.0);
+    knows.then(|| shares(found))
 }
 
 #[test]

@@ -241,8 +241,8 @@ impl Profile {
         if !self.options.threads {
             of.tid = 0;
         }
-        let others = [self.frames.special(frames::OTHERS)];
-        self.stacks.add(of, ids, weight, &others);
+        let others = || self.frames.special(frames::OTHERS);
+        self.stacks.add(of, ids, weight, others);
     }
 }
 

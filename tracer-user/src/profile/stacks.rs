@@ -23,13 +23,13 @@ pub(super) struct Stacks {
 
 impl Stacks {
     /// Adds to a stack, or, where there is no room for another one, to `others`.
-    pub(super) fn add(&mut self, of: Thread, frames: Vec<u32>, weight: Weight, others: &[u32]) {
+    pub(super) fn add(&mut self, of: Thread, frames: Vec<u32>, weight: Weight, others: impl FnOnce() -> u32) {
         let mut key = (of, frames.into_boxed_slice());
         let has_room = self.weights.len() < MAX_STACKS && self.numbers < MAX_NUMBERS;
         if !has_room && !self.weights.contains_key(&key) {
             self.full = true;
             key.0.tid = 0;
-            key.1 = others.into();
+            key.1 = Box::new([others()]);
         }
         let len = key.1.len();
         let sum = self.weights.entry(key).or_insert_with(|| {
