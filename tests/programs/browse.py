@@ -3,6 +3,7 @@
 Chromium is driven by chromedriver, without a network; what is read is what a person would see, from a window high enough for
 whole tables."""
 import json
+import os
 import pathlib
 import shutil
 import sys
@@ -136,6 +137,8 @@ def requests(driver):
 
 
 with tempfile.TemporaryDirectory(prefix="pytrace-browser-") as profile:
+    # Caches are left in the home.
+    os.environ["HOME"] = profile
     driver = browser(profile)
     try:
         for path in sys.argv[1:]:
