@@ -2,6 +2,7 @@
 
 mod host;
 mod image;
+mod sizes;
 
 use image::{DICT, Image, LIST, LONG, NONE, SET, UNICODE, new_slot, target};
 use tracer_common::{

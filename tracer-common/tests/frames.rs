@@ -6,7 +6,7 @@ mod operands;
 
 use image::{Image, new_slot, target};
 use tracer_common::{
-    encode::{begin_entry, innermost_frame},
+    encode::{begin_entry, innermost_frame, is_current, place, read_thread},
     wire::{FLAG_FRAME_FAULT, RecordHeader, Tag, value_word},
 };
 
@@ -98,4 +98,55 @@ fn a_frame_that_cannot_be_read_ends_the_stack_and_is_marked() {
         let seen = frames(&image, good, 5);
         assert_eq!(seen, (vec![(good_code, 2 | 1 << 32)], FLAG_FRAME_FAULT));
     }
+}
+
+#[test]
+fn a_place_is_code_and_instruction_of_the_innermost_frame_of_python_code() {
+    let mut image = Image::default();
+    let (code_a, code_b) = (code(&mut image, 1), code(&mut image, 20));
+    let caller = frame(&mut image, code_a, 0, 6, 0);
+    let c = frame(&mut image, 0xdead_0000, caller, 0, 3);
+    let later = frame(&mut image, code_a, 0, 8, 0);
+    let other = frame(&mut image, code_b, caller, 6, 0);
+    let lost = frame(&mut image, 0xdead_0000, caller, 6, 0);
+    let at = |frame| place(&mut new_slot(), &target(), &mut image.memory(), frame);
+    assert_eq!(at(caller)[1], 6);
+    assert_eq!(at(c), at(caller), "what stands for C code is passed over");
+    assert_eq!(at(later), [at(caller)[0], 8]);
+    assert_eq!(at(other)[1], 6);
+    assert_ne!(at(other)[0], at(caller)[0]);
+    for nowhere in [0, lost, 0xbad_0000] {
+        assert_eq!(at(nowhere), [0; 2]);
+    }
+}
+
+#[test]
+fn a_thread_state_is_read_at_once_and_is_what_it_is_field_by_field() {
+    let mut image = Image::default();
+    let cframe = image.place(&[0x7000]);
+    let mut words = [0; 40];
+    (words[3], words[7], words[18]) = (1 << 4, cframe, 77);
+    let tstate = image.place(&words);
+    // The same, but less can be read than is read at once.
+    let short = image.place(&words[..20]);
+    let mut target = target();
+    let o = &mut target.offsets;
+    (o.tstate_status, o.tstate_active_bit, o.tstate_native_thread_id) = (24, 4, 144);
+    for (state, is_there) in [(tstate, true), (short, false)] {
+        let mut slot = new_slot();
+        read_thread(&mut slot, &mut image.memory(), state);
+        assert_eq!(slot.thread == state, is_there);
+        for tid in [77, 78] {
+            let current = is_current(&slot, &target, &mut image.memory(), state, tid);
+            assert_eq!(current, tid == 77);
+        }
+        let frame = innermost_frame(&mut slot, &target, &mut image.memory(), state);
+        assert_eq!((frame, slot.flags), (0x7000, 0));
+    }
+    // What is written already stays.
+    let mut slot = new_slot();
+    slot.push_word(5);
+    let before = slot.words[..40].to_vec();
+    read_thread(&mut slot, &mut image.memory(), tstate);
+    assert_eq!((slot.thread, &slot.words[..40]), (0, &before[..]));
 }
