@@ -46,17 +46,11 @@ pub(crate) fn seed(process: &Process, interpreter: &Interpreter) -> Option<(Vec<
     let field = FrameField::of(&interpreter.layout().offsets);
     let handlers = Handlers::find(process, interpreter).ok()?;
     let machine = Machine::of(process, interpreter, names).ok()?;
-    let is_form = |opcode: &u8| {
-        opcodes
-            .name(*opcode)
-            .is_some_and(|name| name.starts_with("LOAD_GLOBAL"))
-    };
+    let is_form = |name: &str| name.starts_with("LOAD_GLOBAL");
     let (forms, others): (Vec<u8>, Vec<u8>) = (0..=u8::MAX)
         .filter(|opcode| opcodes.is_assigned(*opcode))
-        .partition(is_form);
-    let found = reads(&machine, &handlers, opcodes, field, |name| {
-        name.starts_with("LOAD_GLOBAL")
-    });
+        .partition(|opcode| opcodes.name(*opcode).is_some_and(is_form));
+    let found = reads(&machine, &handlers, opcodes, field, is_form);
     let shared: HashSet<u64> = others
         .iter()
         .flat_map(|opcode| Region::new(&machine, handlers.of(*opcode), MAX_OTHER, true))
@@ -64,14 +58,7 @@ pub(crate) fn seed(process: &Process, interpreter: &Interpreter) -> Option<(Vec<
     let entries: BTreeSet<u64> = forms.iter().map(|opcode| handlers.of(*opcode)).collect();
     let stack = value_stack(&machine, &handlers, opcodes)?;
     let graph = Graph::of(&machine, &entries, &shared, stack, field).ok()?;
-    let mut seed = Seed {
-        machine: &machine,
-        names,
-        code: Vec::new(),
-        targets: [NOWHERE; 256],
-        moved: BTreeMap::new(),
-        called: Vec::new(),
-    };
+    let mut seed = Seed::new(&machine, names);
     // What is shared is where another bytecode comes to.
     let leaves: BTreeSet<u64> = graph
         .nodes
@@ -107,7 +94,18 @@ pub(crate) fn seed(process: &Process, interpreter: &Interpreter) -> Option<(Vec<
     Some((seed.input(), found.map_or(0, |places| places.len())))
 }
 
-impl Seed<'_> {
+impl<'a> Seed<'a> {
+    fn new(machine: &'a Machine, names: &'a [&'static str]) -> Self {
+        Self {
+            machine,
+            names,
+            code: Vec::new(),
+            targets: [NOWHERE; 256],
+            moved: BTreeMap::new(),
+            called: Vec::new(),
+        }
+    }
+
     /// Lays these instructions out.
     fn put(&mut self, all: &BTreeSet<u64>) -> Option<()> {
         let all: Vec<Instruction> = all
