@@ -3,20 +3,16 @@
 
 mod adding;
 mod belongings;
+mod end;
+mod processes;
 mod switches;
 
 use std::{
-    borrow::Cow,
     collections::{HashMap, HashSet},
-    io::IsTerminal as _,
     sync::Arc,
-    thread,
 };
 
-use anyhow::{Context as _, bail};
-use tokio::signal::unix::{SignalKind, signal};
 use tracer_common::{
-    limits::{MAX_SITES, MAX_TARGETS},
     target::{CaptureLimits, Target},
     wire::{KIND_CODE, KIND_PATH, KIND_PLACE, KIND_SAMPLE},
 };
@@ -34,11 +30,10 @@ use tracer_user::{
 use self::{adding::Adding, belongings::Belongings};
 use crate::{
     cli::{OutputArgs, TraceArgs},
-    harm,
     output::{CHUNK, Output, is_recording},
     probes::Attached,
-    profile::{self, Plan},
-    report::{Reporter, epoch_ns, now_ns, print_summary, sink_for},
+    profile::Plan,
+    report::{Reporter, epoch_ns, now_ns, sink_for},
     ring::Ring,
     sweep,
     target::{Place, Traced, Wanted},
@@ -238,245 +233,6 @@ impl Session {
         self.live.len()
     }
 
-    /// Takes a process in, of which nothing is seen before [`Self::attach`].
-    pub fn admit(&mut self, mut traced: Traced) -> anyhow::Result<TargetInfo> {
-        self.number(&mut traced)?;
-        let info = info(&traced, traced.process.pid());
-        let switches = harm::Policy::of(&traced.process)?.switches_stacks();
-        let process = Arc::clone(&traced.process);
-        self.enter(process, vec![Arc::new(traced)], switches, info.clone(), None)?;
-        Ok(info)
-    }
-
-    /// Takes in a process that was just forked from a traced one, to trace it in the same way; false where the parent
-    /// is not traced.
-    pub fn admit_fork(&mut self, parent: u32, pid: u32) -> anyhow::Result<bool> {
-        let Some(live) = self.live.get(&parent) else {
-            return Ok(false);
-        };
-        let (parts, switches, parent) = (live.parts.clone(), live.switches, live.index);
-        let info = info(parts.first().context("nothing was found")?, pid);
-        self.enter(Arc::new(Process::open(pid)?), parts, switches, info, Some(parent))?;
-        Ok(true)
-    }
-
-    fn enter(
-        &mut self,
-        process: Arc<Process>,
-        parts: Vec<Arc<Traced>>,
-        switches: bool,
-        info: TargetInfo,
-        parent: Option<u16>,
-    ) -> anyhow::Result<()> {
-        let index = self.free_index()?;
-        let first = parts.first().context("nothing was found")?;
-        let mut target = first.interpreter.target(&process, self.limits);
-        let mut belongings = Belongings::default();
-        belongings.look(&process, &first.interpreter, &mut target);
-        self.kernel.set_target(u32::from(index), target)?;
-        if switches {
-            self.kernel.spare(u32::from(index))?;
-        }
-        if let Some(sampler) = &mut self.sampler {
-            profile::add(sampler, &process, index)?;
-        }
-        let interpreter = Arc::clone(&first.interpreter);
-        self.reporter.set_pid(index, info.pid);
-        let names = self.reporter.names();
-        match parent {
-            Some(parent) => names.insert_fork(index, parent, Arc::clone(&process), interpreter),
-            None => names.insert(index, Arc::clone(&process), interpreter),
-        }
-        for part in &parts {
-            names.know_types(index, &part.discovery.types);
-            if let Some(adding) = &mut self.adding {
-                adding.know_types(index, &part.discovery.types);
-            }
-        }
-        if self.recorder.is_some() {
-            Recorder::target(index, info, switches, &mut self.buffer);
-        }
-        self.pairing.switches(index, switches);
-        let live = Live {
-            index,
-            known: parts.iter().flat_map(|part| part.places()).collect(),
-            process,
-            parts,
-            attached: Vec::new(),
-            watch: Vec::new(),
-            loads: Vec::new(),
-            target,
-            belongings,
-            switches,
-        };
-        self.live.insert(live.process.pid(), live);
-        Ok(())
-    }
-
-    /// Puts the probes of an admitted process in; where that fails it is no longer traced.
-    pub fn attach(&mut self, pid: u32) -> anyhow::Result<()> {
-        let attached = self.put_in(pid);
-        if attached.is_err() {
-            if let Some(live) = self.live.remove(&pid) {
-                self.free.push(live.index);
-            }
-            // One that has ended meanwhile is no more than that.
-            Process::open(pid)?;
-        }
-        attached
-    }
-
-    /// Says which functions of a process were wanted but cannot be traced.
-    pub fn warn_refused(&self, pid: u32) {
-        let parts = self.live.get(&pid).into_iter().flat_map(|live| &live.parts);
-        for part in parts {
-            for (function, why) in &part.refused {
-                log::warn!("{function} is not traced: {why}");
-            }
-            if let Some(unseen) = part.unseen {
-                log::warn!("partly unseen: {unseen}");
-            }
-        }
-    }
-
-    fn put_in(&mut self, pid: u32) -> anyhow::Result<()> {
-        // It may have come since the process was looked at.
-        self.look_for_switches(pid)?;
-        let Some(live) = self.live.get_mut(&pid) else {
-            return Ok(());
-        };
-        for part in &live.parts {
-            let attached = part.attach(&self.kernel, &live.process, live.index as u8, live.switches)?;
-            live.attached.push(attached);
-        }
-        Ok(())
-    }
-
-    /// Keeps a probe that watches as long as the process is traced.
-    pub fn keep(&mut self, pid: u32, link: Link) {
-        if let Some(live) = self.live.get_mut(&pid) {
-            live.watch.push(link);
-        }
-    }
-
-    /// As [`Self::keep`], of one that tells of modules: it goes when the process begins to switch C stacks.
-    pub fn keep_loads(&mut self, pid: u32, link: Link) {
-        if let Some(live) = self.live.get_mut(&pid) {
-            live.loads.push(link);
-        }
-    }
-
-    /// The first look at a process, which knows where to watch it, the process itself, its index, and whether it
-    /// switches stacks.
-    pub fn first_part(&self, pid: u32) -> Option<(Arc<Traced>, Arc<Process>, u8, bool)> {
-        let live = self.live.get(&pid)?;
-        let first = Arc::clone(live.parts.first()?);
-        Some((first, Arc::clone(&live.process), live.index as u8, live.switches))
-    }
-
-    /// Looks a process over again and probes what has come. `None`: it is not traced.
-    pub fn rescan(&mut self, pid: u32) -> anyhow::Result<Option<Found>> {
-        let switches = self.look_for_switches(pid)?;
-        self.look_for_belongings()?;
-        let Some(live) = self.live.get(&pid) else {
-            return Ok(None);
-        };
-        let first = live.parts.first().context("nothing was found")?;
-        let mut traced = first.find_new(&self.wanted, &live.known)?;
-        let index = live.index as u8;
-        let functions = traced.sites.len();
-        let files: HashSet<usize> = traced.sites.iter().map(|site| site.file).collect();
-        let files = files
-            .into_iter()
-            .map(|file| traced.discovery.files[file].path.display().to_string())
-            .collect();
-        if functions != 0 {
-            self.number(&mut traced)?;
-            let attached = traced.attach(&self.kernel, &traced.process, index, switches)?;
-            if let Some(live) = self.live.get_mut(&pid) {
-                live.known.extend(traced.places());
-                live.attached.push(attached);
-                self.reporter
-                    .names()
-                    .know_types(live.index, &traced.discovery.types);
-                if let Some(adding) = &mut self.adding {
-                    adding.know_types(live.index, &traced.discovery.types);
-                }
-                live.parts.push(Arc::new(traced));
-            }
-        }
-        Ok(Some(Found { files, functions }))
-    }
-
-    /// Gives the sites of a process their numbers.
-    fn number(&mut self, traced: &mut Traced) -> anyhow::Result<()> {
-        let first = self.sites.len();
-        let all = first + traced.sites.len();
-        if all > MAX_SITES as usize {
-            bail!("{all} functions are too many at once (at most {MAX_SITES}); narrow -e or -f");
-        }
-        for (site, number) in traced.sites.iter_mut().zip(first as u32..) {
-            site.number = number;
-        }
-        let metas = traced.sites.iter().map(|site| site.meta.clone());
-        self.sites = self.sites.iter().cloned().chain(metas).collect();
-        self.reporter.set_sites(Arc::clone(&self.sites));
-        if self.recorder.is_some() {
-            Recorder::sites(&self.sites[first..], &mut self.buffer);
-        }
-        if let Some(adding) = &mut self.adding {
-            adding.number(first as u32, &self.sites[first..])?;
-        }
-        Ok(())
-    }
-
-    fn free_index(&mut self) -> anyhow::Result<u16> {
-        if let Some(index) = self.free.pop() {
-            return Ok(index);
-        }
-        if u32::from(self.next_index) >= MAX_TARGETS {
-            bail!("more than {MAX_TARGETS} processes at once");
-        }
-        self.next_index += 1;
-        Ok(self.next_index - 1)
-    }
-
-    /// A process ended, or runs another program; false where it was not traced. Take its records first.
-    pub fn ended(&mut self, pid: u32, exec: bool) -> bool {
-        let Some(live) = self.live.remove(&pid) else {
-            return false;
-        };
-        if let Some(sampler) = &mut self.sampler {
-            sampler.remove(pid);
-        }
-        let why = if exec { PROGRAM_REPLACED } else { PROCESS_ENDED };
-        self.unobserved(Some(live.index), why);
-        self.reporter.forget(live.index);
-        self.reporter.names().remove(live.index);
-        self.judge.forget(live.index, &mut self.verdicts);
-        self.run_judge.forget(live.index);
-        if let Some(adding) = &mut self.adding {
-            adding.forget(live.index);
-        }
-        if let Some(recorder) = &mut self.recorder {
-            let gone = item::Gone {
-                target: live.index,
-                replaced: exec,
-            };
-            recorder.gone(gone, &mut self.buffer);
-        }
-        if !exec {
-            self.event(pid, &ProcessChange::Exit);
-        }
-        self.free.push(live.index);
-        // Taking probes out waits for the kernel; nothing waits for this.
-        thread::spawn(move || {
-            Attached::detach(live.attached);
-            drop((live.watch, live.loads));
-        });
-        true
-    }
-
     /// Writes that something happened to a process.
     pub fn event(&mut self, pid: u32, change: &ProcessChange) {
         if !self.started {
@@ -607,84 +363,6 @@ impl Session {
             place.send(std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK)));
             self.flush_due = false;
         }
-    }
-
-    /// Takes all probes out.
-    pub fn detach(&mut self) {
-        if let Some(sampler) = &mut self.sampler {
-            sampler.stop();
-        }
-        let lives = self.live.drain();
-        let lives = lives.map(|(_, live)| (live.attached, (live.watch, live.loads)));
-        let (attached, watch): (Vec<_>, Vec<_>) = lives.unzip();
-        drop(watch);
-        Attached::detach(attached.into_iter().flatten().collect());
-    }
-
-    /// After detaching: the rest of the records, the summary, the last bytes out.
-    pub async fn finish(mut self, ring: &mut Ring) -> anyhow::Result<()> {
-        while self.take(ring) != 0 {}
-        // In the order in which a recording has them.
-        self.check_loss()?;
-        self.unobserved(None, TRACING_ENDED);
-        self.start(&[]);
-        let sites = self.sites.len() as u32;
-        let mut counters = (0..sites)
-            .map(|site| self.kernel.counters(site))
-            .collect::<Result<Vec<_>, _>>()?;
-        self.judge.tally().settle(&mut counters);
-        self.run_judge.tally().settle(&mut counters);
-        if let (Some(plan), Some(sampler)) = (&self.profile, &self.sampler) {
-            plan.shared.lock().counts.lost = sampler.counters()?.dropped;
-        }
-        let inner = self.pairing.counts().inner;
-        self.add_up(true)?;
-        let mut summary = self.reporter.summary(&counters, inner, None, &mut self.buffer);
-        let unmatched = self.judge.unmatched().into_iter();
-        summary
-            .unmatched
-            .splice(0..0, unmatched.chain(self.run_judge.unmatched()));
-        if self.recorder.is_some() {
-            Recorder::end(&counters, &mut self.buffer);
-        }
-        if self.has_output() {
-            let mut again = signal(SignalKind::interrupt())?;
-            tokio::select! {
-                () = self.send() => {}
-                _ = again.recv() => std::process::exit(crate::INTERRUPTED),
-            }
-        }
-        // Where both are seen on one terminal, the summary comes after the events.
-        let last = self.to_stderr || std::io::stdout().is_terminal();
-        let profile = self.profile.take();
-        let print = || match &profile {
-            Some(plan) => plan.print_summary(&summary),
-            None => print_summary(&summary),
-        };
-        if !last {
-            print();
-        }
-        // Whoever asks a second time does not want to wait for the reader of the output.
-        let mut again = signal(SignalKind::interrupt())?;
-        let written = tokio::task::spawn_blocking(move || self.output.finish());
-        let result = tokio::select! {
-            written = written => written?,
-            _ = again.recv() => std::process::exit(crate::INTERRUPTED),
-        };
-        if last {
-            print();
-        }
-        result.context("cannot write the output")
-    }
-}
-
-fn info(traced: &Traced, pid: u32) -> TargetInfo {
-    TargetInfo {
-        pid,
-        python: traced.interpreter.python_version_string().to_owned(),
-        executable: traced.interpreter.executable().display().to_string(),
-        functions: traced.sites.len(),
-        unseen: traced.unseen.map(Cow::Borrowed),
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc, time::Instant};
 
 use tracer_user::{event::SiteMeta, process::Process, recording::Recorder};
 
-use super::{Session, info};
+use super::{Session, processes::info};
 use crate::{harm, target::NOT_APART};
 
 impl Session {
