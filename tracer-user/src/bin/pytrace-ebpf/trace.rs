@@ -168,7 +168,7 @@ impl<'a> Trace<'a> {
         })?;
         logging::kernel(&mut kernel, args.verbose);
         let ring = Ring::new(kernel.take_events()?)?;
-        let watching = Watching::new(&mut kernel, starts, args.follow)?;
+        let watching = Watching::new(&mut kernel, starts, args.follow, !wanted.is_nothing())?;
         let (exited, exits) = mpsc::channel(EXITS);
         Ok(Self {
             args,

@@ -48,8 +48,9 @@ pub struct Watching {
 }
 
 impl Watching {
-    /// `hold`: the tool started the program and may make it wait. `follow`: children too.
-    pub fn new(kernel: &mut Kernel, hold: bool, follow: bool) -> anyhow::Result<Self> {
+    /// `hold`: the tool started the program and may make it wait. `follow`: children too. `probes`: there will be some, of which
+    /// forked children have copies.
+    pub fn new(kernel: &mut Kernel, hold: bool, follow: bool, probes: bool) -> anyhow::Result<Self> {
         let mut watch = Watch::new(kernel)?;
         let mut guard = None;
         if hold || follow {
@@ -62,10 +63,12 @@ impl Watching {
             guard = Some(Guard::start(&watch)?);
             watch.programs(kernel)?;
         }
-        match watch.children(kernel, follow) {
-            Err(error) if follow => return Err(error.into()),
-            Err(error) => log::warn!("forked children keep the breakpoints until tracing ends: {error}"),
-            Ok(()) => {}
+        if follow || probes {
+            match watch.children(kernel, follow) {
+                Err(error) if follow => return Err(error.into()),
+                Err(error) => log::warn!("forked children keep the breakpoints until tracing ends: {error}"),
+                Ok(()) => {}
+            }
         }
         Ok(Self {
             watch,
