@@ -278,8 +278,8 @@ pub struct OutputArgs {
     #[arg(long, help_heading = VALUES)]
     pub show_secrets: bool,
     /// In text, behind the Python function: the asyncio task and the OpenTelemetry span of the call, `[Task-3]`
-    #[arg(long, help_heading = OUTPUT)]
-    pub tasks: bool,
+    #[arg(long = "tasks", help_heading = OUTPUT)]
+    pub show_tasks: bool,
     /// No events: a table at the end (calls, errors, total and mean time, by function)
     #[arg(short = 'c', long, help_heading = OUTPUT)]
     pub summary: bool,
@@ -329,7 +329,7 @@ impl OutputArgs {
             min_duration: None,
             filters: FilterArgs::default(),
             show_secrets: shown,
-            tasks: false,
+            show_tasks: false,
             summary: false,
             nested: false,
             color: Colour::Never,

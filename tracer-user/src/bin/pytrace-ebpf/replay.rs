@@ -352,7 +352,7 @@ fn both(options: &OutputArgs, recorded: &item::Filter) -> OutputArgs {
         show_secrets: options.show_secrets,
         color: options.color,
         wide: options.wide,
-        tasks: options.tasks,
+        show_tasks: options.show_tasks,
     }
 }
 

@@ -171,7 +171,7 @@ fn options() -> OutputArgs {
         show_secrets: false,
         color: Colour::Auto,
         wide: false,
-        tasks: false,
+        show_tasks: false,
     }
 }
 

@@ -25,7 +25,7 @@ pub fn text(options: &OutputArgs, to_stderr: bool) -> Box<dyn Sink> {
         Colour::Never => false,
     };
     let is_cut = is_terminal && !options.wide;
-    let plain = Text::default().attributed(options.tasks);
+    let plain = Text::default().attributed(options.show_tasks);
     if !colour && !is_cut {
         return Box::new(plain);
     }
