@@ -3,7 +3,10 @@
 use std::{collections::HashMap, path::PathBuf};
 
 use serde_json::Value;
-use tests::{Program, Run, Tracer, calls, interpreters, packaged, parse, program, version};
+use tests::{
+    Folder, Program, Recording, Run, Tracer, calls, interpreters, packaged, parse, program, replay, tool,
+    version,
+};
 
 const PROGRAM: &str = "tasks.py";
 const UNLINK: [&str; 2] = ["-e", "file.unlink"];
@@ -64,6 +67,41 @@ fn tasks_are_told_where_asyncio_comes_later() {
         let ran = run.wait();
         assert!(ran.status.success(), "{}", ran.stderr);
         assert_same_tasks(&ran.events, &truth, &python.display().to_string());
+    }
+}
+
+/// In a recording they are as they were; there is a filter for them, and a place in each format.
+#[test]
+fn recordings_have_tasks_too() {
+    let folder = Folder::new("tasks");
+    // 3.7 has no names.
+    let named = |python: &PathBuf| !version(python).starts_with("Python 3.7");
+    for python in with_tasks().into_iter().filter(named) {
+        let file = folder.file("x.pytrace");
+        let mut program = Program::start(&python, PROGRAM);
+        let recording = Recording::of(&program, &file, &UNLINK);
+        let truth = program.run();
+        recording.stop();
+        let all = replay(&file, &[]);
+        assert_same_tasks(&all.events, &truth, &python.display().to_string());
+        let is_load = |task: &Value| task["name"] == "load";
+        let loads = truth.iter().filter(|act| is_load(&act["task"])).count();
+        let filtered = replay(&file, &["--task", "loa?"]);
+        assert_eq!(filtered.events.len(), loads);
+        assert!(filtered.events.iter().all(|call| is_load(&call["task"])));
+        let path = file.to_str().expect("a path that is text");
+        let text = tool(&["replay", path, "--tasks", "--task", "load"]).stdout;
+        let shown = text
+            .lines()
+            .filter(|line| line.contains(" act [load]  posix.unlink('"));
+        assert_eq!((shown.count(), text.lines().count()), (loads, loads), "{text}");
+        let text = tool(&["replay", path, "--task", "load"]).stdout;
+        let shown = text.lines().filter(|line| line.contains(" act  posix.unlink('"));
+        assert_eq!((shown.count(), text.lines().count()), (loads, loads), "{text}");
+        for format in ["otlp", "chrome"] {
+            let printed = tool(&["replay", path, "--task", "load", "--format", format]).stdout;
+            assert!(printed.matches("load").count() >= loads, "{printed}");
+        }
     }
 }
 

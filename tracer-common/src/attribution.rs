@@ -19,7 +19,7 @@ pub struct Attribution {
     pub context_var_hash: u32,
     /// `task_coro` of `TaskObj` (Modules/_asynciomodule.c).
     pub task_coro: u16,
-    /// `task_name` of it (3.8+); [`crate::target::ABSENT`] before.
+    /// `task_name`, the word behind it (3.8+); [`crate::target::ABSENT`] before.
     pub task_name: u16,
 }
 

@@ -48,11 +48,10 @@ fn a_recording_is_written_as_it_is_read() {
     for (python, recording) in recordings() {
         let again = Recording::parse(&recording.to_text());
         assert_eq!(again.to_text(), recording.to_text(), "{python}");
-        assert_eq!(
-            known_by_name(&again.target().known),
-            recording.python.known,
-            "{python}"
-        );
+        let mut known = known_by_name(&again.target().known);
+        // What came later a recording does not know yet.
+        known.retain(|name, _| recording.python.known.contains_key(name));
+        assert_eq!(known, recording.python.known, "{python}");
     }
 }
 

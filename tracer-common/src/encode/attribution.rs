@@ -3,7 +3,7 @@
 //! A machine as the encoder is one: [`search_step`] looks at one entry of a dict, or at one node of a tree, so that the verifier
 //! goes through it once and the kernel half decides how many steps there are.
 
-use super::{Cursor, Memory, Slot, at, container::Table};
+use super::{Cursor, Memory, Slot, at, container::Table, slot::Window};
 use crate::{
     target::{ABSENT, Target},
     wire::{FLAG_UNATTRIBUTED, Tag},
@@ -26,6 +26,8 @@ const DICT_SUBCLASS: u64 = 1 << 29;
 const HAMT_BITMAP: u64 = u64::from_le_bytes(*b"hamt_bit");
 const HAMT_ARRAY: u64 = u64::from_le_bytes(*b"hamt_arr");
 const HAMT_COLLISION: u64 = u64::from_le_bytes(*b"hamt_col");
+/// Words of a coroutine up to its qualified name.
+const COROUTINE_WORDS: usize = 8;
 /// Bits of the hash that each level of the tree takes.
 const HAMT_BITS: u64 = 5;
 /// What the last level has of a hash of 32 bits.
@@ -111,7 +113,7 @@ fn begin_task<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M) -> Op
     let tstate = slot.search.tstate;
     if o.asyncio_running_task != ABSENT {
         let task = memory.field(tstate, o.asyncio_running_task)?;
-        found_task(&mut slot.search, task, target.known.none);
+        found_task(slot, task, target.known.none);
         return Some(());
     }
     let tasks = target.attribution.current_tasks;
@@ -121,11 +123,11 @@ fn begin_task<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M) -> Op
     }
     if o.asyncio_running_loop != ABSENT {
         let running = memory.field(tstate, o.asyncio_running_loop)?;
-        return begin_tasks(&mut slot.search, target, memory, running);
+        return begin_tasks(slot, target, memory, running);
     }
     let dict = memory.field(tstate, o.tstate_dict)?;
     if dict != 0 {
-        slot.search.table = Table::of_dict(target, memory, dict)?;
+        slot.search.table = Table::of_dict(slot, target, memory, dict)?;
         slot.search.key = slot.search.running_loop_key;
         slot.search.phase = Phase::Loop as u64;
     }
@@ -133,24 +135,24 @@ fn begin_task<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M) -> Op
 }
 
 #[inline(always)]
-fn begin_tasks<M: Memory>(search: &mut Search, target: &Target, memory: &mut M, running: u64) -> Option<()> {
-    search.phase = Phase::Context as u64;
+fn begin_tasks<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, running: u64) -> Option<()> {
+    slot.search.phase = Phase::Context as u64;
     if running != 0 && running != target.known.none {
-        search.table = Table::of_dict(target, memory, target.attribution.current_tasks)?;
-        search.key = running;
-        search.phase = Phase::Tasks as u64;
+        slot.search.table = Table::of_dict(slot, target, memory, target.attribution.current_tasks)?;
+        slot.search.key = running;
+        slot.search.phase = Phase::Tasks as u64;
     }
     Some(())
 }
 
 #[inline(always)]
-fn found_task(search: &mut Search, task: u64, none: u64) {
-    search.phase = Phase::Context as u64;
+fn found_task(slot: &mut Slot, task: u64, none: u64) {
+    slot.search.phase = Phase::Context as u64;
     if task != 0 && task != none {
-        search.node = task;
-        search.shift = 0;
-        search.phase = Phase::Bases as u64;
-        search.key = task;
+        slot.search.node = task;
+        slot.search.shift = 0;
+        slot.search.phase = Phase::Bases as u64;
+        slot.search.key = task;
     }
 }
 
@@ -158,7 +160,7 @@ fn found_task(search: &mut Search, task: u64, none: u64) {
 #[inline(always)]
 pub fn search_step<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M) -> bool {
     let before = slot.search.phase;
-    if take_step(&mut slot.search, target, memory).is_none() {
+    if take_step(slot, target, memory).is_none() {
         slot.flags |= FLAG_UNATTRIBUTED;
         // What cannot be read of the task says nothing of the span.
         slot.search.phase = if before < Phase::Context as u64 {
@@ -179,30 +181,31 @@ pub fn end_search(slot: &mut Slot) {
 }
 
 #[inline(always)]
-fn take_step<M: Memory>(search: &mut Search, target: &Target, memory: &mut M) -> Option<()> {
-    let phase = search.phase;
+fn take_step<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M) -> Option<()> {
+    let phase = slot.search.phase;
     if phase == Phase::Bases as u64 {
-        return base(search, target, memory);
+        return base(slot, target, memory);
     }
     if phase == Phase::Context as u64 {
-        return context(search, target, memory);
+        return context(slot, target, memory);
     }
     if phase == Phase::Node as u64 {
-        return node(search, target, memory);
+        return node(slot, target, memory);
     }
-    let Some((key, value)) = search.table.next(memory)? else {
+    if slot.search.table.is_finished() {
         // It is not there.
-        search.phase = if phase < Phase::Context as u64 {
+        slot.search.phase = if phase < Phase::Context as u64 {
             Phase::Context as u64
         } else {
             Phase::Done as u64
         };
         return Some(());
-    };
-    let matches = if search.key == 0 {
+    }
+    let (key, value) = slot.search.table.next(memory)?;
+    let matches = if slot.search.key == 0 {
         is_running_loop(target, memory, key)
     } else {
-        key == search.key
+        key == slot.search.key
     };
     if !matches {
         return Some(());
@@ -213,25 +216,25 @@ fn take_step<M: Memory>(search: &mut Search, target: &Target, memory: &mut M) ->
         return Some(());
     }
     if phase == Phase::Loop as u64 {
-        search.running_loop_key = key;
-        return running_loop(search, target, memory, value);
+        slot.search.running_loop_key = key;
+        return running_loop(slot, target, memory, value);
     }
     if phase == Phase::Tasks as u64 {
-        found_task(search, value, target.known.none);
+        found_task(slot, value, target.known.none);
         return Some(());
     }
     if phase == Phase::Collision as u64 {
-        return spans(search, target, memory, value);
+        return spans(slot, target, memory, value);
     }
     if phase == Phase::Spans as u64 {
-        return attributes(search, target, memory, value);
+        return attributes(slot, target, memory, value);
     }
-    span_context(search, target, memory, value)
+    span_context(slot, target, memory, value)
 }
 
 /// The value in a thread's dict: the loop (3.12), or what holds it (`PyRunningLoopHolder`, before).
 #[inline(always)]
-fn running_loop<M: Memory>(search: &mut Search, target: &Target, memory: &mut M, value: u64) -> Option<()> {
+fn running_loop<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, value: u64) -> Option<()> {
     let o = &target.offsets;
     let running = if o.tstate_active_bit == ABSENT {
         // Its first field.
@@ -239,7 +242,7 @@ fn running_loop<M: Memory>(search: &mut Search, target: &Target, memory: &mut M,
     } else {
         value
     };
-    begin_tasks(search, target, memory, running)
+    begin_tasks(slot, target, memory, running)
 }
 
 /// Whether a key is the text [`RUNNING_LOOP`].
@@ -258,88 +261,90 @@ fn is_running_loop<M: Memory>(target: &Target, memory: &mut M, key: u64) -> bool
 
 /// Whether a task's type is asyncio's own: one type of its bases a step. What is none, a task made in Python, has its fields elsewhere.
 #[inline(always)]
-fn base<M: Memory>(search: &mut Search, target: &Target, memory: &mut M) -> Option<()> {
+fn base<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M) -> Option<()> {
     let o = &target.offsets;
     let a = &target.attribution;
-    let ty = if search.shift == 0 {
-        memory.field(search.node, o.ob_type)?
+    let ty = if slot.search.shift == 0 {
+        memory.field(slot.search.node, o.ob_type)?
     } else {
-        memory.field(search.node, o.tp_base)?
+        memory.field(slot.search.node, o.tp_base)?
     };
-    search.shift = 1;
-    search.node = ty;
+    slot.search.shift = 1;
+    slot.search.node = ty;
     if ty != 0 && ty != a.task_type {
         return Some(());
     }
-    search.phase = Phase::Context as u64;
-    search.task = search.key;
-    search.name = 0;
-    search.coroutine = 0;
+    slot.search.phase = Phase::Context as u64;
+    slot.search.task = slot.search.key;
+    slot.search.name = 0;
+    slot.search.coroutine = 0;
     if ty != 0 {
+        // The name is behind the coroutine.
+        let [of, name] = memory.words::<2>(at(slot.search.task, a.task_coro))?;
         if a.task_name != ABSENT {
-            search.name = memory.field(search.task, a.task_name)?;
+            slot.search.name = name;
         }
-        search.coroutine = coroutine(search.task, target, memory)?;
+        slot.search.coroutine = coroutine(slot, target, memory, of)?;
     }
     Some(())
 }
 
 #[inline(always)]
-fn coroutine<M: Memory>(task: u64, target: &Target, memory: &mut M) -> Option<u64> {
+fn coroutine<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, coroutine: u64) -> Option<u64> {
     let o = &target.offsets;
-    let coroutine = memory.field(task, target.attribution.task_coro)?;
     if coroutine == 0 || coroutine == target.known.none {
         return Some(0);
     }
-    let ty = memory.field(coroutine, o.ob_type)?;
+    let window = Window::read::<COROUTINE_WORDS, _>(slot, memory, coroutine);
+    let ty = window.word(slot, memory, o.ob_type)?;
     if ty == target.known.coroutine_type || ty == target.known.generator_type {
-        return memory.field(coroutine, o.gen_qualname);
+        return window.word(slot, memory, o.gen_qualname);
     }
     Some(coroutine)
 }
 
 /// The root of the tree of the thread's context, if it has one.
 #[inline(always)]
-fn context<M: Memory>(search: &mut Search, target: &Target, memory: &mut M) -> Option<()> {
+fn context<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M) -> Option<()> {
     let o = &target.offsets;
-    search.phase = Phase::Done as u64;
+    slot.search.phase = Phase::Done as u64;
     if target.attribution.context_var == 0 {
         return Some(());
     }
-    let context = memory.field(search.tstate, o.tstate_context)?;
+    let context = memory.field(slot.search.tstate, o.tstate_context)?;
     if context != 0 && context != target.known.none {
         let vars = memory.field(context, o.context_vars)?;
-        search.node = memory.field(vars, o.hamt_root)?;
-        search.shift = 0;
-        search.phase = Phase::Node as u64;
+        slot.search.node = memory.field(vars, o.hamt_root)?;
+        slot.search.shift = 0;
+        slot.search.phase = Phase::Node as u64;
     }
     Some(())
 }
 
 /// One level of `hamt_node_find` (Python/hamt.c).
 #[inline(always)]
-fn node<M: Memory>(search: &mut Search, target: &Target, memory: &mut M) -> Option<()> {
+fn node<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M) -> Option<()> {
     let o = &target.offsets;
-    let node = search.node;
-    let part = target.attribution.context_var_hash >> (search.shift & 31) & 31;
-    search.phase = Phase::Done as u64;
+    let node = slot.search.node;
+    let part = target.attribution.context_var_hash >> (slot.search.shift & 31) & 31;
+    slot.search.phase = Phase::Done as u64;
     let ty = memory.field(node, o.ob_type)?;
     let name = memory.field(ty, o.tp_name)?;
     let name = memory.pointer(name)?;
     if name == HAMT_COLLISION {
         let count = memory.field(node, o.ob_size)? / 2;
-        search.table = Table::entries(at(node, o.hamt_collision), 16, count);
-        search.key = target.attribution.context_var;
-        search.phase = Phase::Collision as u64;
+        slot.search.table = Table::entries(at(node, o.hamt_collision), 16, count);
+        slot.search.key = target.attribution.context_var;
+        slot.search.phase = Phase::Collision as u64;
         return Some(());
     }
     // No level is below the last one but such a node.
-    if search.shift > HAMT_LAST {
+    if slot.search.shift > HAMT_LAST {
         return None;
     }
     if name == HAMT_ARRAY {
         let child = memory.pointer(at(node, o.hamt_array).wrapping_add(8 * part as u64))?;
-        descend(search, child);
+        descend(slot, child);
         return Some(());
     }
     if name != HAMT_BITMAP {
@@ -352,51 +357,56 @@ fn node<M: Memory>(search: &mut Search, target: &Target, memory: &mut M) -> Opti
     let before = (bitmap & ((1u32 << part) - 1)).count_ones();
     let [key, value] = memory.words::<2>(at(node, o.hamt_bitmap_array).wrapping_add(16 * before as u64))?;
     if key == 0 {
-        descend(search, value);
+        descend(slot, value);
         return Some(());
     }
     if key == target.attribution.context_var {
-        return spans(search, target, memory, value);
+        return spans(slot, target, memory, value);
     }
     Some(())
 }
 
 #[inline(always)]
-fn descend(search: &mut Search, child: u64) {
+fn descend(slot: &mut Slot, child: u64) {
     if child != 0 {
-        search.node = child;
-        search.shift += HAMT_BITS;
-        search.phase = Phase::Node as u64;
+        slot.search.node = child;
+        slot.search.shift += HAMT_BITS;
+        slot.search.phase = Phase::Node as u64;
     }
 }
 
 /// The entries of OpenTelemetry's context.
 #[inline(always)]
-fn spans<M: Memory>(search: &mut Search, target: &Target, memory: &mut M, context: u64) -> Option<()> {
-    search.phase = Phase::Done as u64;
+fn spans<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, context: u64) -> Option<()> {
+    slot.search.phase = Phase::Done as u64;
     if has_flag(target, memory, context, DICT_SUBCLASS)? {
-        search.table = Table::of_dict(target, memory, context)?;
-        search.key = target.attribution.span_key;
-        search.phase = Phase::Spans as u64;
+        slot.search.table = Table::of_dict(slot, target, memory, context)?;
+        slot.search.key = target.attribution.span_key;
+        slot.search.phase = Phase::Spans as u64;
     }
     Some(())
 }
 
 /// The attributes of the span: in its dict, or still beside it.
 #[inline(always)]
-fn attributes<M: Memory>(search: &mut Search, target: &Target, memory: &mut M, span: u64) -> Option<()> {
-    search.phase = Phase::Done as u64;
-    if let Some(table) = attributes_of(target, memory, span)? {
-        search.table = table;
-        search.key = target.attribution.span_context_name;
-        search.phase = Phase::Attributes as u64;
+fn attributes<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, span: u64) -> Option<()> {
+    slot.search.phase = Phase::Done as u64;
+    if let Some(table) = attributes_of(slot, target, memory, span)? {
+        slot.search.table = table;
+        slot.search.key = target.attribution.span_context_name;
+        slot.search.phase = Phase::Attributes as u64;
     }
     Some(())
 }
 
 /// `_PyObject_GetDictPtr` and its successors (Objects/object.c; Include/internal/pycore_object.h). `Some(None)`: it has none.
 #[inline(always)]
-fn attributes_of<M: Memory>(target: &Target, memory: &mut M, object: u64) -> Option<Option<Table>> {
+fn attributes_of<M: Memory>(
+    slot: &mut Slot,
+    target: &Target,
+    memory: &mut M,
+    object: u64,
+) -> Option<Option<Table>> {
     let o = &target.offsets;
     let ty = memory.field(object, o.ob_type)?;
     let flags = memory.field(ty, o.tp_flags)?;
@@ -427,21 +437,30 @@ fn attributes_of<M: Memory>(target: &Target, memory: &mut M, object: u64) -> Opt
     }
     if values != 0 {
         let keys = memory.field(ty, o.ht_cached_keys)?;
-        return Some(Some(Table::of_keys(target, memory, keys, values)?));
+        return Some(Some(Table::of_keys(slot, target, memory, keys, values)?));
     }
     let dict = memory.pointer(dict_at)?;
     if dict == 0 {
         return Some(None);
     }
-    Some(Some(Table::of_dict(target, memory, dict)?))
+    Some(Some(Table::of_dict(slot, target, memory, dict)?))
 }
 
 /// An attribute of an object, from its own dict or the values beside it: the user half's way to what the kernel half finds by steps.
 /// `name`: the interned `str`.
-pub fn attribute<M: Memory>(target: &Target, memory: &mut M, object: u64, name: u64) -> Option<u64> {
-    let mut table = attributes_of(target, memory, object)??;
+pub fn attribute<M: Memory>(
+    slot: &mut Slot,
+    target: &Target,
+    memory: &mut M,
+    object: u64,
+    name: u64,
+) -> Option<u64> {
+    let mut table = attributes_of(slot, target, memory, object)??;
     for _ in 0..SEARCH_STEPS {
-        let (key, value) = table.next(memory)??;
+        if table.is_finished() {
+            break;
+        }
+        let (key, value) = table.next(memory)?;
         if key == name {
             return memory.pointer(value).filter(|value| *value != 0);
         }
@@ -451,13 +470,13 @@ pub fn attribute<M: Memory>(target: &Target, memory: &mut M, object: u64, name: 
 
 /// The two numbers of a `SpanContext`, a tuple that begins with them.
 #[inline(always)]
-fn span_context<M: Memory>(search: &mut Search, target: &Target, memory: &mut M, context: u64) -> Option<()> {
+fn span_context<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, context: u64) -> Option<()> {
     let o = &target.offsets;
-    search.phase = Phase::Done as u64;
+    slot.search.phase = Phase::Done as u64;
     if has_flag(target, memory, context, TUPLE_SUBCLASS)? && memory.field(context, o.ob_size)? >= 2 {
         let [trace_id, span_id] = memory.words::<2>(at(context, o.tuple_ob_item))?;
-        search.trace_id = trace_id;
-        search.span_id = span_id;
+        slot.search.trace_id = trace_id;
+        slot.search.span_id = span_id;
     }
     Some(())
 }

@@ -1,7 +1,7 @@
 //! Containers: their totals at once, their items by a cursor. Layouts: `Include/internal/pycore_dict.h`
 //! and `Objects/dictobject.c`, `Include/setobject.h`.
 
-use super::{Cursor, Memory, Slot, at, kind::Kind, value::Object};
+use super::{Cursor, Memory, Slot, at, kind::Kind, slot::Window, value::Object};
 use crate::{
     target::{ABSENT, Target},
     wire::Tag,
@@ -11,6 +11,8 @@ use crate::{
 const MAX_LOG2_INDEX_BYTES: u8 = 40;
 /// `DICT_KEYS_GENERAL` (pycore_dict.h): entries have three words; two otherwise.
 const DICT_KEYS_GENERAL: u8 = 0;
+/// Words of a dict, and of its keys, that have all fields that are read.
+const HEAD_WORDS: usize = 6;
 
 #[inline(always)]
 pub fn encode<M: Memory>(
@@ -71,7 +73,17 @@ pub fn dict_cursor<M: Memory>(
     }
     let keys = memory.field(dict, o.ma_keys)?;
     let values = memory.field(dict, o.ma_values)?;
-    let (first, stride, entries) = entries(target, memory, keys)?;
+    let index_bytes = index_bytes(target, memory, keys)?;
+    // Without a kind (up to 3.10) all entries have three words.
+    let general = o.dk_kind == ABSENT || memory.u8(at(keys, o.dk_kind))? == DICT_KEYS_GENERAL;
+    let entries = memory.field(keys, o.dk_nentries)?;
+    // `PyDictKeyEntry` is hash, key, value; `PyDictUnicodeEntry` is key, value (pycore_dict.h).
+    let mut first = at(keys, o.dk_indices).wrapping_add(index_bytes);
+    let mut stride = 16;
+    if general {
+        first = first.wrapping_add(8);
+        stride = 24;
+    }
     if values == 0 {
         return Some(Cursor::entries(first, stride, count, entries, depth));
     }
@@ -89,22 +101,6 @@ pub fn dict_cursor<M: Memory>(
     };
     let pairs = Cursor::pairs(first, stride, first_value, 8, count, count, depth);
     Some(pairs.ordered(order, downwards))
-}
-
-/// The first key of a keys object, the bytes from key to key, and how many entries there are.
-#[inline(always)]
-fn entries<M: Memory>(target: &Target, memory: &mut M, keys: u64) -> Option<(u64, u32, u64)> {
-    let o = &target.offsets;
-    let index_bytes = index_bytes(target, memory, keys)?;
-    // Without a kind (up to 3.10) all entries have three words.
-    let general = o.dk_kind == ABSENT || memory.u8(at(keys, o.dk_kind))? == DICT_KEYS_GENERAL;
-    let entries = memory.field(keys, o.dk_nentries)?;
-    // `PyDictKeyEntry` is hash, key, value; `PyDictUnicodeEntry` is key, value (pycore_dict.h).
-    let first = at(keys, o.dk_indices).wrapping_add(index_bytes);
-    if general {
-        return Some((first.wrapping_add(8), 24, entries));
-    }
-    Some((first, 16, entries))
 }
 
 /// Keys and values of a dict in the order in which they lie there, to look for one of them (Python 3).
@@ -134,24 +130,43 @@ impl Table {
     }
 
     #[inline(always)]
-    pub(super) fn of_dict<M: Memory>(target: &Target, memory: &mut M, dict: u64) -> Option<Self> {
+    pub(super) fn of_dict<M: Memory>(
+        slot: &mut Slot,
+        target: &Target,
+        memory: &mut M,
+        dict: u64,
+    ) -> Option<Self> {
         let o = &target.offsets;
-        let keys = memory.field(dict, o.ma_keys)?;
-        let values = memory.field(dict, o.ma_values)?;
-        Self::of_keys(target, memory, keys, values)
+        let window = Window::read::<HEAD_WORDS, _>(slot, memory, dict);
+        let keys = window.word(slot, memory, o.ma_keys)?;
+        let values = window.word(slot, memory, o.ma_values)?;
+        Self::of_keys(slot, target, memory, keys, values)
     }
 
     /// The keys of a keys object; their values are in it, or in `values` unless that is 0.
     #[inline(always)]
     pub(super) fn of_keys<M: Memory>(
+        slot: &mut Slot,
         target: &Target,
         memory: &mut M,
         keys: u64,
         values: u64,
     ) -> Option<Self> {
         let o = &target.offsets;
-        let (first, stride, count) = entries(target, memory, keys)?;
-        let mut table = Self::entries(first, stride as u64, count);
+        let window = Window::read::<HEAD_WORDS, _>(slot, memory, keys);
+        let index_bytes = if o.dk_size == ABSENT {
+            index_bytes_of_log2(window.u8(slot, memory, o.dk_log2_index_bytes)?)?
+        } else {
+            index_bytes_of_size(window.word(slot, memory, o.dk_size)?)?
+        };
+        let general = o.dk_kind == ABSENT || window.u8(slot, memory, o.dk_kind)? == DICT_KEYS_GENERAL;
+        let count = window.word(slot, memory, o.dk_nentries)?;
+        let first = at(keys, o.dk_indices).wrapping_add(index_bytes);
+        let mut table = if general {
+            Self::entries(first.wrapping_add(8), 24, count)
+        } else {
+            Self::entries(first, 16, count)
+        };
         if values != 0 {
             let offset = if o.dictvalues_values == ABSENT {
                 0
@@ -164,18 +179,21 @@ impl Table {
         Some(table)
     }
 
-    /// The next key, and where its value is. `Some(None)`: there is none; `None`: it cannot be read.
+    /// The next key, and where its value is; `None`: it cannot be read. Not where nothing is left.
     #[inline(always)]
-    pub(super) fn next<M: Memory>(&mut self, memory: &mut M) -> Option<Option<(u64, u64)>> {
-        if self.left == 0 {
-            return Some(None);
-        }
-        self.left -= 1;
+    pub(super) fn next<M: Memory>(&mut self, memory: &mut M) -> Option<(u64, u64)> {
+        self.left = self.left.wrapping_sub(1);
         let key = memory.pointer(self.key)?;
         let value = self.value;
         self.key = self.key.wrapping_add(self.key_stride);
         self.value = value.wrapping_add(self.value_stride);
-        Some(Some((key, value)))
+        Some((key, value))
+    }
+
+    /// Whether there is no next one.
+    #[inline(always)]
+    pub(super) fn is_finished(&self) -> bool {
+        self.left == 0
     }
 }
 
@@ -184,11 +202,19 @@ impl Table {
 fn index_bytes<M: Memory>(target: &Target, memory: &mut M, keys: u64) -> Option<u64> {
     let o = &target.offsets;
     if o.dk_size == ABSENT {
-        let log2 = memory.u8(at(keys, o.dk_log2_index_bytes))?;
-        return (log2 <= MAX_LOG2_INDEX_BYTES).then(|| 1u64 << (log2 & 63));
+        return index_bytes_of_log2(memory.u8(at(keys, o.dk_log2_index_bytes))?);
     }
-    // `DK_IXSIZE`, Objects/dictobject.c of 3.6 to 3.10.
-    let size = memory.field(keys, o.dk_size)?;
+    index_bytes_of_size(memory.field(keys, o.dk_size)?)
+}
+
+#[inline(always)]
+fn index_bytes_of_log2(log2: u8) -> Option<u64> {
+    (log2 <= MAX_LOG2_INDEX_BYTES).then(|| 1u64 << (log2 & 63))
+}
+
+/// `DK_IXSIZE`, Objects/dictobject.c of 3.6 to 3.10.
+#[inline(always)]
+fn index_bytes_of_size(size: u64) -> Option<u64> {
     if size <= 0xff {
         Some(size)
     } else if size <= 0xffff {

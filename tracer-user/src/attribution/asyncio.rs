@@ -2,7 +2,7 @@
 //!
 //! `TaskObj` is private to Modules/_asynciomodule.c. From 3.14 on the module says where its fields are (`Py_AsyncioModuleDebugOffsets`,
 //! in a section of its file); before, the functions that return them are asked, each of which must agree with its neighbour:
-//! `task_fut_waiter`, `task_coro` and (3.8+) `task_name` lie in a row.
+//! `task_fut_waiter`, `task_coro` and (3.8+) `task_name` lie in a row, as the kernel half reads them.
 
 use object::{Object as _, ObjectSection as _};
 use tracer_common::{attribution::Attribution, target::ABSENT};
@@ -142,5 +142,6 @@ fn by_section<M: ReadMemory>(view: &View<'_, M>, task_type: u64) -> Option<(u16,
             .ok()
             .filter(|at| u64::from(*at) + 8 <= basicsize)
     };
-    Some((field(word::TASK_CORO)?, field(word::TASK_NAME)?))
+    let (coro, name) = (field(word::TASK_CORO)?, field(word::TASK_NAME)?);
+    (coro + 8 == name).then_some((coro, name))
 }

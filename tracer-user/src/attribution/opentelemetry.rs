@@ -3,7 +3,7 @@
 
 use tracer_common::{
     attribution::{Attribution, hamt_hash},
-    encode::attribute,
+    encode::{Slot, attribute},
     target::ABSENT,
 };
 
@@ -58,7 +58,8 @@ pub(super) fn find<M: ReadMemory>(view: &View<'_, M>) -> Result<Option<Spans>, &
     let found = || {
         let init = view.class_attribute(class?, "__init__")?;
         let name = view.name_in(init, "_current_context")?;
-        let context_var = attribute(view.target, &mut Shared(objects.memory), runtime, name)?;
+        let slot = &mut Box::<Slot>::default();
+        let context_var = attribute(slot, view.target, &mut Shared(objects.memory), runtime, name)?;
         let ty = objects.tp_name(objects.type_of(context_var).ok()?).ok()?;
         let is_var = ty == "ContextVar" || ty.ends_with(".ContextVar");
         let span = view.global(SPAN, "NonRecordingSpan")?;
