@@ -38,7 +38,7 @@ fn assert_whole(said: &str) {
 #[test]
 fn functions_take_the_share_that_the_program_measures() {
     for python in interpreters() {
-        let mut program = Program::start_of(&python, "shares.py", &["1", "3"]);
+        let mut program = Program::start_of(&python, "shares.py", &["1", "5"]);
         let profiler = Profiler::attach(&program, &OFTEN);
         let told = told(&mut program);
         let profile = profiler.stop();
@@ -60,7 +60,7 @@ fn functions_take_the_share_that_the_program_measures() {
 #[test]
 fn many_threads_take_no_more_than_they_do() {
     for python in interpreters() {
-        let mut program = Program::start_of(&python, "shares.py", &["10", "3"]);
+        let mut program = Program::start_of(&python, "shares.py", &["10", "5"]);
         let profiler = Profiler::attach(&program, &[&OFTEN[..], &["--threads"]].concat());
         let told = told(&mut program);
         let profile = profiler.stop();
@@ -100,26 +100,31 @@ fn the_hottest_functions_are_those_of_py_spy() {
         return;
     };
     for python in interpreters() {
-        let Some(theirs) = of_py_spy(&spy, &python) else {
+        let Some((theirs, samples)) = of_py_spy(&spy, &python) else {
             println!("py-spy does not know {}", python.display());
             continue;
         };
-        let mut program = Program::start_of(&python, "shares.py", &["1", "3"]);
+        let mut program = Program::start_of(&python, "shares.py", &["1", "5"]);
         let profiler = Profiler::attach(&program, &OFTEN);
         let expected = told(&mut program);
         let ours = profiler.stop().shares(&FUNCTIONS);
-        println!("{}: {ours:?}, py-spy {theirs:?}", python.display());
         let what = python.display().to_string();
-        assert_near(&ours, &theirs, &format!("{what}, py-spy"));
+        println!("{what}: {ours:?}, py-spy {theirs:?} by {samples} samples");
+        let by_chance = 4.0 * 50.0 / samples.sqrt();
+        for (name, share) in theirs {
+            let near = NEAR.max(by_chance);
+            assert!((ours[name] - share).abs() <= near, "{what}: {ours:?}, {near}");
+        }
         assert_near(&ours, &shares(expected), &what);
     }
 }
 
-/// The shares that py-spy finds in the same program; `None`: it cannot look into it.
-fn of_py_spy(spy: &Path, python: &Path) -> Option<BTreeMap<&'static str, f64>> {
+/// The shares that py-spy finds in the same program, and by how many samples: it stops the program for each, so that where
+/// others are at work it takes few. `None`: it cannot look into it.
+fn of_py_spy(spy: &Path, python: &Path) -> Option<(BTreeMap<&'static str, f64>, f64)> {
     let folder = Folder::new("py-spy");
     let output = folder.text("profile.raw");
-    let mut program = Program::start_of(python, "shares.py", &["1", "3"]);
+    let mut program = Program::start_of(python, "shares.py", &["1", "5"]);
     let mut spying = tests::command(spy)
         .args(["record", "--format", "raw", "--rate", "500", "--duration", "600"])
         .args(["-o", &output, "--pid", &program.pid().to_string()])
@@ -145,7 +150,8 @@ fn of_py_spy(spy: &Path, python: &Path) -> Option<BTreeMap<&'static str, f64>> {
     let found = FUNCTIONS.map(|function| (function, time_in(function)));
     // Of a free-threaded build it may see threads and no frames.
     let knows = found.iter().all(|(_, samples)| *samples > 0.0);
-    knows.then(|| shares(found))
+    let samples = found.iter().map(|(_, samples)| samples).sum();
+    knows.then(|| (shares(found), samples))
 }
 
 #[test]
