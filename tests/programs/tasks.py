@@ -18,7 +18,7 @@ def current():
         return None
 
 
-def act(coroutine, told_first=False):
+def act(told_first=False):
     """An effect, and whose it is. `told_first`: its name was asked for before (until then it may be a number)."""
     task = current()
     ours = task is not None and isinstance(task, asyncio.Task)
@@ -34,60 +34,61 @@ def act(coroutine, told_first=False):
     if task is not None:
         truth["task"] = {"id": hex(id(task))}
         if ours:
-            truth["task"]["coroutine"] = coroutine
+            coroutine = task.get_coro() if ask else task._coro
+            truth["task"]["coroutine"] = coroutine.__qualname__
             if ask:
                 truth["task"]["name"] = ask()
     told.append(truth)
 
 
 class Service:
-    async def inner(self, coroutine):
-        act(coroutine)
+    async def inner(self):
+        act()
         await asyncio.sleep(0)
-        act(coroutine)
+        act()
 
     async def work(self):
-        act("Service.work")
+        act()
         await asyncio.sleep(0.001)
-        act("Service.work", told_first=True)
-        await self.inner("Service.work")
+        act(told_first=True)
+        await self.inner()
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, act, None)
+        await loop.run_in_executor(None, act)
         done = loop.create_future()
-        loop.call_soon(lambda: (act(None), done.set_result(None)))
+        loop.call_soon(lambda: (act(), done.set_result(None)))
         await done
         async for _ in self.numbers():
-            act("Service.work")
+            act()
 
     async def numbers(self):
         for number in range(2):
-            act("Service.work")
+            act()
             yield number
             await asyncio.sleep(0)
 
 
 @types.coroutine
 def generator():
-    act("generator")
+    act()
     yield
-    act("generator")
+    act()
 
 
 async def fails():
-    act("fails")
+    act()
     await asyncio.sleep(0)
     try:
         raise ValueError
     finally:
-        act("fails")
+        act()
 
 
 async def canceled():
     try:
-        act("canceled")
+        act()
         await asyncio.sleep(60)
     finally:
-        act("canceled")
+        act()
 
 
 class OwnTask(asyncio.Task):
@@ -99,7 +100,7 @@ async def groups():
         async with asyncio.TaskGroup() as group:
             for _ in range(3):
                 group.create_task(Service().work())
-            act("main")
+            act()
 
 
 async def eager():
@@ -107,7 +108,7 @@ async def eager():
         loop = asyncio.get_running_loop()
         loop.set_task_factory(asyncio.eager_task_factory)
         task = loop.create_task(Service().work())
-        act("main")
+        act()
         await task
         loop.set_task_factory(None)
 
@@ -121,7 +122,7 @@ async def of_other_types():
 
 
 async def main():
-    act("main")
+    act()
     await asyncio.gather(*[Service().work() for _ in range(4)])
     if sys.version_info >= (3, 8):
         for name in "load", "na\u00efve \u4efb\u52a1", "x" * 60:
@@ -134,28 +135,28 @@ async def main():
     await groups()
     await eager()
     await of_other_types()
-    act("main")
+    act()
 
 
 def run(new_event_loop):
-    act(None)
+    act()
     for _ in range(2):
         loop = new_event_loop()
         try:
             loop.run_until_complete(main())
-            act(None)
+            act()
             loop.run_until_complete(main())
         finally:
             loop.run_until_complete(loop.shutdown_default_executor()) if hasattr(
                 loop, "shutdown_default_executor"
             ) else None
             loop.close()
-    act(None)
+    act()
 
 
 def without_a_loop(done):
     while not done.wait(0.001):
-        act(None)
+        act()
 
 
 def work():
