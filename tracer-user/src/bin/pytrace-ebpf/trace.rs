@@ -33,6 +33,8 @@ use crate::{
 
 /// How long records may wait while the ring buffer is busy. Idle, the kernel wakes the daemon.
 const POLL: Duration = Duration::from_millis(5);
+/// How long samples may wait, of which there are few: so they cost a busy machine no wake-up each.
+const REST: Duration = Duration::from_millis(100);
 /// How often losses are looked for, and a recording's buffer is written.
 const LOSS_CHECK: Duration = Duration::from_millis(250);
 
@@ -326,6 +328,9 @@ impl<'a> Trace<'a> {
     /// Takes a batch of records.
     fn drain(&mut self) -> anyhow::Result<Pause> {
         let mut taken = self.session.take(&mut self.ring);
+        if self.session.wanted().is_nothing() && taken < crate::ring::BATCH {
+            return Ok(Pause::Resting);
+        }
         if taken == 0 {
             self.session.kernel.wake_me()?;
             // What came between the look and the request would not wake us.
@@ -366,6 +371,8 @@ enum Pause {
     Draining,
     /// A little: more is likely to come, and taking it in one go costs the target no wake-up.
     Busy,
+    /// More: there are samples only.
+    Resting,
     /// The kernel: it was asked to wake the daemon.
     Idle,
 }
@@ -379,6 +386,10 @@ impl Pause {
             }
             Self::Busy => {
                 sleep(POLL).await;
+                Ok(())
+            }
+            Self::Resting => {
+                sleep(REST).await;
                 Ok(())
             }
             Self::Idle => ring.readable().await,
