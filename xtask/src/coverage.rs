@@ -20,10 +20,11 @@ use crate::{setup, shell};
 /// What is measured.
 const MEASURED: [&str; 2] = ["tracer-common/src", "tracer-user/src/decode"];
 /// The tests: of the libraries themselves, of the encoder, and of recordings.
-const TESTS: [&str; 10] = [
+const TESTS: [&str; 11] = [
     "--package=tracer-common",
     "--package=tracer-user",
     "--lib",
+    "--test=attribution",
     "--test=decode",
     "--test=encode",
     "--test=encoding",
