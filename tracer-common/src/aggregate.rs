@@ -158,4 +158,39 @@ mod tests {
         }
         assert_eq!(bucket(u64::MAX), BUCKETS - 1);
     }
+
+    #[test]
+    fn what_came_since_is_the_difference_and_the_longest_stays() {
+        let mut before = Aggregate {
+            calls: 3,
+            ..Aggregate::default()
+        };
+        before.histogram[4] = 3;
+        let mut now = Aggregate {
+            site: 7,
+            told: 1,
+            calls: 10,
+            ended: 9,
+            errors: 2,
+            total_ns: 500,
+            max_ns: 90,
+            bytes: 4096,
+            unsized_calls: 1,
+            ..before
+        };
+        now.histogram[4] = 8;
+        now.histogram[6] = 1;
+        let mut expected = Aggregate { calls: 7, ..now };
+        expected.histogram[4] = 5;
+        assert_eq!(now.since(&before), expected);
+        assert_eq!(now.since(&Aggregate::default()), now);
+        assert_eq!(now.since(&now).calls, 0);
+    }
+
+    #[test]
+    fn a_site_says_which_argument_is_written() {
+        let facts = site::ACT | site::RESULT | 3 << site::ARGUMENT | site::BY_TYPE;
+        assert_eq!(site::argument(facts), 3);
+        assert_eq!(site::argument(site::RESULT), 0);
+    }
 }

@@ -40,3 +40,15 @@ pub const fn call_key(sp: u64, thread: u32, site: u32) -> CallKey {
 /// Verdicts on code objects kept, and on threads, and calls in progress that were left out. The oldest are
 /// forgotten: then records are delivered, and the daemon leaves them out.
 pub const MAX_VERDICTS: u32 = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_keep_their_parts_apart() {
+        assert_eq!(thread_key(3, 77), 3 << 32 | 77);
+        assert_eq!(call_key(0x7ff0, 77, 5), [0x7ff0, 77 << 32 | 5]);
+        assert_ne!(call_key(0x7ff0, 5, 77), call_key(0x7ff0, 77, 5));
+    }
+}

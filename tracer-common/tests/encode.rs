@@ -1,5 +1,6 @@
 //! The encoder on hand-made objects.
 
+mod code;
 mod host;
 mod image;
 mod sizes;
