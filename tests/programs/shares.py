@@ -64,7 +64,8 @@ def small(count, depth=30):
     return n
 
 
-COUNT = 1500
+# Each is at work for some milliseconds at a time: who stops the program to look at it disturbs few of its turns.
+COUNT = 30000
 FUNCTIONS = [large, middle, small]
 
 
@@ -76,7 +77,7 @@ def work(seconds, spent):
             # Not in step with any clock.
             n = (n * 1103515245 + 12345) % 2147483648
             before = thread_time()
-            function(COUNT + n % 1000)
+            function(COUNT + n % 20000)
             spent[function.__name__] += thread_time() - before
 
 
