@@ -82,13 +82,16 @@ class Page:
         return found
 
     def brushed(self):
-        """Calls in the left half of the time, and all of those again."""
+        """Calls in the left half of the time, and in the right one."""
         canvas = self.at("timeline")
-        half = canvas.size["width"] // 2
-        actions = ActionChains(self.driver)
-        actions.move_to_element_with_offset(canvas, -half + 1, 0).click_and_hold()
-        actions.move_by_offset(half - 1, 0).release().perform()
-        return self.shown()
+        half = canvas.size["width"] // 2 - 1
+        shown = []
+        for side in (-1, 1):
+            actions = ActionChains(self.driver)
+            actions.move_to_element_with_offset(canvas, side * half, 0).click_and_hold()
+            actions.move_by_offset(-side * half, 0).release().perform()
+            shown.append(self.shown())
+        return shown
 
     def drawn(self, canvas):
         """Whether anything is on a canvas."""

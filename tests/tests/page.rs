@@ -195,8 +195,11 @@ fn a_page_says_what_replay_says_and_does_no_harm() {
         assert_true(seen, trace, truth);
         assert_harmless(seen);
         assert_eq!(seen["drawn"], true);
-        let brushed = seen["brushed"].as_u64().expect("a number");
-        assert!(brushed > 0 && brushed < events(trace).count() as u64, "{brushed}");
+        // When in its time a program does what depends on the machine.
+        let all = events(trace).count() as u64;
+        let [left, right] = [0, 1].map(|half| seen["brushed"][half].as_u64().expect("a number"));
+        assert!(left + right > 0 && left.max(right) <= all, "{left} {right}");
+        assert!(left.min(right) < all, "{left} {right}");
         assert!(
             seen["loss"]
                 .as_str()

@@ -107,6 +107,11 @@ fn row_of(event: &Value) -> Value {
         "result": event["result"],
         "exception": event["exception"],
         "stack": event["stack"],
+        "task": plain(&event["task"]["name"]),
+        "task_id": event["task"]["id"],
+        "task_coroutine": plain(&event["task"]["coroutine"]),
+        "trace_id": event["trace"]["trace_id"],
+        "span_id": event["trace"]["span_id"],
     })
 }
 
