@@ -119,7 +119,7 @@ pub enum Command {
         #[arg(last = true, required = true)]
         command: Vec<OsString>,
     },
-    /// Calls added up in the kernel, by function and calling line: no events and no values, for less than half of their cost
+    /// Calls added up in the kernel, by function and calling line: no events and no values, cheaper than these
     Stat(Box<StatArgs>),
     /// What can be traced in a process: name, effect, calling convention, file, probe cost
     Functions {
