@@ -9,8 +9,8 @@ def tracer(frame, event, argument):
     return tracer
 
 
-def rounds(main, did):
-    """`main` adds to `did`. A line `settrace`: with a debugger, so that the interpreter goes by instrumented or general forms."""
+def rounds(main, did, each=False):
+    """`main` adds to `did`, which is said as one list or, `each`, a line for each. A line `settrace`: with a debugger, so that the interpreter goes by instrumented or general forms."""
     print("ready")
     sys.stdout.flush()
     for line in iter(sys.stdin.readline, ""):
@@ -18,7 +18,8 @@ def rounds(main, did):
             sys.settrace(tracer)
         main()
         sys.settrace(None)
-        print(json.dumps(did))
+        for said in did if each else [did]:
+            print(json.dumps(said))
         print("done")
         del did[:]
         sys.stdout.flush()

@@ -1,11 +1,12 @@
 """Effects in asyncio's tasks, in threads, on several loops: of each the program says which task made it, by what asyncio says."""
 import asyncio
 import itertools
-import json
 import os
 import sys
 import threading
 import types
+
+from rounds import rounds
 
 numbers = itertools.count()
 told = []
@@ -179,10 +180,4 @@ def work():
     idle.join()
 
 
-print("ready", flush=True)
-for line in sys.stdin:
-    work()
-    for truth in told:
-        print(json.dumps(truth))
-    del told[:]
-    print("done", flush=True)
+rounds(work, told, each=True)

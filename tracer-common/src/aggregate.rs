@@ -63,6 +63,21 @@ impl Default for Aggregate {
 }
 
 impl Aggregate {
+    /// Adds the calls of another one.
+    pub fn join(&mut self, other: &Self) {
+        let add = |to: &mut u64, n: u64| *to = to.saturating_add(n);
+        add(&mut self.calls, other.calls);
+        add(&mut self.ended, other.ended);
+        add(&mut self.errors, other.errors);
+        add(&mut self.total_ns, other.total_ns);
+        self.max_ns = self.max_ns.max(other.max_ns);
+        add(&mut self.bytes, other.bytes);
+        add(&mut self.unsized_calls, other.unsized_calls);
+        for (to, n) in self.histogram.iter_mut().zip(&other.histogram) {
+            add(to, *n);
+        }
+    }
+
     /// What was added since it was `before`. The longest duration is that of all.
     pub fn since(&self, before: &Self) -> Self {
         Self {
@@ -185,6 +200,9 @@ mod tests {
         assert_eq!(now.since(&before), expected);
         assert_eq!(now.since(&Aggregate::default()), now);
         assert_eq!(now.since(&now).calls, 0);
+        let mut joined = expected;
+        joined.join(&before);
+        assert_eq!(joined, now);
     }
 
     #[test]

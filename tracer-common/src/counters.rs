@@ -38,7 +38,7 @@ pub struct Control {
     pub filters: u64,
     /// Not 0: calls inside other calls' work are added up too ([`crate::aggregate`]).
     pub nested: u64,
-    /// Places that calls came from, also those that there was no room for.
+    /// Places that calls came from; above [`crate::aggregate::MAX_PLACES`]: and calls from others.
     pub places: u64,
 }
 

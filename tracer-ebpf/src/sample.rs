@@ -5,12 +5,8 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::{
-    bindings::bpf_pidns_info,
-    helpers::{
-        bpf_get_current_pid_tgid, bpf_get_current_task, bpf_ktime_get_ns,
-        generated::{bpf_get_ns_current_pid_tgid, bpf_loop},
-    },
+use aya_ebpf::helpers::{
+    bpf_get_current_pid_tgid, bpf_get_current_task, bpf_ktime_get_ns, generated::bpf_loop,
 };
 use tracer_common::{
     counters::Control,
@@ -75,17 +71,7 @@ fn process(sampling: &Sampling) -> Option<u32> {
     if sampling.pidns_ino == 0 {
         return Some((bpf_get_current_pid_tgid() >> 32) as u32);
     }
-    let mut info = bpf_pidns_info { pid: 0, tgid: 0 };
-    // SAFETY: the buffer has the size given.
-    let failed = unsafe {
-        bpf_get_ns_current_pid_tgid(
-            sampling.pidns_dev,
-            sampling.pidns_ino,
-            &raw mut info,
-            size_of::<bpf_pidns_info>() as u32,
-        )
-    };
-    (failed == 0).then_some(info.tgid)
+    thread::ids_in(sampling.pidns_dev, sampling.pidns_ino).map(|ids| ids.tgid)
 }
 
 /// Whether the sample was handed over.

@@ -16,23 +16,24 @@ use tracer_common::{
 
 use crate::{maps::THREADS, memory::User};
 
+/// The ids of the current process and thread in a pid namespace, which its device and inode name; `None`: they are not in it.
+#[inline(always)]
+pub fn ids_in(device: u64, inode: u64) -> Option<bpf_pidns_info> {
+    let mut info = bpf_pidns_info { pid: 0, tgid: 0 };
+    // SAFETY: the buffer has the size given.
+    let failed = unsafe {
+        bpf_get_ns_current_pid_tgid(device, inode, &raw mut info, size_of::<bpf_pidns_info>() as u32)
+    };
+    (failed == 0).then_some(info)
+}
+
 /// The current thread's id as its process sees it, 0 if the kernel will not tell.
 #[inline(always)]
 pub fn id(target: &Target) -> u32 {
     if target.pidns_ino == 0 {
         return bpf_get_current_pid_tgid() as u32;
     }
-    let mut info = bpf_pidns_info { pid: 0, tgid: 0 };
-    // SAFETY: the buffer has the size given.
-    let failed = unsafe {
-        bpf_get_ns_current_pid_tgid(
-            target.pidns_dev,
-            target.pidns_ino,
-            &raw mut info,
-            size_of::<bpf_pidns_info>() as u32,
-        )
-    };
-    if failed == 0 { info.pid } else { 0 }
+    ids_in(target.pidns_dev, target.pidns_ino).map_or(0, |ids| ids.pid)
 }
 
 /// The running thread's `PyThreadState`, 0 if there is none.

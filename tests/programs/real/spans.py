@@ -2,14 +2,14 @@
 import asyncio
 import contextvars
 import itertools
-import json
 import os
-import sys
 import threading
 
 from opentelemetry import context, trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+
+from rounds import rounds
 
 numbers = itertools.count()
 told = []
@@ -142,10 +142,4 @@ def work():
         thread.join()
 
 
-print("ready", flush=True)
-for line in sys.stdin:
-    work()
-    for truth in told:
-        print(json.dumps(truth))
-    del told[:]
-    print("done", flush=True)
+rounds(work, told, each=True)

@@ -295,7 +295,7 @@ impl Kernel {
         Ok(self.spared.set(index, 1, 0)?)
     }
 
-    /// Places that calls were seen to come from, also those that there was no room for.
+    /// Places that calls were seen to come from; above [`MAX_PLACES`]: there was no room for all.
     pub fn places(&self) -> Result<u64, KernelError> {
         Ok(self.control.get(&0, 0)?.0.places)
     }

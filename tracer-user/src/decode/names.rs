@@ -57,3 +57,22 @@ pub trait Names {
         None
     }
 }
+
+/// Has no names, for tests of what is shown without.
+#[cfg(test)]
+pub(crate) struct NoNames;
+
+#[cfg(test)]
+impl Names for NoNames {
+    fn type_name(&mut self, _: u16, _: TypeRef) -> Option<Arc<str>> {
+        None
+    }
+
+    fn module_name(&mut self, _: u16, _: u64, _: u64) -> Option<Arc<str>> {
+        None
+    }
+
+    fn code(&mut self, _: u16, _: &FrameRecord) -> Option<Arc<Code>> {
+        None
+    }
+}

@@ -34,15 +34,9 @@ impl Sum {
     pub fn unobserved(&self) -> u64 {
         self.calls.calls.saturating_sub(self.calls.ended)
     }
-
-    /// A duration that `share` (0 to 1) of the calls took less than: the end of a bucket of the histogram. `None`: no call
-    /// ended.
-    pub fn below_ns(&self, share: f64) -> Option<u64> {
-        below_ns(&self.calls, share)
-    }
 }
 
-/// As [`Sum::below_ns`].
+/// A duration that `share` (0 to 1) of the calls took less than: the end of a bucket of the histogram. `None`: no call ended.
 pub fn below_ns(calls: &Aggregate, share: f64) -> Option<u64> {
     let all: u64 = calls.histogram.iter().fold(0, |all, n| all.saturating_add(*n));
     if all == 0 {

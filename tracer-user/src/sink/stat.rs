@@ -8,11 +8,11 @@ use super::{
     Period, ProcessChange, Sink, Summary, TargetInfo,
     escape::{json_text, plain},
     json::{Json, frames},
-    text::duration,
+    text::{duration, place},
 };
 use crate::event::{
-    call::{CallEvent, Frame, TypeNames},
-    sum::Sum,
+    call::{CallEvent, TypeNames},
+    sum::{Sum, below_ns},
 };
 
 /// By which the rows are sorted, the largest first.
@@ -36,7 +36,7 @@ pub struct Stat {
 }
 
 /// What is said of calls whose place is not known.
-const NOWHERE: &str = "?";
+const NOWHERE: &[u8] = b"?";
 
 impl Stat {
     pub fn new(json: bool, order: Order, top: usize) -> Self {
@@ -79,7 +79,10 @@ impl Stat {
             numbers(&row.calls, out);
             plain(&row.function, out);
             out.extend_from_slice(b"  ");
-            place(row.place.as_ref(), out);
+            match &row.place {
+                Some(frame) => place(Some(frame), out),
+                None => out.extend_from_slice(NOWHERE),
+            }
             let unobserved = row.unobserved();
             if unobserved != 0 {
                 push!(out, " ({unobserved} without an end, not timed)");
@@ -92,7 +95,7 @@ impl Stat {
         if rows.len() > self.top {
             let mut rest = Aggregate::default();
             for row in rows.iter().skip(self.top) {
-                add(&mut rest, &row.calls);
+                rest.join(&row.calls);
             }
             numbers(&rest, out);
             push!(out, "({} rows more)\n", rows.len() - self.top);
@@ -158,7 +161,7 @@ fn by_line(sums: &[Sum]) -> Vec<Sum> {
             sum.place.as_ref().and_then(|place| place.line),
         );
         match found.get(&key) {
-            Some(row) => add(&mut rows[*row].calls, &sum.calls),
+            Some(row) => rows[*row].calls.join(&sum.calls),
             None => {
                 found.insert(key, rows.len());
                 rows.push(sum.clone());
@@ -166,19 +169,6 @@ fn by_line(sums: &[Sum]) -> Vec<Sum> {
         }
     }
     rows
-}
-
-fn add(to: &mut Aggregate, from: &Aggregate) {
-    to.calls += from.calls;
-    to.ended += from.ended;
-    to.errors += from.errors;
-    to.total_ns = to.total_ns.saturating_add(from.total_ns);
-    to.max_ns = to.max_ns.max(from.max_ns);
-    to.bytes = to.bytes.saturating_add(from.bytes);
-    to.unsized_calls += from.unsized_calls;
-    for (to, from) in to.histogram.iter_mut().zip(&from.histogram) {
-        *to += from;
-    }
 }
 
 /// The columns of numbers.
@@ -190,7 +180,7 @@ fn numbers(calls: &Aggregate, out: &mut Vec<u8>) {
         String::from_utf8(text).unwrap_or_default()
     };
     let timed = |ns: u64| if calls.ended == 0 { String::new() } else { time(ns) };
-    let p99 = crate::event::sum::below_ns(calls, 0.99)
+    let p99 = below_ns(calls, 0.99)
         .map(|ns| format!("<{}", time(ns)))
         .unwrap_or_default();
     push!(
@@ -204,19 +194,6 @@ fn numbers(calls: &Aggregate, out: &mut Vec<u8>) {
         timed(calls.max_ns),
         or_nothing(calls.bytes),
     );
-}
-
-/// `app.py:88 save`, as in text.
-fn place(frame: Option<&Frame>, out: &mut Vec<u8>) {
-    let Some(code) = frame.and_then(|frame| frame.code.as_ref()) else {
-        return out.extend_from_slice(NOWHERE.as_bytes());
-    };
-    plain(code.file.rsplit('/').next().unwrap_or(&code.file), out);
-    match frame.and_then(|frame| frame.line) {
-        Some(line) => push!(out, ":{line} "),
-        None => out.extend_from_slice(b":? "),
-    }
-    plain(&code.function, out);
 }
 
 /// One row.

@@ -231,15 +231,8 @@ pub struct TraceArgs {
 pub struct ReplayArgs {
     /// A recording, made with `-o FILE.pytrace`
     pub file: PathBuf,
-    /// Only these of the recorded effects, as if nothing else had been traced
-    #[arg(short, long, value_name = "LIST", allow_hyphen_values = true, help_heading = WHICH)]
-    pub effects: Option<String>,
-    /// These recorded functions too; without `-e`, only these; repeatable
-    #[arg(short, long = "function", value_name = "GLOB", help_heading = WHICH)]
-    pub functions: Vec<String>,
-    /// Python frames per event, at most as many as were recorded
-    #[arg(long, value_name = "N", help_heading = VALUES)]
-    pub stack: Option<u32>,
+    #[command(flatten)]
+    pub recorded: RecordedArgs,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -283,6 +276,28 @@ pub struct OutputArgs {
     /// Write there (created 0600); `x.pytrace`: a recording for `replay`; `x.parquet`: what `replay` makes of one
     #[arg(short, long, value_name = "FILE", help_heading = OUTPUT)]
     pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub shown: ShownArgs,
+    /// In text, behind the Python function: the asyncio task and the OpenTelemetry span of the call, `[Task-3]`
+    #[arg(long = "tasks", help_heading = OUTPUT)]
+    pub show_tasks: bool,
+    /// No events: a table at the end (calls, errors, total and mean time, by function)
+    #[arg(short = 'c', long, help_heading = OUTPUT)]
+    pub summary: bool,
+    /// Colours in text
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Colour::Auto, help_heading = OUTPUT)]
+    pub color: Colour,
+    /// Whole lines on a terminal too, where they are cut at its width otherwise
+    #[arg(long, help_heading = OUTPUT)]
+    pub wide: bool,
+    /// It is `stat`.
+    #[arg(skip)]
+    pub stat: Option<Stat>,
+}
+
+/// Which calls are shown, and what of them, wherever they are.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ShownArgs {
     /// Stop after this many events
     #[arg(long, value_name = "N", help_heading = END)]
     pub max_events: Option<u64>,
@@ -297,24 +312,23 @@ pub struct OutputArgs {
     /// Passwords, tokens and keys as they are; they are masked otherwise
     #[arg(long, help_heading = VALUES)]
     pub show_secrets: bool,
-    /// In text, behind the Python function: the asyncio task and the OpenTelemetry span of the call, `[Task-3]`
-    #[arg(long = "tasks", help_heading = OUTPUT)]
-    pub show_tasks: bool,
-    /// No events: a table at the end (calls, errors, total and mean time, by function)
-    #[arg(short = 'c', long, help_heading = OUTPUT)]
-    pub summary: bool,
     /// Also the traced calls that happen inside another traced call's work
     #[arg(long, help_heading = WHICH)]
     pub nested: bool,
-    /// Colours in text
-    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Colour::Auto, help_heading = OUTPUT)]
-    pub color: Colour,
-    /// Whole lines on a terminal too, where they are cut at its width otherwise
-    #[arg(long, help_heading = OUTPUT)]
-    pub wide: bool,
-    /// It is `stat`.
-    #[arg(skip)]
-    pub stat: Option<Stat>,
+}
+
+/// What of a recording is taken.
+#[derive(Debug, Args)]
+pub struct RecordedArgs {
+    /// Only these of the recorded effects, as if nothing else had been traced
+    #[arg(short, long, value_name = "LIST", allow_hyphen_values = true, help_heading = WHICH)]
+    pub effects: Option<String>,
+    /// These recorded functions too; without `-e`, only these; repeatable
+    #[arg(short, long = "function", value_name = "GLOB", help_heading = WHICH)]
+    pub functions: Vec<String>,
+    /// Python frames per event, at most as many as were recorded
+    #[arg(long, value_name = "N", help_heading = VALUES)]
+    pub stack: Option<u32>,
 }
 
 /// Which calls, by who makes them and by what they act on. Several of one option: one has to match. Several
@@ -347,14 +361,12 @@ impl OutputArgs {
         Self {
             format: Format::Json,
             output: None,
-            max_events: None,
-            errors: false,
-            min_duration: None,
-            filters: FilterArgs::default(),
-            show_secrets: shown,
+            shown: ShownArgs {
+                show_secrets: shown,
+                ..ShownArgs::default()
+            },
             show_tasks: false,
             summary: false,
-            nested: false,
             color: Colour::Never,
             wide: true,
             stat: None,

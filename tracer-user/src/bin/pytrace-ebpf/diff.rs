@@ -18,7 +18,7 @@ use tracer_user::{
 };
 
 use crate::{
-    cli::{DiffArgs, FilterArgs, OutputArgs},
+    cli::{DiffArgs, FilterArgs, OutputArgs, ShownArgs},
     replay::{Narrow, Play, open, print_torn},
 };
 
@@ -91,7 +91,10 @@ pub fn run(args: &DiffArgs) -> anyhow::Result<()> {
 fn tally(path: &Path, filters: &FilterArgs) -> anyhow::Result<Tally> {
     let tally = Arc::new(Mutex::new(Tally::default()));
     let options = OutputArgs {
-        filters: filters.clone(),
+        shown: ShownArgs {
+            filters: filters.clone(),
+            ..ShownArgs::default()
+        },
         ..OutputArgs::of_secrets(false)
     };
     let sink = Box::new(Counter(Arc::clone(&tally)));

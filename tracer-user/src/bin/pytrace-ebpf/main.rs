@@ -33,6 +33,7 @@ use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
 use tracer_user::{catalogue::select::SelectError, event::pattern::BadGlob};
 
 use cli::{Cli, Command, StatArgs};
+use output::{is_parquet, is_recording};
 
 /// An error of usage: exit code 2.
 #[derive(Debug)]
@@ -73,6 +74,13 @@ const USAGE: u8 = 2;
 /// `stat`, of running processes or of a program that it starts; the exit code.
 fn stat(args: &StatArgs) -> anyhow::Result<u8> {
     let trace = args.trace();
+    if is_recording(args.output.as_deref()) || is_parquet(args.output.as_deref()) {
+        return Err(Usage(
+            "`stat` keeps no calls to record; give its table another name, or record with `--pid` or `run`"
+                .into(),
+        )
+        .into());
+    }
     match (args.pids.is_empty(), args.command.is_empty()) {
         (true, false) => trace::run_command(&trace, &args.command, None),
         (false, true) => trace::run(&trace, None).map(|()| 0),

@@ -15,7 +15,7 @@ use tracer_user::{
 
 use crate::{
     Usage,
-    cli::{END, FilterArgs, OUTPUT, OutputArgs, VALUES, WHICH, seconds},
+    cli::{FilterArgs, OUTPUT, OutputArgs, RecordedArgs, ShownArgs},
     output::Output,
     replay::{Narrow, Play, damaged, open, print_torn, warn_of_stack},
     report::print_summary,
@@ -29,32 +29,10 @@ pub struct ReportArgs {
     /// Write there (created 0600); otherwise to standard output
     #[arg(short, long, value_name = "FILE", help_heading = OUTPUT)]
     pub output: Option<PathBuf>,
-    /// Only these of the recorded effects, as if nothing else had been traced
-    #[arg(short, long, value_name = "LIST", allow_hyphen_values = true, help_heading = WHICH)]
-    pub effects: Option<String>,
-    /// These recorded functions too; without `-e`, only these; repeatable
-    #[arg(short, long = "function", value_name = "GLOB", help_heading = WHICH)]
-    pub functions: Vec<String>,
-    /// Python frames per event, at most as many as were recorded
-    #[arg(long, value_name = "N", help_heading = VALUES)]
-    pub stack: Option<u32>,
-    /// Stop after this many events
-    #[arg(long, value_name = "N", help_heading = END)]
-    pub max_events: Option<u64>,
-    /// Only calls that raised
-    #[arg(long, help_heading = WHICH)]
-    pub errors: bool,
-    /// Only calls at least that long: `5ms`, `100us`, `1s`
-    #[arg(long, value_name = "TIME", value_parser = seconds, help_heading = WHICH)]
-    pub min_duration: Option<Duration>,
-    /// Also the traced calls that happen inside another traced call's work
-    #[arg(long, help_heading = WHICH)]
-    pub nested: bool,
     #[command(flatten)]
-    pub filters: FilterArgs,
-    /// Passwords, tokens and keys as they are; they are masked otherwise
-    #[arg(long, help_heading = VALUES)]
-    pub show_secrets: bool,
+    pub recorded: RecordedArgs,
+    #[command(flatten)]
+    pub shown: ShownArgs,
 }
 
 /// Writes the page.
@@ -64,12 +42,17 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
             Usage("a page is nothing for a terminal; give it a file: `-o report.html`".into()).into(),
         );
     }
-    let narrow = Narrow::parse(args.effects.as_deref(), &args.functions)?;
+    let narrow = Narrow::parse(args.recorded.effects.as_deref(), &args.recorded.functions)?;
     let reader = open(&args.file)?;
-    warn_of_stack(args.stack, reader.header().limits.stack);
+    warn_of_stack(args.recorded.stack, reader.header().limits.stack);
     let sink = Box::new(Page::new(about(args, reader.header())));
-    let mut play = Play::new(reader, narrow, &options(args), sink)?;
-    if let Some(frames) = args.stack {
+    // The same as `replay` would take.
+    let options = OutputArgs {
+        shown: args.shown.clone(),
+        ..OutputArgs::of_secrets(false)
+    };
+    let mut play = Play::new(reader, narrow, &options, sink)?;
+    if let Some(frames) = args.recorded.stack {
         play.reporter.limit_stack(frames);
     }
     let output = Output::open(args.output.as_deref(), false)?;
@@ -82,18 +65,6 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     }
     print_summary(&played.summary);
     Ok(())
-}
-
-/// The same as `replay` would take.
-fn options(args: &ReportArgs) -> OutputArgs {
-    OutputArgs {
-        max_events: args.max_events,
-        errors: args.errors,
-        min_duration: args.min_duration,
-        nested: args.nested,
-        filters: args.filters.clone(),
-        ..OutputArgs::of_secrets(args.show_secrets)
-    }
 }
 
 fn about(args: &ReportArgs, header: &Header) -> About {
@@ -114,6 +85,7 @@ fn about(args: &ReportArgs, header: &Header) -> About {
         recorded_with,
         shown_with: shown_with(args),
         stack: args
+            .recorded
             .stack
             .map_or(header.limits.stack, |frames| frames.min(header.limits.stack)),
         max_str: header.limits.max_str,
@@ -128,11 +100,11 @@ fn shown_with(args: &ReportArgs) -> Vec<String> {
         peers,
         threads,
         tasks,
-    } = &args.filters;
+    } = &args.shown.filters;
     let mut options = Vec::new();
     let lists = [
-        ("-e", args.effects.as_slice()),
-        ("-f", &args.functions),
+        ("-e", args.recorded.effects.as_slice()),
+        ("-f", &args.recorded.functions),
         ("--in", code),
         ("--path", paths),
         ("--peer", peers),
@@ -143,12 +115,12 @@ fn shown_with(args: &ReportArgs) -> Vec<String> {
         options.extend(given.iter().map(|value| format!("{option} {value}")));
     }
     options.extend(shared(
-        args.errors,
-        args.min_duration,
-        args.nested,
-        args.max_events,
+        args.shown.errors,
+        args.shown.min_duration,
+        args.shown.nested,
+        args.shown.max_events,
     ));
-    options.extend(args.show_secrets.then(|| "--show-secrets".to_owned()));
+    options.extend(args.shown.show_secrets.then(|| "--show-secrets".to_owned()));
     options
 }
 

@@ -24,7 +24,7 @@ use tracer_user::{
 
 use crate::{
     Usage,
-    cli::{Format, OutputArgs, ReplayArgs},
+    cli::{Format, OutputArgs, ReplayArgs, ShownArgs},
     filters::judge,
     output::{CHUNK, Output, is_recording},
     report::{Reporter, print_summary, sink_for},
@@ -41,7 +41,7 @@ pub type FileReader = Reader<BufReader<File>>;
 
 /// Prints a recording.
 pub fn run(args: &ReplayArgs) -> anyhow::Result<()> {
-    let narrow = Narrow::parse(args.effects.as_deref(), &args.functions)?;
+    let narrow = Narrow::parse(args.recorded.effects.as_deref(), &args.recorded.functions)?;
     let path = args.output.output.as_deref();
     if is_recording(path) {
         return Err(Usage("replay writes text, JSON or Parquet, not another recording".into()).into());
@@ -49,9 +49,9 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<()> {
     check_parquet(&args.output)?;
     let reader = open(&args.file)?;
     let sink = sink_for(&args.output, reader.header().epoch_ns, false);
-    warn_of_stack(args.stack, reader.header().limits.stack);
+    warn_of_stack(args.recorded.stack, reader.header().limits.stack);
     let mut play = Play::new(reader, narrow, &args.output, sink)?;
-    if let Some(frames) = args.stack {
+    if let Some(frames) = args.recorded.stack {
         play.reporter.limit_stack(frames);
     }
     let output = Output::open(path, false)?;
@@ -180,14 +180,14 @@ impl<R: Read> Play<R> {
         sink: Box<dyn Sink>,
     ) -> Result<Self, Usage> {
         let header = reader.header();
-        let judge = judge(&options.filters, header.limits.stack)?;
+        let judge = judge(&options.shown.filters, header.limits.stack)?;
         let recorded = ActedOn::new(&header.filter.paths, &header.filter.peers, &header.filter.tasks)?;
         let options = both(options, &header.filter);
         let epoch_ns = reader.header().epoch_ns;
         let mut play = Self {
             reporter: Reporter::new(RecordedNames::default(), &options, sink, epoch_ns)?,
             judge,
-            pairing: Pairing::new(options.nested),
+            pairing: Pairing::new(options.shown.nested),
             counted: Vec::new(),
             reader,
             narrow,
@@ -341,16 +341,19 @@ impl<R: Read> Play<R> {
 /// The options that show what both show.
 fn both(options: &OutputArgs, recorded: &item::Filter) -> OutputArgs {
     let least = |a: Option<u64>, b: Option<u64>| a.into_iter().chain(b).min();
+    let shown = &options.shown;
     OutputArgs {
         format: options.format,
         output: None,
-        max_events: least(options.max_events, recorded.max_events),
-        errors: options.errors || recorded.errors,
-        min_duration: options.min_duration.max(recorded.min_duration),
-        nested: options.nested || recorded.nested,
-        filters: options.filters.clone(),
+        shown: ShownArgs {
+            max_events: least(shown.max_events, recorded.max_events),
+            errors: shown.errors || recorded.errors,
+            min_duration: shown.min_duration.max(recorded.min_duration),
+            nested: shown.nested || recorded.nested,
+            filters: shown.filters.clone(),
+            show_secrets: shown.show_secrets,
+        },
         summary: options.summary,
-        show_secrets: options.show_secrets,
         color: options.color,
         wide: options.wide,
         stat: None,

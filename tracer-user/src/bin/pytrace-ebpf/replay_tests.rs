@@ -17,7 +17,7 @@ use tracer_user::{
 };
 
 use super::*;
-use crate::cli::{Colour, FilterArgs, Format};
+use crate::cli::{Colour, Format, ShownArgs};
 
 /// Names by address.
 struct Process;
@@ -162,13 +162,8 @@ fn options() -> OutputArgs {
     OutputArgs {
         format: Format::Json,
         output: None,
-        max_events: None,
-        errors: false,
-        min_duration: None,
-        nested: false,
-        filters: FilterArgs::default(),
+        shown: ShownArgs::default(),
         summary: false,
-        show_secrets: false,
         color: Colour::Auto,
         wide: false,
         show_tasks: false,
@@ -182,7 +177,7 @@ const EPOCH: u64 = 1_700_000_000_000_000_000;
 fn live(options: &OutputArgs, sites: Vec<SiteMeta>, seen: &[u32]) -> String {
     let mut out = Vec::new();
     let sites: Arc<[SiteMeta]> = sites.into();
-    let mut pairing = Pairing::new(options.nested);
+    let mut pairing = Pairing::new(options.shown.nested);
     let sink = sink_for(options, EPOCH, false);
     let names = Process;
     let mut reporter = Reporter::new(names, options, sink, EPOCH).expect("globs");
@@ -272,10 +267,10 @@ fn with(change: impl FnOnce(&mut OutputArgs)) -> OutputArgs {
 fn variants() -> Vec<OutputArgs> {
     vec![
         options(),
-        with(|options| options.errors = true),
-        with(|options| options.nested = true),
-        with(|options| options.min_duration = Some(Duration::from_nanos(120))),
-        with(|options| options.max_events = Some(7)),
+        with(|options| options.shown.errors = true),
+        with(|options| options.shown.nested = true),
+        with(|options| options.shown.min_duration = Some(Duration::from_nanos(120))),
+        with(|options| options.shown.max_events = Some(7)),
         with(|options| options.format = Format::Text),
         with(|options| options.format = Format::Chrome),
         with(|options| options.format = Format::Otlp),

@@ -91,11 +91,11 @@ impl<N: Names> Reporter<N> {
     /// `sink`: see [`sink_for`]; `epoch_ns`: see [`epoch_ns`].
     pub fn new(names: N, options: &OutputArgs, sink: Box<dyn Sink>, epoch_ns: u64) -> Result<Self, Usage> {
         let filter = Filter {
-            errors: options.errors,
-            min_duration: options.min_duration,
-            max_events: options.max_events,
+            errors: options.shown.errors,
+            min_duration: options.shown.min_duration,
+            max_events: options.shown.max_events,
         };
-        let filters = &options.filters;
+        let filters = &options.shown.filters;
         Ok(Self {
             acted: vec![ActedOn::new(&filters.paths, &filters.peers, &filters.tasks)?],
             filtered: Tally::default(),
@@ -104,7 +104,7 @@ impl<N: Names> Reporter<N> {
             names,
             sink,
             filter,
-            show_secrets: options.show_secrets,
+            show_secrets: options.shown.show_secrets,
             codes: HashMap::new(),
             epoch_ns,
             stack: usize::MAX,

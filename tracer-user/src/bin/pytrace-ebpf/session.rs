@@ -158,7 +158,7 @@ impl Session {
             judge,
             run_judge: RunJudge::new(&args.calls).map_err(crate::Usage::from)?,
             verdicts,
-            pairing: Pairing::new(args.output.nested),
+            pairing: Pairing::new(args.output.shown.nested),
             sites: Arc::new([]),
             reporter: Reporter::new(ProcessNames::new(), &args.output, sink, epoch_ns)?,
             live: HashMap::new(),
@@ -369,12 +369,12 @@ impl Session {
 /// What of a recording is to be shown: what would have been, had it been printed at once.
 pub fn filter(options: &OutputArgs) -> item::Filter {
     item::Filter {
-        errors: options.errors,
-        min_duration: options.min_duration,
-        max_events: options.max_events,
-        nested: options.nested,
-        paths: options.filters.paths.clone(),
-        peers: options.filters.peers.clone(),
-        tasks: options.filters.tasks.clone(),
+        errors: options.shown.errors,
+        min_duration: options.shown.min_duration,
+        max_events: options.shown.max_events,
+        nested: options.shown.nested,
+        paths: options.shown.filters.paths.clone(),
+        peers: options.shown.filters.peers.clone(),
+        tasks: options.shown.filters.tasks.clone(),
     }
 }

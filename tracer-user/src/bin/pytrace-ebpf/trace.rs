@@ -59,11 +59,11 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 /// Traces running processes until told to stop. `profile`: not events, but a profile is made of it.
 pub fn run(args: &TraceArgs, profile: Option<Plan>) -> anyhow::Result<()> {
     let wanted = wanted(args)?;
-    let judge = judge(&args.output.filters, args.stack)?;
+    let judge = judge(&args.output.shown.filters, args.stack)?;
     privileges::reduce_before_output()?;
     privileges::confine(Stage::Begins);
     let traced = find_all(&args.pids, &wanted)?;
-    check_threads(&args.output.filters, &traced)?;
+    check_threads(&args.output.shown.filters, &traced)?;
     runtime()?.block_on(async {
         // Before anything is attached, so that no signal finds the tracer with its default action.
         let mut stop = Stop::Signals(signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -81,8 +81,8 @@ pub fn run(args: &TraceArgs, profile: Option<Plan>) -> anyhow::Result<()> {
 /// Starts a program and traces it until it ends; its exit code.
 pub fn run_command(args: &TraceArgs, command: &[OsString], profile: Option<Plan>) -> anyhow::Result<u8> {
     let wanted = wanted(args)?;
-    let judge = judge(&args.output.filters, args.stack)?;
-    if let Some(tid) = thread_ids(&args.output.filters).next() {
+    let judge = judge(&args.output.shown.filters, args.stack)?;
+    if let Some(tid) = thread_ids(&args.output.shown.filters).next() {
         return Err(no_thread(tid, "nothing runs yet; give a glob of its name").into());
     }
     runtime()?.block_on(async {
@@ -260,7 +260,8 @@ impl<'a> Trace<'a> {
                         return Ok(());
                     }
                 }
-                () = until(next_sums) => {
+                // A reader that is slow gets the next table later, not all of them at once.
+                () = until(next_sums), if self.session.has_room() => {
                     next_sums = next_sums.zip(interval).map(|(last, interval)| last + interval);
                     self.session.drain_all(&mut self.ring);
                     self.session.add_up(false)?;

@@ -1,17 +1,14 @@
 use std::sync::Arc;
 
 use serde_json::Value as Json;
-use tracer_common::{
-    counters::SiteCounters,
-    wire::{FrameRecord, TypeRef},
-};
+use tracer_common::counters::SiteCounters;
 
 use super::*;
 use crate::{
     catalogue::effects::{From, TargetPart},
     decode::{
         linetable::LineFormat,
-        names::{Code, Names},
+        names::{Code, NoNames},
         value::{Arguments, BytesKind, Value},
     },
     event::{
@@ -21,22 +18,6 @@ use crate::{
     },
     sink::SiteSummary,
 };
-
-struct NoNames;
-
-impl Names for NoNames {
-    fn type_name(&mut self, _: u16, _: TypeRef) -> Option<Arc<str>> {
-        None
-    }
-
-    fn module_name(&mut self, _: u16, _: u64, _: u64) -> Option<Arc<str>> {
-        None
-    }
-
-    fn code(&mut self, _: u16, _: &FrameRecord) -> Option<Arc<Code>> {
-        None
-    }
-}
 
 const WRITE: &str = "posix.write";
 const PATH: &[TargetPart] = &[TargetPart {

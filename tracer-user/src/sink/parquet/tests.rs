@@ -1,40 +1,19 @@
-use std::sync::Arc;
-
 use bytes::Bytes;
 use parquet::{
     file::reader::{FileReader, SerializedFileReader},
     record::{Field, Row, RowAccessor as _},
 };
-use tracer_common::{
-    cookie::{Convention, SelfKind},
-    wire::{FrameRecord, TypeRef},
-};
+use tracer_common::cookie::{Convention, SelfKind};
 
 use super::*;
 use crate::{
     catalogue::effects::{From, TargetPart},
     decode::{
-        names::{Code, Names},
+        names::NoNames,
         value::{Arguments, BytesKind, Value},
     },
     event::{SiteMeta, call::Outcome, plain_site},
 };
-
-struct NoNames;
-
-impl Names for NoNames {
-    fn type_name(&mut self, _: u16, _: TypeRef) -> Option<Arc<str>> {
-        None
-    }
-
-    fn module_name(&mut self, _: u16, _: u64, _: u64) -> Option<Arc<str>> {
-        None
-    }
-
-    fn code(&mut self, _: u16, _: &FrameRecord) -> Option<Arc<Code>> {
-        None
-    }
-}
 
 const UNLINK: &str = "posix.unlink";
 const PATH: &[TargetPart] = &[TargetPart {

@@ -6,6 +6,7 @@ use clap::{ArgAction, Args, ValueEnum};
 use tracer_user::{attach::Nested, sink::stat::Order};
 
 use super::{Format, OutputArgs, TraceArgs, seconds};
+use crate::output::is_recording;
 
 /// Options of `stat`.
 #[derive(Debug, Args)]
@@ -35,7 +36,7 @@ pub struct StatArgs {
     #[arg(long, value_name = "SECS", value_parser = seconds)]
     pub duration: Option<Duration>,
     /// A table of what came since the last one, each time that has passed, and one of all at the end
-    #[arg(short, long, value_name = "TIME", value_parser = seconds)]
+    #[arg(short, long, value_name = "TIME", value_parser = interval)]
     pub interval: Option<Duration>,
     /// By which the rows are sorted
     #[arg(long, value_name = "COLUMN", value_enum, default_value_t = Sort::Time)]
@@ -55,6 +56,18 @@ pub struct StatArgs {
     /// A program to start, and its arguments, in place of --pid
     #[arg(last = true, value_name = "CMD")]
     pub command: Vec<OsString>,
+}
+
+/// Looking at all sums costs the tool some milliseconds.
+const LEAST_INTERVAL: Duration = Duration::from_millis(50);
+
+/// A time between tables.
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = seconds(text)?;
+    match interval < LEAST_INTERVAL {
+        true => Err(format!("at least {LEAST_INTERVAL:?}")),
+        false => Ok(interval),
+    }
 }
 
 /// `stat --sort`.
@@ -91,7 +104,7 @@ impl StatArgs {
             StatFormat::Json => Format::Json,
         };
         output.output.clone_from(&self.output);
-        output.nested = self.nested;
+        output.shown.nested = self.nested;
         output.stat = Some(Stat {
             order: match self.sort {
                 Sort::Time => Order::Time,
@@ -126,14 +139,16 @@ impl TraceArgs {
     /// Whether calls are only added up, so that no record of them has to leave the kernel: nobody asks for a value, for
     /// single calls, or for what only their records tell.
     pub fn sums(&self) -> Option<Nested> {
-        let o = &self.output;
-        let f = &o.filters;
+        let shown = &self.output.shown;
+        let f = &shown.filters;
         let filters = [&f.code, &f.paths, &f.peers, &f.threads, &f.tasks];
         let all = self.calls.is_empty()
             && filters.iter().all(|filter| filter.is_empty())
-            && !o.errors
-            && o.min_duration.is_none()
-            && o.max_events.is_none();
-        (o.stat.is_some() || o.summary && all).then_some(Nested(o.nested))
+            && !shown.errors
+            && shown.min_duration.is_none()
+            && shown.max_events.is_none()
+            && !is_recording(self.output.output.as_deref());
+        let summary = self.output.summary && all;
+        (self.output.stat.is_some() || summary).then_some(Nested(shown.nested))
     }
 }

@@ -147,8 +147,7 @@ impl Session {
         adding.looked_ns = now;
         if whole && places > u64::from(MAX_PLACES) {
             log::warn!(
-                "calls came from about {places} places, more than there is room for ({MAX_PLACES}): those from some are \
-                 shown without a line"
+                "calls came from more places than there is room for ({MAX_PLACES}): those from the others are shown without a line"
             );
         }
         self.reporter.sums(&sums, period, &mut self.buffer);

@@ -147,6 +147,16 @@ class List {
   }
 }
 
+/** A column of {@link Table} with numbers: `value(entry)` as `text(number, entry)`. */
+const numeric = (label, title, value, text, width = '6em') => ({
+  label,
+  title,
+  number: true,
+  width,
+  value,
+  cell: (entry) => text(value(entry), entry),
+});
+
 /**
  * A list with columns that sort. A column has `label`, `title`, `width` (of CSS grid), `number` (to the right),
  * `cell(entry)`: text or element, `value(entry)`: what it is sorted by; numbers begin with the largest.

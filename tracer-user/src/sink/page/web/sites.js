@@ -125,14 +125,6 @@ const sites = (() => {
   }
 
   const mean = ({ total: sum, timed }) => (timed ? sum / timed : NONE);
-  const numeric = (label, title, value, text, width = '6.5em') => ({
-    label,
-    title,
-    number: true,
-    width,
-    value,
-    cell: (entry) => text(value(entry), entry),
-  });
   const table = new Table({
     label: 'Call sites',
     sort: 'Total',

@@ -17,14 +17,6 @@ const touched = (() => {
 
   const nameOf = ({ key }) => data.touched[key][1];
   const kindOf = ({ key }) => data.touched[key][0];
-  const numeric = (label, title, value, text, width = '6em') => ({
-    label,
-    title,
-    number: true,
-    width,
-    value,
-    cell: (entry) => text(value(entry), entry),
-  });
   const table = new Table({
     label: 'Files and peers',
     sort: 'Calls',
