@@ -3,11 +3,13 @@ from __future__ import print_function
 
 import ctypes
 import errno
+import mmap
 import operator
 import os
 import resource
 import signal
 import sys
+import tempfile
 import threading
 import time
 
@@ -150,6 +152,28 @@ def is_contained():
     executes()
 
 
+def waits_for_pages():
+    """What is written is on the disk only, so that whoever reads it waits; all programs on one processor."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    first = ctypes.c_ulong(1)
+    assert libc.sched_setaffinity(0, ctypes.sizeof(first), ctypes.byref(first)) == 0
+    dont_need = 4
+    null = os.open("/dev/null", os.O_WRONLY)
+    written = 0
+    for _ in range(200):
+        with tempfile.TemporaryFile() as file:
+            file.write(b"x" * 4096)
+            file.flush()
+            os.fsync(file.fileno())
+            libc.posix_fadvise(file.fileno(), ctypes.c_long(0), ctypes.c_long(0), dont_need)
+            page = mmap.mmap(file.fileno(), 4096)
+        view = buffer(page) if PYTHON2 else memoryview(page)  # noqa: F821
+        written += os.write(null, view)
+        del view
+        page.close()
+    print(written)
+
+
 # Before it is told to go on.
 if sys.argv[1] == "killed_by_filter":
     seccomp_filters.strict(seccomp_filters.KILL)
@@ -177,6 +201,7 @@ CASES = {
     "killed_by_filter": is_confined,
     "refused_by_filter": is_confined,
     "another_user": is_confined,
+    "waits_for_pages": waits_for_pages,
     "in_docker": is_contained,
     "in_older_docker": is_contained,
 }

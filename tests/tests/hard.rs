@@ -164,6 +164,7 @@ same_as_untraced! {
     a_filter_of_system_calls_kills: "killed_by_filter",
     a_filter_of_system_calls_refuses: "refused_by_filter",
     it_is_another_users: "another_user",
+    probes_that_wait_for_pages_beside_each_other: "waits_for_pages",
     dockers_filter_of_system_calls: "in_docker",
     an_older_dockers_filter_of_system_calls: "in_older_docker",
 }

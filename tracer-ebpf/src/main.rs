@@ -22,6 +22,7 @@ mod paths;
 mod probe;
 mod sample;
 mod scratch;
+mod stack;
 mod stat;
 mod thread;
 mod watch;
@@ -36,6 +37,7 @@ use aya_ebpf::{
 /// Runs at a function's entry (or the first emulated instruction of its prologue).
 #[uprobe(sleepable)]
 pub fn pytrace_entry(ctx: ProbeContext) -> u32 {
+    stack::keep_the_tasks();
     probe::entry(&ctx);
     0
 }
@@ -43,6 +45,7 @@ pub fn pytrace_entry(ctx: ProbeContext) -> u32 {
 /// Runs when the function returns to its caller.
 #[uretprobe(sleepable)]
 pub fn pytrace_return(ctx: RetProbeContext) -> u32 {
+    stack::keep_the_tasks();
     probe::leave(&ctx);
     0
 }
@@ -54,6 +57,7 @@ pub fn pytrace_return(ctx: RetProbeContext) -> u32 {
 #[unsafe(link_section = "uprobe.s")]
 #[unsafe(no_mangle)]
 pub extern "C" fn pytrace_session(ctx: *mut c_void) -> u32 {
+    stack::keep_the_tasks();
     probe::session(&ProbeContext::new(ctx)) as u32
 }
 
@@ -62,6 +66,7 @@ pub extern "C" fn pytrace_session(ctx: *mut c_void) -> u32 {
 #[unsafe(link_section = "uprobe.s")]
 #[unsafe(no_mangle)]
 pub extern "C" fn pytrace_load(ctx: *mut c_void) -> u32 {
+    stack::keep_the_tasks();
     load::session(&ProbeContext::new(ctx)) as u32
 }
 
@@ -70,12 +75,14 @@ pub extern "C" fn pytrace_load(ctx: *mut c_void) -> u32 {
 #[unsafe(link_section = "uprobe.s")]
 #[unsafe(no_mangle)]
 pub extern "C" fn pytrace_stat(ctx: *mut c_void) -> u32 {
+    stack::keep_the_tasks();
     stat::session(&ProbeContext::new(ctx)) as u32
 }
 
 /// As [`pytrace_entry`], where calls are only added up.
 #[uprobe(sleepable)]
 pub fn pytrace_stat_entry(ctx: ProbeContext) -> u32 {
+    stack::keep_the_tasks();
     stat::entry(&ctx);
     0
 }
@@ -83,6 +90,7 @@ pub fn pytrace_stat_entry(ctx: ProbeContext) -> u32 {
 /// As [`pytrace_return`], where calls are only added up.
 #[uretprobe(sleepable)]
 pub fn pytrace_stat_return(ctx: RetProbeContext) -> u32 {
+    stack::keep_the_tasks();
     stat::leave(&ctx);
     0
 }
@@ -90,6 +98,7 @@ pub fn pytrace_stat_return(ctx: RetProbeContext) -> u32 {
 /// Runs where the run of a Python function begins or ends.
 #[uprobe(sleepable)]
 pub fn pytrace_run(ctx: ProbeContext) -> u32 {
+    stack::keep_the_tasks();
     activation::probe(&ctx);
     0
 }
@@ -97,6 +106,7 @@ pub fn pytrace_run(ctx: ProbeContext) -> u32 {
 /// Runs where a process is to wait, or where something new may have come into it.
 #[uprobe]
 pub fn pytrace_watch(ctx: ProbeContext) -> u32 {
+    stack::keep_the_tasks();
     watch::probe(&ctx);
     0
 }
