@@ -164,9 +164,23 @@ same_as_untraced! {
     a_filter_of_system_calls_kills: "killed_by_filter",
     a_filter_of_system_calls_refuses: "refused_by_filter",
     it_is_another_users: "another_user",
-    probes_that_wait_for_pages_beside_each_other: "waits_for_pages",
     dockers_filter_of_system_calls: "in_docker",
     an_older_dockers_filter_of_system_calls: "in_older_docker",
+}
+
+/// All on one processor, where one goes on while another's probe waits for a page: neither writes over what the other is at.
+#[test]
+fn probes_that_wait_for_pages_beside_each_other() {
+    let mut programs = all("waits_for_pages");
+    let Some(tool) = attach_to(&programs) else { return };
+    programs.iter_mut().for_each(Hard::go_on);
+    for one in programs {
+        let (wrote, code, signal) = one.end();
+        assert_eq!((wrote.as_str(), code, signal), ("819200\n", Some(0), None));
+    }
+    let said = tool.wait();
+    assert_hits(&said);
+    assert!(said.contains(" 0 lost"), "{said}");
 }
 
 /// All interpreters at once, each begun by what `begin` says, traced by one tool and by none.

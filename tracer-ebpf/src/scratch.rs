@@ -10,7 +10,7 @@ use tracer_common::{counters::Control, encode::Slot};
 use crate::{atomic, maps::SLOTS};
 
 /// Slots tried before giving up.
-const TRIES: u32 = 8;
+const TRIES: u32 = 32;
 
 /// A slot nobody else uses, or `None` when all that were tried are taken.
 #[inline(always)]
@@ -18,7 +18,7 @@ pub fn take(control: &Control) -> Option<&'static mut Slot> {
     // SAFETY: the helper has no preconditions.
     let cpu = unsafe { bpf_get_smp_processor_id() };
     for i in 0..TRIES {
-        let slot = SLOTS.get_ptr_mut((cpu * 2 + i) & control.slot_mask as u32)?;
+        let slot = SLOTS.get_ptr_mut((cpu * 8 + i) & control.slot_mask as u32)?;
         // SAFETY: the array's values live as long as the program; `busy` is only touched atomically.
         let busy = unsafe { &mut (*slot).busy };
         if atomic::swap(busy, 1) == 0 {

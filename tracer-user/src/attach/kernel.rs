@@ -102,9 +102,9 @@ struct PodOffsets(KernelOffsets);
 unsafe impl Pod for PodOffsets {}
 
 /// Scratch slots for each CPU: a program that sleeps or is preempted keeps its own.
-const SLOTS_PER_CPU: u32 = 4;
+const SLOTS_PER_CPU: u32 = 8;
 /// Scratch slots at least and at most.
-const SLOT_RANGE: (u32, u32) = (16, 256);
+const SLOT_RANGE: (u32, u32) = (64, 256);
 
 /// The programs for calls, by what they serve.
 struct CallPrograms {
