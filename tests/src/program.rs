@@ -83,7 +83,11 @@ impl Program {
 
     /// Sends a line.
     pub fn tell(&mut self, line: &str) {
-        writeln!(self.input.as_mut().expect("stdin is open"), "{line}").expect("the program lives");
+        let input = self.input.as_mut().expect("stdin is open");
+        // At once: the program may end when it has read the first part.
+        if let Err(error) = input.write_all(format!("{line}\n").as_bytes()) {
+            panic!("the program has ended: {:?}, {error}", self.child.wait());
+        }
     }
 
     /// The next line it prints.

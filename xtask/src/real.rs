@@ -6,8 +6,8 @@ use anyhow::Context as _;
 
 use crate::{setup, shell, venv::Venv};
 
-/// Debian packages of the servers, tools and the browser that the end-to-end tests start.
-const DEBIAN_PACKAGES: [&str; 4] = ["chromium", "chromium-driver", "postgresql", "strace"];
+/// Debian packages of the servers, tools, the terminal and the browser that the end-to-end tests start.
+const DEBIAN_PACKAGES: [&str; 5] = ["chromium", "chromium-driver", "postgresql", "strace", "tmux"];
 
 /// Where Debian's package looks before it makes a database of its own and starts it, which nobody here asked for.
 const CLUSTERS: &str = "/etc/postgresql-common/createcluster.conf";

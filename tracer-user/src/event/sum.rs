@@ -20,6 +20,8 @@ const OF_BYTES: [&str; 4] = ["file", "net", "console", "process"];
 /// The calls of one function from one place.
 #[derive(Clone, Debug)]
 pub struct Sum {
+    /// `None`: of several, or not known (a process that has forked, whose calls came from too many places).
+    pub pid: Option<u32>,
     /// Its name; where values would tell which of several it goes by, these (`list.__setitem__|list.__delitem__`): no values
     /// are looked at.
     pub function: Arc<str>,

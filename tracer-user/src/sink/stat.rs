@@ -33,18 +33,25 @@ pub struct Stat {
     order: Order,
     /// Rows of one table at most; the others are counted together, so that the table adds up.
     top: usize,
+    /// Rows are of one process each.
+    by_process: bool,
 }
 
 /// What is said of calls whose place is not known.
 const NOWHERE: &[u8] = b"?";
 
 impl Stat {
-    pub fn new(json: bool, order: Order, top: usize) -> Self {
-        Self { json, order, top }
+    pub fn new(json: bool, order: Order, top: usize, by_process: bool) -> Self {
+        Self {
+            json,
+            order,
+            top,
+            by_process,
+        }
     }
 
     fn sorted(&self, sums: &[Sum]) -> Vec<Sum> {
-        let mut rows = by_line(sums);
+        let mut rows = joined(sums, self.by_process);
         rows.sort_by_cached_key(|row| {
             let calls = &row.calls;
             let first = match self.order {
@@ -82,6 +89,9 @@ impl Stat {
             match &row.place {
                 Some(frame) => place(Some(frame), out),
                 None => out.extend_from_slice(NOWHERE),
+            }
+            if let Some(pid) = row.pid {
+                push!(out, " [{pid}]");
             }
             let unobserved = row.unobserved();
             if unobserved != 0 {
@@ -129,6 +139,13 @@ impl Sink for Stat {
             for row in self.sorted(sums).iter().take(self.top) {
                 json(row, period, out);
             }
+            push!(
+                out,
+                "{{\"type\":\"period\",\"from_ns\":{},\"to_ns\":{},\"whole\":{}}}\n",
+                period.from_ns,
+                period.to_ns,
+                period.is_whole
+            );
             return;
         }
         if !period.is_whole {
@@ -148,13 +165,18 @@ impl Sink for Stat {
     }
 }
 
-/// Joins what comes from one line.
-fn by_line(sums: &[Sum]) -> Vec<Sum> {
-    let mut found: HashMap<(Arc<str>, String, String, Option<u32>), usize> = HashMap::new();
+/// What tells rows apart: the process, the function, and the file, code and line that calls it.
+type Key = (Option<u32>, Arc<str>, String, String, Option<u32>);
+
+/// Joins what comes from one line, of one process or of all.
+fn joined(sums: &[Sum], by_process: bool) -> Vec<Sum> {
+    let mut found: HashMap<Key, usize> = HashMap::new();
     let mut rows: Vec<Sum> = Vec::new();
     for sum in sums {
         let code = sum.place.as_ref().and_then(|place| place.code.as_ref());
+        let pid = sum.pid.filter(|_| by_process);
         let key = (
+            pid,
             Arc::clone(&sum.function),
             code.map(|code| code.file.clone()).unwrap_or_default(),
             code.map(|code| code.function.clone()).unwrap_or_default(),
@@ -164,7 +186,7 @@ fn by_line(sums: &[Sum]) -> Vec<Sum> {
             Some(row) => rows[*row].calls.join(&sum.calls),
             None => {
                 found.insert(key, rows.len());
-                rows.push(sum.clone());
+                rows.push(Sum { pid, ..sum.clone() });
             }
         }
     }
@@ -199,7 +221,11 @@ fn numbers(calls: &Aggregate, out: &mut Vec<u8>) {
 /// One row.
 fn json(row: &Sum, period: Period, out: &mut Vec<u8>) {
     let calls = &row.calls;
-    out.extend_from_slice(b"{\"type\":\"stat\",\"function\":");
+    out.extend_from_slice(b"{\"type\":\"stat\",");
+    if let Some(pid) = row.pid {
+        push!(out, "\"pid\":{pid},");
+    }
+    out.extend_from_slice(b"\"function\":");
     json_text(&row.function, out);
     push!(out, ",\"effect\":\"{}\",\"stack\":", row.effect);
     frames(row.place.as_slice(), out);

@@ -404,7 +404,7 @@ impl Separator {
 }
 
 /// `41us`, `1.2ms`, `3.45s`.
-pub(super) fn duration(ns: u64, out: &mut Vec<u8>) {
+pub fn duration(ns: u64, out: &mut Vec<u8>) {
     match ns {
         0..1_000 => push!(out, "{ns}ns"),
         1_000..1_000_000 => push!(out, "{}us", ns / 1_000),

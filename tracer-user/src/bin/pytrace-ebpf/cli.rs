@@ -2,6 +2,7 @@
 
 mod profile;
 mod stat;
+mod top;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
@@ -12,6 +13,7 @@ use tracer_user::process::StartedWith;
 
 pub use profile::{Mode, ProfileArgs, ProfileFormat};
 pub use stat::{Stat, StatArgs};
+pub use top::TopArgs;
 
 use crate::{output::is_parquet, page::ReportArgs};
 
@@ -29,6 +31,10 @@ pub const EXAMPLES: &[(&str, &str)] = &[
     (
         "A program from its first line",
         "sudo pytrace-ebpf run -- python3 app.py",
+    ),
+    (
+        "What it does most, and where, on the terminal",
+        "sudo pytrace-ebpf top --pid 1234",
     ),
     (
         "A flame graph of ten seconds on the processor",
@@ -121,6 +127,8 @@ pub enum Command {
     },
     /// Calls added up in the kernel, by function and calling line: no events and no values, cheaper than these
     Stat(Box<StatArgs>),
+    /// What processes do now, on the terminal: call sites, effects, errors, latency; one call site with its latest values
+    Top(Box<TopArgs>),
     /// What can be traced in a process: name, effect, calling convention, file, probe cost
     Functions {
         /// Process to look at

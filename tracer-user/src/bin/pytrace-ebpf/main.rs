@@ -24,6 +24,7 @@ mod session;
 mod sweep;
 mod target;
 mod testgen;
+mod top;
 mod trace;
 mod watching;
 
@@ -115,6 +116,10 @@ fn main() -> ExitCode {
             Err(error) => Err(error),
         },
         Some(Command::Stat(args)) => match stat(args) {
+            Ok(code) => return ExitCode::from(code),
+            Err(error) => Err(error),
+        },
+        Some(Command::Top(args)) => match top::run(args) {
             Ok(code) => return ExitCode::from(code),
             Err(error) => Err(error),
         },

@@ -57,6 +57,7 @@ pub fn sink_for(options: &OutputArgs, epoch_ns: u64, to_stderr: bool) -> Box<dyn
             format == Format::Json,
             stat.order,
             stat.top,
+            stat.by_process,
         )),
         format if options.summary => Box::new(sink::totals::Totals::new(format == Format::Json)),
         Format::Text => screen::text(options, to_stderr),
@@ -268,6 +269,14 @@ impl<N: Names> Reporter<N> {
             self.pids.resize(at + 1, 0);
         }
         self.pids[at] = pid;
+    }
+
+    /// The process that an index stands for.
+    pub fn pid(&self, target: u16) -> Option<u32> {
+        self.pids
+            .get(usize::from(target))
+            .copied()
+            .filter(|pid| *pid != 0)
     }
 
     /// No record of that index comes any more: it may stand for another process.

@@ -44,6 +44,9 @@ pub struct StatArgs {
     /// Rows of a table at most; the others are shown as one
     #[arg(long, value_name = "N", default_value_t = 40)]
     pub top: usize,
+    /// Rows of each process apart
+    #[arg(long)]
+    pub by_process: bool,
     /// A table; or one JSON object a row
     #[arg(long, value_enum, default_value_t = StatFormat::Text)]
     pub format: StatFormat,
@@ -62,7 +65,7 @@ pub struct StatArgs {
 const LEAST_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A time between tables.
-fn interval(text: &str) -> Result<Duration, String> {
+pub fn interval(text: &str) -> Result<Duration, String> {
     let interval = seconds(text)?;
     match interval < LEAST_INTERVAL {
         true => Err(format!("at least {LEAST_INTERVAL:?}")),
@@ -92,6 +95,7 @@ pub enum StatFormat {
 pub struct Stat {
     pub order: Order,
     pub top: usize,
+    pub by_process: bool,
     pub interval: Option<Duration>,
 }
 
@@ -114,6 +118,7 @@ impl StatArgs {
                 Sort::Bytes => Order::Bytes,
             },
             top: self.top,
+            by_process: self.by_process,
             interval: self.interval,
         });
         TraceArgs {

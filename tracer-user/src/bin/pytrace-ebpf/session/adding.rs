@@ -24,6 +24,7 @@ use crate::report::{Reporter, now_ns};
 
 /// Where calls come from, and the name they go by.
 struct Place {
+    pid: Option<u32>,
     frame: Frame,
     name: Arc<str>,
 }
@@ -83,6 +84,7 @@ impl Adding {
         {
             let ty = self.types.get(&(header.target, header.time_ns));
             let place = Place {
+                pid: reporter.pid(header.target),
                 frame: reporter.frame(header.target, &frame),
                 name: sum::name(meta, ty.map(|ty| &**ty)),
             };
@@ -113,6 +115,7 @@ impl Adding {
         let meta = sites.get(site as usize)?;
         let place = self.places.get(&index);
         Some(Sum {
+            pid: place.and_then(|place| place.pid),
             function: place.map_or_else(|| sum::name(meta, None), |place| Arc::clone(&place.name)),
             effect: meta.effect,
             place: place.map(|place| place.frame.clone()),

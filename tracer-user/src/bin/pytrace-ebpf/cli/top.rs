@@ -1,0 +1,59 @@
+//! The options of `top`.
+
+use std::{ffi::OsString, time::Duration};
+
+use clap::Args;
+
+use super::stat::interval;
+
+/// Options of `top`.
+#[derive(Debug, Args)]
+pub struct TopArgs {
+    /// Process to attach to; repeatable
+    #[arg(long = "pid", value_name = "PID", required = true)]
+    pub pids: Vec<u32>,
+    /// Effects or groups, comma separated; `!x` takes x out, `all`, `none`
+    #[arg(
+        short,
+        long,
+        value_name = "LIST",
+        default_value = "world",
+        allow_hyphen_values = true
+    )]
+    pub effects: String,
+    /// These C functions too, whatever their effect; repeatable
+    #[arg(short, long = "function", value_name = "GLOB")]
+    pub functions: Vec<String>,
+    /// Also calls that happen inside another traced call's work
+    #[arg(long)]
+    pub nested: bool,
+    /// Children of traced processes too
+    #[arg(long)]
+    pub follow: bool,
+    /// Time between two looks
+    #[arg(short, long, value_name = "TIME", value_parser = interval, default_value = "1")]
+    pub interval: Duration,
+}
+
+impl TopArgs {
+    /// What the tool is called with to add calls up.
+    pub fn stat(&self) -> Vec<OsString> {
+        let mut args: Vec<OsString> = ["stat", "--format", "json", "--by-process", "--top", "100000"]
+            .map(OsString::from)
+            .into();
+        for pid in &self.pids {
+            args.extend(["--pid".into(), pid.to_string().into()]);
+        }
+        args.extend(["--effects".into(), OsString::from(&self.effects)]);
+        for function in &self.functions {
+            args.extend(["--function".into(), OsString::from(function)]);
+        }
+        let flags = [(self.nested, "--nested"), (self.follow, "--follow")];
+        args.extend(flags.iter().filter(|(on, _)| *on).map(|(_, flag)| flag.into()));
+        args.extend([
+            "--interval".into(),
+            format!("{}ms", self.interval.as_millis()).into(),
+        ]);
+        args
+    }
+}

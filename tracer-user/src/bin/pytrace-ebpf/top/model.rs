@@ -1,0 +1,517 @@
+//! What is on the screen, without the screen.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap, VecDeque},
+};
+
+use tracer_user::sink::escape::plainly;
+
+use super::feed::{Line, Row};
+
+/// Lines of a call site's latest values that are kept.
+const LATEST: usize = 200;
+
+/// Numbers of some calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    pub calls: u64,
+    pub errors: u64,
+    pub unobserved: u64,
+    pub total_ns: u64,
+    /// Of all calls since the beginning.
+    pub max_ns: u64,
+    pub bytes: u64,
+    /// Calls by the end of their bucket, nanoseconds.
+    pub histogram: BTreeMap<u64, u64>,
+}
+
+impl Numbers {
+    fn of(row: &Row) -> Self {
+        let buckets = row.histogram.iter();
+        Self {
+            calls: row.calls,
+            errors: row.errors,
+            unobserved: row.unobserved,
+            total_ns: row.total_ns,
+            max_ns: row.max_ns,
+            bytes: row.bytes,
+            histogram: buckets.map(|(end, n)| (end.unwrap_or(u64::MAX), *n)).collect(),
+        }
+    }
+
+    fn join(&mut self, other: &Self) {
+        let add = |to: &mut u64, n: u64| *to = to.saturating_add(n);
+        add(&mut self.calls, other.calls);
+        add(&mut self.errors, other.errors);
+        add(&mut self.unobserved, other.unobserved);
+        add(&mut self.total_ns, other.total_ns);
+        add(&mut self.bytes, other.bytes);
+        self.max_ns = self.max_ns.max(other.max_ns);
+        for (end, n) in &other.histogram {
+            add(self.histogram.entry(*end).or_default(), *n);
+        }
+    }
+
+    /// Calls that ended, so far as is known.
+    pub fn ended(&self) -> u64 {
+        self.histogram.values().fold(0, |all, n| all.saturating_add(*n))
+    }
+
+    /// Mean duration, nanoseconds.
+    pub fn mean_ns(&self) -> Option<u64> {
+        self.total_ns.checked_div(self.ended())
+    }
+
+    /// What `share` of the calls took less than; `u64::MAX`: more than the longest bucket.
+    pub fn below_ns(&self, share: f64) -> Option<u64> {
+        let wanted = (self.ended() as f64 * share).ceil() as u64;
+        let mut seen = 0u64;
+        let buckets = self.histogram.iter();
+        let mut reached = buckets.filter(|(_, n)| {
+            seen = seen.saturating_add(**n);
+            seen >= wanted
+        });
+        reached.next().map(|(end, _)| *end)
+    }
+}
+
+/// A function, and the line that calls it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Site {
+    pub pid: Option<u32>,
+    pub function: String,
+    pub place: String,
+}
+
+/// What the rows of the table are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum View {
+    #[default]
+    Sites,
+    Effects,
+    Processes,
+}
+
+impl View {
+    pub const ALL: [Self; 3] = [Self::Sites, Self::Effects, Self::Processes];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sites => "call sites",
+            Self::Effects => "effects",
+            Self::Processes => "processes",
+        }
+    }
+
+    /// What one row is.
+    pub fn one(self) -> &'static str {
+        match self {
+            Self::Sites => "call site",
+            Self::Effects => "effect",
+            Self::Processes => "process",
+        }
+    }
+}
+
+/// By which the rows are sorted, the largest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    Calls,
+    Errors,
+    #[default]
+    Time,
+    Mean,
+    Max,
+    Bytes,
+}
+
+impl Order {
+    pub const ALL: [Self; 6] = [
+        Self::Calls,
+        Self::Errors,
+        Self::Time,
+        Self::Mean,
+        Self::Max,
+        Self::Bytes,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Calls => "calls",
+            Self::Errors => "errors",
+            Self::Time => "time",
+            Self::Mean => "mean",
+            Self::Max => "max",
+            Self::Bytes => "bytes",
+        }
+    }
+
+    fn of(self, numbers: &Numbers) -> u64 {
+        match self {
+            Self::Calls => numbers.calls,
+            Self::Errors => numbers.errors,
+            Self::Time => numbers.total_ns,
+            Self::Mean => numbers.mean_ns().unwrap_or(0),
+            Self::Max => numbers.max_ns,
+            Self::Bytes => numbers.bytes,
+        }
+    }
+}
+
+/// A row of the table.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// What it is of, and where that is.
+    pub name: String,
+    pub place: String,
+    /// For call sites.
+    pub site: Option<Site>,
+    pub numbers: Numbers,
+}
+
+/// What is known of the calls of a site.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    effect: String,
+    now: Numbers,
+    all: Numbers,
+}
+
+/// A process.
+#[derive(Clone, Debug, Default)]
+struct Process {
+    what: String,
+    gone: bool,
+}
+
+/// A call site that is looked at.
+#[derive(Clone, Debug, Default)]
+pub struct Drill {
+    pub site: Site,
+    /// Its latest calls, as text.
+    pub latest: VecDeque<String>,
+    pub numbers: Numbers,
+}
+
+/// The state of the screen.
+#[derive(Debug, Default)]
+pub struct Model {
+    sites: HashMap<Site, Known>,
+    /// What came since the last period's end.
+    coming: HashMap<Site, (String, Numbers)>,
+    /// What came in the whole trace, at its end.
+    whole: HashMap<Site, (String, Numbers)>,
+    processes: BTreeMap<u32, Process>,
+    /// Seconds that the numbers of now are of.
+    pub seconds: f64,
+    /// Seconds since the last look that was shown.
+    waiting: f64,
+    pub lost: u64,
+    pub view: View,
+    pub order: Order,
+    /// Numbers since the beginning, not those of now.
+    pub since_start: bool,
+    pub paused: bool,
+    pub filter: String,
+    /// The filter is being typed.
+    pub typing: bool,
+    pub help: bool,
+    pub selected: usize,
+    pub drill: Option<Drill>,
+    /// The rows as they are shown.
+    pub rows: Vec<Shown>,
+    pub sum: Numbers,
+    /// What the user is told.
+    pub message: Option<String>,
+}
+
+impl Model {
+    /// Takes in a line; true: there is something new to show.
+    pub fn take(&mut self, line: Line) -> bool {
+        match line {
+            Line::Header { targets } => {
+                for target in targets {
+                    let what =
+                        plainly(&format!("Python {} {}", target.python, target.executable)).into_owned();
+                    self.processes.insert(target.pid, Process { what, gone: false });
+                }
+                true
+            }
+            Line::Stat(row) => {
+                self.add(&row);
+                false
+            }
+            Line::Period { whole: true, .. } => {
+                self.end();
+                true
+            }
+            Line::Period { from_ns, to_ns, .. } => {
+                self.period(to_ns.saturating_sub(from_ns) as f64 / 1e9);
+                true
+            }
+            Line::Process { event, pid } => {
+                let process = self.processes.entry(pid).or_default();
+                process.gone = event == "exit";
+                true
+            }
+            Line::Loss { count } => {
+                self.lost = self.lost.saturating_add(count);
+                true
+            }
+            Line::Other => false,
+        }
+    }
+
+    fn add(&mut self, row: &Row) {
+        let place = row
+            .stack
+            .first()
+            .map_or_else(|| "?".to_owned(), |frame| frame.place());
+        let site = Site {
+            pid: row.pid,
+            function: plainly(&row.function).into_owned(),
+            place: plainly(&place).into_owned(),
+        };
+        let rows = if row.whole {
+            &mut self.whole
+        } else {
+            &mut self.coming
+        };
+        let effect = || plainly(&row.effect).into_owned();
+        let (_, numbers) = rows.entry(site).or_insert_with(|| (effect(), Numbers::default()));
+        numbers.join(&Numbers::of(row));
+    }
+
+    /// Tracing has ended, and all there was is known: what came after the last period too.
+    fn end(&mut self) {
+        for (site, (effect, numbers)) in self.whole.drain() {
+            let known = self.sites.entry(site).or_default();
+            known.effect = effect;
+            known.all = numbers;
+        }
+        self.arrange();
+    }
+
+    /// While it is paused what comes waits: then all that has come is of the first period after.
+    fn period(&mut self, seconds: f64) {
+        self.waiting += seconds;
+        if self.paused {
+            return;
+        }
+        for known in self.sites.values_mut() {
+            known.now = Numbers::default();
+        }
+        for (site, (effect, numbers)) in self.coming.drain() {
+            let known = self.sites.entry(site).or_default();
+            known.effect = effect;
+            known.all.join(&numbers);
+            known.now = numbers;
+        }
+        self.seconds = std::mem::take(&mut self.waiting);
+        self.arrange();
+    }
+
+    /// Makes the rows.
+    pub fn arrange(&mut self) {
+        let mut rows: HashMap<(String, String, Option<Site>), Numbers> = HashMap::new();
+        let mut sum = Numbers::default();
+        let filter = self.filter.to_lowercase();
+        for (site, known) in &self.sites {
+            let numbers = if self.since_start { &known.all } else { &known.now };
+            if numbers.calls == 0 && numbers.ended() == 0 || !self.matches(site, &known.effect, &filter) {
+                continue;
+            }
+            sum.join(numbers);
+            let key = match self.view {
+                View::Sites => (site.function.clone(), site.place.clone(), Some(site.clone())),
+                View::Effects => (known.effect.clone(), String::new(), None),
+                View::Processes => self.process(site.pid),
+            };
+            rows.entry(key).or_default().join(numbers);
+        }
+        self.sum = sum;
+        self.rows = rows
+            .into_iter()
+            .map(|((name, place, site), numbers)| Shown {
+                name,
+                place,
+                site,
+                numbers,
+            })
+            .collect();
+        let order = self.order;
+        self.rows.sort_by_cached_key(|row| {
+            let numbers = &row.numbers;
+            let first = Reverse((order.of(numbers), numbers.total_ns, numbers.calls));
+            (first, row.name.clone(), row.place.clone(), row.site.clone())
+        });
+        self.selected = self.selected.min(self.rows.len().saturating_sub(1));
+        if let Some(drill) = &mut self.drill {
+            drill.numbers = self
+                .sites
+                .get(&drill.site)
+                .map(|known| known.all.clone())
+                .unwrap_or_default();
+        }
+    }
+
+    fn process(&self, pid: Option<u32>) -> (String, String, Option<Site>) {
+        let Some(pid) = pid else {
+            return ("?".to_owned(), String::new(), None);
+        };
+        let process = self.processes.get(&pid);
+        let gone = if process.is_some_and(|process| process.gone) {
+            " (ended)"
+        } else {
+            ""
+        };
+        let what = process.map(|process| process.what.clone()).unwrap_or_default();
+        (format!("{pid}{gone}"), what, None)
+    }
+
+    /// `filter`: in lower case.
+    fn matches(&self, site: &Site, effect: &str, filter: &str) -> bool {
+        let pid = site.pid.map(|pid| pid.to_string());
+        let parts = [
+            &site.function,
+            &site.place,
+            effect,
+            pid.as_deref().unwrap_or_default(),
+        ];
+        filter.is_empty() || parts.iter().any(|part| part.to_lowercase().contains(filter))
+    }
+
+    /// Processes that run.
+    pub fn running(&self) -> usize {
+        self.processes.values().filter(|process| !process.gone).count()
+    }
+
+    /// What a number is divided by to be one of a second.
+    pub fn divisor(&self) -> f64 {
+        if self.since_start || self.seconds <= 0.0 {
+            1.0
+        } else {
+            self.seconds
+        }
+    }
+
+    /// A line of the site that is looked at.
+    pub fn latest(&mut self, line: String) {
+        if let Some(drill) = &mut self.drill {
+            if drill.latest.len() == LATEST {
+                drill.latest.pop_front();
+            }
+            drill.latest.push_back(line);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(pid: u32, function: &str, line: u32, calls: u64, errors: u64, whole: bool) -> String {
+        format!(
+            r#"{{"type":"stat","pid":{pid},"function":"{function}","effect":"file.open","stack":[{{"function":"work","file":"/a/x.py","line":{line}}}],"calls":{calls},"errors":{errors},"unobserved":0,"total_ns":{},"max_ns":9,"bytes":1,"unsized":0,"histogram":[[8,{calls}]],"from_ns":0,"to_ns":1,"whole":{whole}}}"#,
+            calls * 6
+        )
+    }
+
+    fn period(seconds: u64, whole: bool) -> String {
+        let ns = seconds * 1_000_000_000;
+        format!(r#"{{"type":"period","from_ns":0,"to_ns":{ns},"whole":{whole}}}"#)
+    }
+
+    fn feed(model: &mut Model, lines: &[String]) {
+        for line in lines {
+            model.take(serde_json::from_str(line).expect("a line"));
+        }
+    }
+
+    fn calls(model: &Model) -> Vec<(&str, u64)> {
+        model
+            .rows
+            .iter()
+            .map(|row| (row.name.as_str(), row.numbers.calls))
+            .collect()
+    }
+
+    #[test]
+    fn numbers_of_now_and_since_the_start() {
+        let mut model = Model::default();
+        let first = [
+            row(1, "posix.open", 3, 5, 1, false),
+            row(2, "posix.stat", 4, 9, 0, false),
+            period(1, false),
+        ];
+        feed(&mut model, &first);
+        assert_eq!(calls(&model), [("posix.stat", 9), ("posix.open", 5)]);
+        feed(
+            &mut model,
+            &[row(1, "posix.open", 3, 2, 0, false), period(2, false)],
+        );
+        assert_eq!(calls(&model), [("posix.open", 2)]);
+        assert_eq!(model.divisor(), 2.0);
+        model.since_start = true;
+        model.arrange();
+        assert_eq!(calls(&model), [("posix.stat", 9), ("posix.open", 7)]);
+        assert_eq!(
+            (model.sum.errors, model.sum.mean_ns(), model.sum.below_ns(0.99)),
+            (1, Some(6), Some(8))
+        );
+        // What came after the last period is in the sum of all.
+        feed(
+            &mut model,
+            &[row(1, "posix.open", 3, 20, 4, true), period(9, true)],
+        );
+        assert_eq!(calls(&model), [("posix.open", 20), ("posix.stat", 9)]);
+    }
+
+    #[test]
+    fn what_comes_while_paused_is_shown_after() {
+        let mut model = Model::default();
+        feed(&mut model, &[row(1, "a", 3, 5, 0, false), period(1, false)]);
+        model.paused = true;
+        feed(
+            &mut model,
+            &[
+                row(1, "a", 3, 7, 0, false),
+                period(1, false),
+                row(1, "a", 3, 8, 0, false),
+                period(1, false),
+            ],
+        );
+        assert_eq!(calls(&model), [("a", 5)]);
+        model.paused = false;
+        feed(&mut model, &[period(1, false)]);
+        assert_eq!((calls(&model), model.divisor()), (vec![("a", 15)], 3.0));
+    }
+
+    #[test]
+    fn rows_are_grouped_sorted_and_filtered() {
+        let mut model = Model::default();
+        feed(
+            &mut model,
+            &[
+                row(1, "a", 3, 5, 2, false),
+                row(1, "b", 4, 9, 0, false),
+                row(2, "a", 3, 1, 3, false),
+                period(1, false),
+            ],
+        );
+        model.order = Order::Errors;
+        model.arrange();
+        assert_eq!(calls(&model), [("a", 1), ("a", 5), ("b", 9)]);
+        model.view = View::Effects;
+        model.arrange();
+        assert_eq!(calls(&model), [("file.open", 15)]);
+        model.view = View::Processes;
+        model.arrange();
+        assert_eq!(calls(&model), [("2", 1), ("1", 14)]);
+        model.view = View::Sites;
+        model.filter = "X.PY:4".to_owned();
+        model.arrange();
+        assert_eq!(calls(&model), [("b", 9)]);
+    }
+}
