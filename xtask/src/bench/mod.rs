@@ -5,6 +5,7 @@ mod page;
 mod profiled;
 mod service;
 mod table;
+mod top;
 
 use std::{
     env, fs,
@@ -34,11 +35,12 @@ const FUNCTION: &str = "operator.is_";
 /// A part of the bench: what it measured with one interpreter.
 type Part = fn(&PathBuf) -> anyhow::Result<Vec<Figure>>;
 
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 10] = [
     price,
     more_prices,
     python_calls,
     profiled::part,
+    top::part,
     start,
     attach,
     first_event,

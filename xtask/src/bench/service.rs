@@ -223,7 +223,7 @@ fn measure(python: &Path, who: Option<Who>) -> anyhow::Result<f64> {
 }
 
 /// A process that ends with its owner.
-struct Ended(Child);
+pub struct Ended(pub Child);
 
 impl Drop for Ended {
     fn drop(&mut self) {
