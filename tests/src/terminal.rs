@@ -1,53 +1,56 @@
 //! A terminal of its own, 80 by 24, that a test looks at: tmux.
 
 use std::{
-    io::{BufRead as _, BufReader},
+    io::Read as _,
+    os::fd::AsFd as _,
     process::{Child, ChildStdout, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
 };
 
-/// Changes of the screen that a test waits for at most.
-const PATIENCE: u32 = 600;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::Folder;
+
+/// How long a test waits for what the screen is to show.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What runs in it prints this at its end, with its exit code and whether the terminal's modes are what they were.
 const END: &str = "ENDED";
 
 /// A terminal. It is ended, with what runs in it, when dropped.
 pub struct Terminal {
-    socket: String,
+    folder: Folder,
     /// Tells, by a line, whenever something was written on the screen.
     client: Child,
-    changes: BufReader<ChildStdout>,
+    changes: ChildStdout,
 }
 
 impl Terminal {
     /// Starts a shell command in it.
     pub fn start(command: &str) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let n = COUNT.fetch_add(1, Ordering::Relaxed);
-        let socket = format!("pytrace-{}-{n}", std::process::id());
+        let folder = Folder::new("terminal");
         // Begun when somebody looks, so that no change is missed.
         let script = format!(
             "read go; was=$(stty -g); {command}; code=$?; [ \"$was\" = \"$(stty -g)\" ] && modes=same || modes=changed; \
              echo {END} $code $modes; exec cat"
         );
         let size = ["-x", "80", "-y", "24"];
-        let mut begin = tmux(&socket);
+        let mut begin = tmux(&folder);
         begin
             .args(["-f", "/dev/null", "new-session", "-d"])
             .args(size)
             .arg(script);
         assert!(begin.status().expect("tmux starts").success());
-        let mut client = tmux(&socket)
+        let mut client = tmux(&folder)
             .args(["-C", "attach"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("tmux starts");
-        let changes = BufReader::new(client.stdout.take().expect("stdout is piped"));
+        let changes = client.stdout.take().expect("stdout is piped");
         let terminal = Self {
-            socket,
+            folder,
             client,
             changes,
         };
@@ -57,7 +60,7 @@ impl Terminal {
 
     /// Presses keys, by tmux's names.
     pub fn keys(&self, keys: &[&str]) {
-        let mut send = tmux(&self.socket);
+        let mut send = tmux(&self.folder);
         assert!(
             send.arg("send-keys")
                 .args(keys)
@@ -77,22 +80,23 @@ impl Terminal {
     ///
     /// # Panics
     ///
-    /// When it has changed so often that this will not come, or cannot change any more.
+    /// When it does not come.
     pub fn until<T>(&mut self, what: &str, mut find: impl FnMut(&[String]) -> Option<T>) -> T {
-        let mut screen = Vec::new();
-        for _ in 0..PATIENCE {
-            screen = self.screen();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let screen = self.screen();
             if let Some(found) = find(&screen) {
                 return found;
             }
-            let mut line = Vec::new();
-            while !line.starts_with(b"%output") {
-                line.clear();
-                let read = self.changes.read_until(b'\n', &mut line).expect("tmux tells");
-                assert!(read != 0, "{what}: the terminal is gone; {screen:#?}");
-            }
+            let left = deadline.saturating_duration_since(Instant::now()).as_millis();
+            let left = PollTimeout::try_from(left).expect("a minute at most");
+            let mut changes = [PollFd::new(self.changes.as_fd(), PollFlags::POLLIN)];
+            assert_eq!(poll(&mut changes, left), Ok(1), "{what}: {screen:#?}");
+            // Whatever tmux tells: the screen may be another one.
+            let mut told = [0; 4096];
+            let read = self.changes.read(&mut told).expect("tmux tells");
+            assert!(read != 0, "{what}: the terminal is gone; {screen:#?}");
         }
-        panic!("{what}: {screen:#?}");
     }
 
     /// Waits until a line of the screen has this in it; that line.
@@ -127,22 +131,22 @@ impl Terminal {
     }
 
     fn ask(&self, args: &[&str]) -> String {
-        let output = tmux(&self.socket).args(args).output().expect("tmux runs");
+        let output = tmux(&self.folder).args(args).output().expect("tmux runs");
         String::from_utf8(output.stdout).expect("text")
     }
 }
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        let _ = tmux(&self.socket).arg("kill-server").status();
+        let _ = tmux(&self.folder).arg("kill-server").status();
         let _ = self.client.kill();
         let _ = self.client.wait();
     }
 }
 
-fn tmux(socket: &str) -> Command {
+fn tmux(folder: &Folder) -> Command {
     let mut tmux = crate::command("tmux");
-    tmux.args(["-L", socket]).env_remove("TMUX");
+    tmux.args(["-S", &folder.text("socket")]).env_remove("TMUX");
     tmux
 }
 

@@ -71,6 +71,9 @@ fn a_screen_of_what_all_interpreters_do() {
         let number = version(&python).replace("Python ", "");
         assert!(line.contains(&format!("Python {number}")), "{line}");
     }
+    // What calls act on, of some that are looked at.
+    terminal.keys(&["4"]);
+    terminal.line("/nowhere/to/be/found  file.unlink");
     // One effect's call sites.
     terminal.keys(&["1"]);
     terminal.keys(&["/"]);
@@ -93,18 +96,17 @@ fn a_screen_of_what_all_interpreters_do() {
     terminal.line("tracing has ended");
     // By itself: with a key behind it it would be that key with Alt.
     terminal.keys(&["Escape"]);
-    terminal.until("no filter", |screen| {
-        (!screen[1].contains("filter")).then_some(())
-    });
+    terminal.line("/: filter");
     terminal.keys(&["a"]);
     for (function, calls) in ["save", "drop", "look"].into_iter().zip(truth) {
         terminal.keys(&["/"]);
         terminal.keys(&["C-u"]);
         terminal.keys(&["-l", function]);
         terminal.keys(&["Enter"]);
-        let filter = format!("since the start  filter: {function}");
+        let filter = format!("filter: {function}   ");
         let head = terminal.until(&filter, |screen| {
-            screen[1].ends_with(&filter).then(|| screen[0].clone())
+            let is_filtered = screen[23].starts_with(&filter) && screen[1].ends_with("since the start");
+            is_filtered.then(|| screen[0].clone())
         });
         let shown = match calls {
             0..10_000 => calls.to_string(),
@@ -138,11 +140,9 @@ fn one_call_site_with_its_latest_values() {
         terminal.line(&format!("process {}", program.pid()));
         terminal.line("posix.unlink('/nowhere/to/be/found') raised ");
         terminal.keys(&["Escape"]);
-        terminal.line("Enter: look into it");
+        terminal.line("filter: ");
         terminal.keys(&["Escape"]);
-        terminal.until("no filter", |screen| {
-            (!screen[1].contains("filter")).then_some(())
-        });
+        terminal.line("/: filter");
     }
     // A pause holds the numbers.
     terminal.keys(&["p"]);

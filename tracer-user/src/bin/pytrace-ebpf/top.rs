@@ -37,7 +37,7 @@ use tokio::{
 use self::{
     feed::Line,
     keys::Act,
-    model::{Drill, Model},
+    model::{Model, Site, Wanted},
 };
 use crate::{Usage, cli::TopArgs};
 
@@ -46,6 +46,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Events that one look at a call site takes at most, and the rest between two looks: a hot one is not traced all the time.
 const LOOK: &str = "200";
 const REST: Duration = Duration::from_secs(1);
+/// How long an event may wait to be drawn.
+const BREATH: Duration = Duration::from_millis(100);
 
 /// A tracer.
 struct Tracer {
@@ -136,21 +138,23 @@ pub fn run(args: &TopArgs) -> anyhow::Result<u8> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let mut stop = Stop::new()?;
-        let mut tracer = Tracer::start(&args.stat())?;
-        let mut model = Model::default();
-        let began = tokio::select! {
-            began = begin(&mut tracer, &mut model) => began,
-            () = stop.wait() => false,
+        let mut top = Top {
+            args,
+            stop: Stop::new()?,
+            tracer: Tracer::start(&args.stat())?,
+            is_over: false,
+            model: Model::default(),
+            look: Look::default(),
+            said: Vec::new(),
         };
-        let mut said = Vec::new();
-        let result = match began {
-            true => shown(&mut tracer, &mut model, &mut stop, &mut said).await,
+        let result = match top.begins().await {
+            true => top.shown().await,
             false => Ok(()),
         };
         // The terminal is as it was.
-        let status = tracer.end(|line| said.push(line)).await;
-        for line in said {
+        let status = top.tracer.end(|line| top.said.push(line)).await;
+        top.look.end().await;
+        for line in top.said {
             eprintln!("{line}");
         }
         result?;
@@ -160,122 +164,147 @@ pub fn run(args: &TopArgs) -> anyhow::Result<u8> {
     })
 }
 
-/// Waits until processes are attached to; what is said before is for the user. False: there is nothing to show.
-async fn begin(tracer: &mut Tracer, model: &mut Model) -> bool {
-    loop {
-        match tracer.next().await {
-            Said::Out(line) => {
-                let Ok(line) = serde_json::from_str(&line) else {
-                    continue;
-                };
-                let is_header = matches!(line, Line::Header { .. });
-                model.take(line);
-                if is_header {
-                    return true;
+struct Top<'a> {
+    args: &'a TopArgs,
+    stop: Stop,
+    /// Adds calls up.
+    tracer: Tracer,
+    is_over: bool,
+    model: Model,
+    look: Look,
+    /// What that has said while the terminal was drawn on.
+    said: Vec<String>,
+}
+
+impl Top<'_> {
+    /// Waits until processes are attached to; what is said before is for the user. False: there is nothing to show.
+    async fn begins(&mut self) -> bool {
+        loop {
+            let said = tokio::select! {
+                said = self.tracer.next() => said,
+                () = self.stop.wait() => return false,
+            };
+            match said {
+                Said::Out(line) => {
+                    let Ok(line) = serde_json::from_str(&line) else {
+                        continue;
+                    };
+                    let is_header = matches!(line, Line::Header { .. });
+                    self.model.take(line);
+                    if is_header {
+                        return true;
+                    }
                 }
+                Said::Err(line) => eprintln!("{line}"),
+                Said::End => return false,
             }
-            Said::Err(line) => eprintln!("{line}"),
-            Said::End => return false,
         }
     }
-}
 
-/// Draws until the user quits. Whatever happens, the terminal is given back; in a panic too (`ratatui::try_init`).
-async fn shown(
-    tracer: &mut Tracer,
-    model: &mut Model,
-    stop: &mut Stop,
-    said: &mut Vec<String>,
-) -> anyhow::Result<()> {
-    let mut terminal = ratatui::try_init().context("the terminal")?;
-    let mut look = Look::default();
-    let result = until_quit(&mut terminal, tracer, model, stop, said, &mut look).await;
-    ratatui::restore();
-    look.end().await;
-    result
-}
+    /// Draws until the user quits. Whatever happens, the terminal is given back; in a panic too (`ratatui::try_init`).
+    async fn shown(&mut self) -> anyhow::Result<()> {
+        let mut terminal = ratatui::try_init().context("the terminal")?;
+        let result = self.until_quit(&mut terminal).await;
+        ratatui::restore();
+        result
+    }
 
-async fn until_quit(
-    terminal: &mut DefaultTerminal,
-    tracer: &mut Tracer,
-    model: &mut Model,
-    stop: &mut Stop,
-    said: &mut Vec<String>,
-    look: &mut Look,
-) -> anyhow::Result<()> {
-    let mut keys = keys();
-    let mut is_over = false;
-    loop {
-        terminal
-            .draw(|frame| view::draw(frame, model))
-            .context("the terminal")?;
-        // Until there is something to draw.
+    async fn until_quit(&mut self, terminal: &mut DefaultTerminal) -> anyhow::Result<()> {
+        let mut keys = keys();
+        // When what has come is to be drawn.
+        let mut due = Some(Instant::now());
         loop {
-            let again = look.again;
+            if due.is_some_and(|due| due <= Instant::now()) {
+                due = None;
+                terminal
+                    .draw(|frame| view::draw(frame, &self.model))
+                    .context("the terminal")?;
+            }
+            let again = self.look.again;
             let is_new = tokio::select! {
-                () = stop.wait() => return Ok(()),
+                () = self.stop.wait() => return Ok(()),
                 event = keys.recv() => match event {
-                    Some(Event::Key(key)) => {
-                        match keys::press(model, key) {
-                            Act::Quit => return Ok(()),
-                            Act::Look => {
-                                look.at(model.drill.is_some().then(Instant::now));
-                            }
-                            Act::Nothing => {}
+                    Some(Event::Key(key)) => match keys::press(&mut self.model, key) {
+                        Act::Quit => return Ok(()),
+                        Act::Nothing => {
+                            self.look.want(self.model.wanted());
+                            true
                         }
-                        true
-                    }
+                    },
                     Some(_) => true,
                     // The terminal is gone.
                     None => return Ok(()),
                 },
-                line = tracer.next(), if !is_over => match line {
-                    Said::Out(line) => serde_json::from_str(&line).is_ok_and(|line| model.take(line)),
-                    Said::Err(line) => {
-                        model.message = Some(line.clone());
-                        said.push(line);
-                        true
-                    }
-                    Said::End => {
-                        is_over = true;
-                        model.message = Some("tracing has ended; q quits".to_owned());
-                        true
-                    }
-                },
-                line = look.next() => match line {
-                    Said::Out(line) => {
-                        let call = model.drill.as_ref().and_then(|drill| of_site(drill, &line));
-                        let is_new = call.is_some() && !model.paused;
-                        if let Some(call) = call.filter(|_| is_new) {
-                            model.latest(call);
-                        }
-                        is_new
-                    }
-                    Said::Err(_) => false,
-                    Said::End => {
-                        look.at((!is_over && model.drill.is_some()).then(|| Instant::now() + REST));
-                        false
-                    }
-                },
-                () = until(again) => {
-                    look.again = None;
-                    if let Some(drill) = &model.drill {
-                        look.tracer = Some(Tracer::start(&look_at(drill))?);
+                said = self.tracer.next(), if !self.is_over => self.says(said),
+                said = self.look.next() => {
+                    if self.sees(said) {
+                        // There may be many.
+                        due.get_or_insert_with(|| Instant::now() + BREATH);
                     }
                     false
                 }
+                () = until(again) => {
+                    self.look.begin(self.args, &mut self.model)?;
+                    false
+                }
+                () = until(due) => {
+                    self.model.arrange();
+                    true
+                }
             };
             if is_new {
-                break;
+                due = Some(Instant::now());
             }
         }
     }
+
+    /// What the tracer that adds up says; true: there is something new to show.
+    fn says(&mut self, said: Said) -> bool {
+        match said {
+            Said::Out(line) => serde_json::from_str(&line).is_ok_and(|line| self.model.take(line)),
+            Said::Err(line) => {
+                self.model.message = Some(line.clone());
+                self.said.push(line);
+                true
+            }
+            Said::End => {
+                self.is_over = true;
+                self.model.message = Some("tracing has ended; q quits".to_owned());
+                true
+            }
+        }
+    }
+
+    /// What a look says; true: there is something new to show.
+    fn sees(&mut self, said: Said) -> bool {
+        let line = match said {
+            Said::Out(line) if !self.model.paused => line,
+            Said::Out(_) | Said::Err(_) => return false,
+            Said::End => {
+                self.look.again(!self.is_over);
+                return false;
+            }
+        };
+        match self.model.wanted() {
+            Some(Wanted::Site(site)) => match of_site(&site, &line) {
+                Some(call) => self.model.latest(call),
+                None => return false,
+            },
+            Some(Wanted::Targets) => match serde_json::from_str(&line) {
+                Ok(event) => self.model.event(&event),
+                Err(_) => return false,
+            },
+            None => return false,
+        }
+        true
+    }
 }
 
-/// Looks at one call site.
+/// Looks at values: a tracer, for some events, now and then.
 #[derive(Default)]
 struct Look {
     tracer: Option<Tracer>,
+    wanted: Option<Wanted>,
     /// When it is to be traced again.
     again: Option<Instant>,
     /// Those that detach, beside what goes on.
@@ -283,13 +312,33 @@ struct Look {
 }
 
 impl Look {
-    /// Looks no more at what it does, and again then.
-    fn at(&mut self, again: Option<Instant>) {
-        if let Some(tracer) = self.tracer.take() {
-            self.ending.retain(|ending| !ending.is_finished());
-            self.ending.push(tokio::spawn(tracer.end(|_| {})));
+    /// These values are wanted, and no others.
+    fn want(&mut self, wanted: Option<Wanted>) {
+        if self.wanted != wanted {
+            self.again = wanted.is_some().then(Instant::now);
+            self.wanted = wanted;
+            self.stop();
         }
-        self.again = again;
+    }
+
+    /// One look has ended; another one, after a rest.
+    fn again(&mut self, again: bool) {
+        self.stop();
+        self.again = (again && self.wanted.is_some()).then(|| Instant::now() + REST);
+    }
+
+    fn begin(&mut self, args: &TopArgs, model: &mut Model) -> anyhow::Result<()> {
+        self.again = None;
+        let args = match &self.wanted {
+            Some(Wanted::Site(site)) => look_at(site),
+            Some(Wanted::Targets) => {
+                model.look();
+                args.traced(&["--format", "json", "--max-events", LOOK])
+            }
+            None => return Ok(()),
+        };
+        self.tracer = Some(Tracer::start(&args)?);
+        Ok(())
     }
 
     async fn next(&mut self) -> Said {
@@ -299,9 +348,17 @@ impl Look {
         }
     }
 
+    /// Lets the tracer detach by itself.
+    fn stop(&mut self) {
+        if let Some(tracer) = self.tracer.take() {
+            self.ending.retain(|ending| !ending.is_finished());
+            self.ending.push(tokio::spawn(tracer.end(|_| {})));
+        }
+    }
+
     /// Waits until all probes are out.
     async fn end(mut self) {
-        self.at(None);
+        self.stop();
         for ending in self.ending {
             let _ = ending.await;
         }
@@ -316,8 +373,7 @@ async fn until(moment: Option<Instant>) {
 }
 
 /// What the tool is called with to see the calls of a site.
-fn look_at(drill: &Drill) -> Vec<OsString> {
-    let site = &drill.site;
+fn look_at(site: &Site) -> Vec<OsString> {
     let mut args: Vec<OsString> = [
         "--effects",
         "none",
@@ -342,8 +398,8 @@ fn look_at(drill: &Drill) -> Vec<OsString> {
 }
 
 /// An event, as text, if it is of that call site: its time, and the call itself.
-fn of_site(drill: &Drill, line: &str) -> Option<String> {
-    let (head, call) = line.split_once(&format!(" {}  ", drill.site.place))?;
+fn of_site(site: &Site, line: &str) -> Option<String> {
+    let (head, call) = line.split_once(&format!(" {}  ", site.place))?;
     let time = head.split(' ').next()?;
     Some(format!("{time} {call}"))
 }
@@ -389,7 +445,6 @@ impl Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::top::model::Site;
 
     #[test]
     fn events_of_one_call_site() {
@@ -398,15 +453,11 @@ mod tests {
             function: "list.__setitem__|list.__delitem__".to_owned(),
             place: "x.py:3 save".to_owned(),
         };
-        let drill = Drill {
-            site,
-            ..Drill::default()
-        };
         let line = "21:29:54.618630 7/7 x.py:3 save  list.__setitem__([1], 0, 2) = None <1us>";
         let call = "21:29:54.618630 list.__setitem__([1], 0, 2) = None <1us>";
-        assert_eq!(of_site(&drill, line).as_deref(), Some(call));
-        assert_eq!(of_site(&drill, &line.replace("py:3", "py:33")), None);
-        let args = look_at(&drill);
+        assert_eq!(of_site(&site, line).as_deref(), Some(call));
+        assert_eq!(of_site(&site, &line.replace("py:3", "py:33")), None);
+        let args = look_at(&site);
         let ends = [
             "--pid",
             "7",

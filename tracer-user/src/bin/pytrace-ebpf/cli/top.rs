@@ -38,9 +38,17 @@ pub struct TopArgs {
 impl TopArgs {
     /// What the tool is called with to add calls up.
     pub fn stat(&self) -> Vec<OsString> {
-        let mut args: Vec<OsString> = ["stat", "--format", "json", "--by-process", "--top", "100000"]
-            .map(OsString::from)
-            .into();
+        let mut args = self.traced(&["stat", "--format", "json", "--by-process", "--top", "100000"]);
+        args.extend([
+            "--interval".into(),
+            format!("{}ms", self.interval.as_millis()).into(),
+        ]);
+        args
+    }
+
+    /// What the tool is called with, after that, to trace the same.
+    pub fn traced(&self, how: &[&str]) -> Vec<OsString> {
+        let mut args: Vec<OsString> = how.iter().map(OsString::from).collect();
         for pid in &self.pids {
             args.extend(["--pid".into(), pid.to_string().into()]);
         }
@@ -50,10 +58,6 @@ impl TopArgs {
         }
         let flags = [(self.nested, "--nested"), (self.follow, "--follow")];
         args.extend(flags.iter().filter(|(on, _)| *on).map(|(_, flag)| flag.into()));
-        args.extend([
-            "--interval".into(),
-            format!("{}ms", self.interval.as_millis()).into(),
-        ]);
         args
     }
 }

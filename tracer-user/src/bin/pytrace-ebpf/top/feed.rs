@@ -1,6 +1,7 @@
-//! What `stat --format json` says, a line at a time.
+//! What `stat --format json` says, a line at a time, and what of an event is shown.
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 /// A line. Kinds that are not shown are [`Line::Other`].
 #[derive(Debug, Deserialize)]
@@ -70,5 +71,57 @@ impl Frame {
             None if self.file == "?" => "?".to_owned(),
             None => format!("{file}:? {}", self.function),
         }
+    }
+}
+
+/// A call, as a trace has it.
+#[derive(Debug, Deserialize)]
+pub struct Event {
+    pub effect: String,
+    pub duration_ns: Option<u64>,
+    pub outcome: String,
+    #[serde(default)]
+    pub target: Map<String, Value>,
+}
+
+/// Characters of a target that are kept.
+const SHOWN: usize = 200;
+
+impl Event {
+    /// What the call acts on: a path or a peer before anything else that is known of it, its descriptor last.
+    pub fn acts_on(&self) -> Option<String> {
+        let known = |key: &&str| self.target.get(*key).is_some_and(|value| !value.is_null());
+        let named = ["path", "peer"].into_iter().find(known);
+        let other = || self.target.keys().map(String::as_str).find(|key| *key != "fd");
+        let key = named.or_else(other).or_else(|| ["fd"].into_iter().find(known))?;
+        let text = match &self.target[key] {
+            Value::String(text) => text.clone(),
+            value => format!("{key} {value}"),
+        };
+        Some(text.chars().take(SHOWN).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn acts_on(target: &str) -> Option<String> {
+        let event =
+            format!(r#"{{"type":"call","effect":"x","duration_ns":1,"outcome":"return","target":{target}}}"#);
+        serde_json::from_str::<Event>(&event).expect("an event").acts_on()
+    }
+
+    #[test]
+    fn targets_have_one_name() {
+        assert_eq!(acts_on(r#"{"fd":3,"path":"/tmp/x"}"#).as_deref(), Some("/tmp/x"));
+        assert_eq!(
+            acts_on(r#"{"fd":3,"peer":"1.2.3.4:5"}"#).as_deref(),
+            Some("1.2.3.4:5")
+        );
+        assert_eq!(acts_on(r#"{"fd":3}"#).as_deref(), Some("fd 3"));
+        assert_eq!(acts_on(r#"{"pid":7}"#).as_deref(), Some("pid 7"));
+        assert_eq!(acts_on(r#"{"sql":"SELECT 1"}"#).as_deref(), Some("SELECT 1"));
+        assert_eq!(acts_on("{}"), None);
     }
 }

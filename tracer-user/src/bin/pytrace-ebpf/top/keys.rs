@@ -14,8 +14,6 @@ const FILTER: usize = 60;
 pub enum Act {
     Nothing,
     Quit,
-    /// The values of [`Model::drill`] are wanted, or not any more.
-    Look,
 }
 
 /// Takes a key.
@@ -69,7 +67,6 @@ fn act(model: &mut Model, code: KeyCode) -> Act {
         KeyCode::Esc | KeyCode::Backspace | KeyCode::Left if model.help => model.help = false,
         KeyCode::Esc | KeyCode::Backspace | KeyCode::Left if model.drill.is_some() => {
             model.drill = None;
-            return Act::Look;
         }
         KeyCode::Esc => model.filter.clear(),
         KeyCode::Char('p' | ' ') => model.paused = !model.paused,
@@ -78,6 +75,7 @@ fn act(model: &mut Model, code: KeyCode) -> Act {
         KeyCode::Char('1') => model.view = View::Sites,
         KeyCode::Char('2') => model.view = View::Effects,
         KeyCode::Char('3') => model.view = View::Processes,
+        KeyCode::Char('4') => model.view = View::Targets,
         KeyCode::Tab => model.view = next(&View::ALL, model.view),
         KeyCode::Char('s') => model.order = next(&Order::ALL, model.order),
         KeyCode::Char('c') => model.order = Order::Calls,
@@ -91,16 +89,16 @@ fn act(model: &mut Model, code: KeyCode) -> Act {
         KeyCode::PageDown => model.selected = (model.selected + PAGE).min(last),
         KeyCode::Home => model.selected = 0,
         KeyCode::End => model.selected = last,
-        KeyCode::Enter | KeyCode::Right if model.drill.is_none() => return enter(model),
+        KeyCode::Enter | KeyCode::Right if model.drill.is_none() => enter(model),
         _ => {}
     }
     Act::Nothing
 }
 
 /// Goes into the selected row: the call sites of an effect or a process, or one call site.
-fn enter(model: &mut Model) -> Act {
+fn enter(model: &mut Model) {
     let Some(row) = model.rows.get(model.selected) else {
-        return Act::Nothing;
+        return;
     };
     match &row.site {
         Some(site) => {
@@ -108,13 +106,12 @@ fn enter(model: &mut Model) -> Act {
                 site: site.clone(),
                 ..Drill::default()
             });
-            Act::Look
         }
+        None if model.view == View::Targets => {}
         None => {
             model.filter = row.name.split(' ').next().unwrap_or_default().to_owned();
             model.view = View::Sites;
             model.selected = 0;
-            Act::Nothing
         }
     }
 }

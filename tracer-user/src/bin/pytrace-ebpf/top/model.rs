@@ -7,7 +7,7 @@ use std::{
 
 use tracer_user::sink::escape::plainly;
 
-use super::feed::{Line, Row};
+use super::feed::{Event, Line, Row};
 
 /// Lines of a call site's latest values that are kept.
 const LATEST: usize = 200;
@@ -53,6 +53,19 @@ impl Numbers {
         }
     }
 
+    fn add(&mut self, event: &Event) {
+        self.calls += 1;
+        self.errors += u64::from(event.outcome == "raise");
+        if let Some(ns) = event.duration_ns {
+            self.total_ns = self.total_ns.saturating_add(ns);
+            self.max_ns = self.max_ns.max(ns);
+            let end = (ns + 1).checked_next_power_of_two().unwrap_or(u64::MAX);
+            *self.histogram.entry(end).or_default() += 1;
+        } else {
+            self.unobserved += 1;
+        }
+    }
+
     /// Calls that ended, so far as is known.
     pub fn ended(&self) -> u64 {
         self.histogram.values().fold(0, |all, n| all.saturating_add(*n))
@@ -91,16 +104,19 @@ pub enum View {
     Sites,
     Effects,
     Processes,
+    /// Of a sample of calls: files, peers, whatever calls act on.
+    Targets,
 }
 
 impl View {
-    pub const ALL: [Self; 3] = [Self::Sites, Self::Effects, Self::Processes];
+    pub const ALL: [Self; 4] = [Self::Sites, Self::Effects, Self::Processes, Self::Targets];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Sites => "call sites",
             Self::Effects => "effects",
             Self::Processes => "processes",
+            Self::Targets => "targets",
         }
     }
 
@@ -110,6 +126,7 @@ impl View {
             Self::Sites => "call site",
             Self::Effects => "effect",
             Self::Processes => "process",
+            Self::Targets => "target",
         }
     }
 }
@@ -194,6 +211,15 @@ pub struct Drill {
     pub numbers: Numbers,
 }
 
+/// Values that are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Of one call site.
+    Site(Site),
+    /// Of all calls: what they act on.
+    Targets,
+}
+
 /// The state of the screen.
 #[derive(Debug, Default)]
 pub struct Model {
@@ -203,6 +229,9 @@ pub struct Model {
     /// What came in the whole trace, at its end.
     whole: HashMap<Site, (String, Numbers)>,
     processes: BTreeMap<u32, Process>,
+    /// What the calls of the last look acted on, by name and effect; and how many were looked at.
+    targets: HashMap<(String, String), Numbers>,
+    pub looked_at: u64,
     /// Seconds that the numbers of now are of.
     pub seconds: f64,
     /// Seconds since the last look that was shown.
@@ -327,10 +356,17 @@ impl Model {
                 View::Sites => (site.function.clone(), site.place.clone(), Some(site.clone())),
                 View::Effects => (known.effect.clone(), String::new(), None),
                 View::Processes => self.process(site.pid),
+                View::Targets => continue,
             };
             rows.entry(key).or_default().join(numbers);
         }
         self.sum = sum;
+        if self.view == View::Targets {
+            let found = self.targets.iter().filter(|((name, effect), _)| {
+                name.to_lowercase().contains(&filter) || effect.to_lowercase().contains(&filter)
+            });
+            rows.extend(found.map(|((name, effect), n)| ((name.clone(), effect.clone(), None), n.clone())));
+        }
         self.rows = rows
             .into_iter()
             .map(|((name, place, site), numbers)| Shown {
@@ -385,6 +421,29 @@ impl Model {
     /// Processes that run.
     pub fn running(&self) -> usize {
         self.processes.values().filter(|process| !process.gone).count()
+    }
+
+    /// Whose values are wanted now.
+    pub fn wanted(&self) -> Option<Wanted> {
+        match &self.drill {
+            Some(drill) => Some(Wanted::Site(drill.site.clone())),
+            None => (self.view == View::Targets).then_some(Wanted::Targets),
+        }
+    }
+
+    /// A look at what calls act on begins.
+    pub fn look(&mut self) {
+        self.targets.clear();
+        self.looked_at = 0;
+    }
+
+    /// Takes in a call of that look.
+    pub fn event(&mut self, event: &Event) {
+        self.looked_at += 1;
+        if let Some(name) = event.acts_on() {
+            let key = (plainly(&name).into_owned(), plainly(&event.effect).into_owned());
+            self.targets.entry(key).or_default().add(event);
+        }
     }
 
     /// What a number is divided by to be one of a second.
@@ -486,6 +545,39 @@ mod tests {
         model.paused = false;
         feed(&mut model, &[period(1, false)]);
         assert_eq!((calls(&model), model.divisor()), (vec![("a", 15)], 3.0));
+    }
+
+    #[test]
+    fn what_calls_act_on_is_of_one_look() {
+        let mut model = Model {
+            view: View::Targets,
+            ..Model::default()
+        };
+        assert_eq!(model.wanted(), Some(Wanted::Targets));
+        let event = |path: &str, outcome: &str| -> Event {
+            let line = format!(
+                r#"{{"type":"call","effect":"file.open","duration_ns":7,"outcome":"{outcome}","target":{{"path":"{path}"}}}}"#
+            );
+            serde_json::from_str(&line).expect("an event")
+        };
+        model.look();
+        for (path, outcome) in [("/a", "return"), ("/b", "raise"), ("/b", "return")] {
+            model.event(&event(path, outcome));
+        }
+        model.order = Order::Calls;
+        model.arrange();
+        assert_eq!((calls(&model), model.looked_at), (vec![("/b", 2), ("/a", 1)], 3));
+        let numbers = &model.rows[0].numbers;
+        assert_eq!(
+            (numbers.errors, numbers.mean_ns(), numbers.below_ns(1.0)),
+            (1, Some(7), Some(8))
+        );
+        model.filter = "/A".to_owned();
+        model.arrange();
+        assert_eq!(calls(&model), [("/a", 1)]);
+        model.look();
+        model.arrange();
+        assert!(model.rows.is_empty());
     }
 
     #[test]

@@ -18,7 +18,10 @@ const PRICE_NS: f64 = 3_300.0;
 const WIDE: u16 = 104;
 
 const HELP: &[(&str, &str)] = &[
-    ("1 2 3, Tab", "call sites, effects, processes"),
+    (
+        "1 2 3 4, Tab",
+        "call sites, effects, processes, what calls act on",
+    ),
     ("Up Down PgUp PgDn", "choose a row"),
     ("Enter", "a call site's latest values; the others' call sites"),
     ("Esc", "back; without the filter"),
@@ -93,20 +96,11 @@ fn state(model: &Model) -> Line<'static> {
         });
         spans.push(Span::raw("  "));
     }
-    spans.push(Span::raw(format!(
-        "by {}, {}",
-        model.order.name(),
-        if model.since_start {
-            "since the start"
-        } else {
-            "now"
-        }
-    )));
-    if model.typing || !model.filter.is_empty() {
-        let cursor = if model.typing { "_" } else { "" };
-        spans.push(Span::raw("  filter: "));
-        spans.push(format!("{}{cursor}", model.filter).bold());
-    }
+    spans.push(Span::raw(match (model.view, model.since_start) {
+        (View::Targets, _) => format!("by {}, of {} calls", model.order.name(), model.looked_at),
+        (_, true) => format!("by {}, since the start", model.order.name()),
+        (_, false) => format!("by {}, now", model.order.name()),
+    }));
     if model.paused {
         spans.push("  PAUSED".yellow());
     }
@@ -116,7 +110,15 @@ fn state(model: &Model) -> Line<'static> {
 fn footer(model: &Model) -> Line<'static> {
     match &model.message {
         Some(message) => message.clone().italic().into(),
-        None if model.typing => "Enter: filter by this   Esc: no filter".into(),
+        None if model.drill.is_none() && (model.typing || !model.filter.is_empty()) => {
+            let cursor = if model.typing { "_" } else { "" };
+            vec![
+                Span::raw("filter: "),
+                format!("{}{cursor}", model.filter).bold(),
+                Span::raw("   Esc: without it"),
+            ]
+            .into()
+        }
         None if model.drill.is_some() => "Esc: back   p: pause   ?: keys   q: quit".into(),
         None => "Enter: look into it   /: filter   s: sort   p: pause   ?: keys   q: quit".into(),
     }
@@ -124,8 +126,10 @@ fn footer(model: &Model) -> Line<'static> {
 
 fn table(frame: &mut Frame, model: &Model, area: Rect) {
     let is_wide = area.width >= WIDE;
-    let unit = if model.since_start { "" } else { "/s" };
-    let each = model.divisor();
+    // Targets are of a sample of calls.
+    let is_sample = model.view == View::Targets;
+    let unit = if model.since_start || is_sample { "" } else { "/s" };
+    let each = if is_sample { 1.0 } else { model.divisor() };
     let right = |text: String| Cell::from(Line::from(text).right_aligned());
     let mut head = vec![
         right(format!("calls{unit}")),
@@ -333,7 +337,10 @@ mod tests {
             screen[0],
             "pytrace-ebpf top  1 running  25.0k calls/s  1 errors/s  0 lost  ~8.2% CPU"
         );
-        assert_eq!(screen[1], "1 call sites  2 effects  3 processes  by time, now");
+        assert_eq!(
+            screen[1],
+            "1 call sites  2 effects  3 processes  4 targets  by time, now"
+        );
         assert_eq!(
             screen[2],
             "  calls/s errors/s   time/s    mean      p99 call site"
