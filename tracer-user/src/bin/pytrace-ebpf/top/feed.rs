@@ -19,6 +19,8 @@ pub enum Line {
     Process {
         event: String,
         pid: u32,
+        #[serde(default)]
+        parent: Option<u32>,
     },
     Loss {
         count: u64,

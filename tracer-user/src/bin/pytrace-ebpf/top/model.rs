@@ -279,8 +279,11 @@ impl Model {
                 self.period(to_ns.saturating_sub(from_ns) as f64 / 1e9);
                 true
             }
-            Line::Process { event, pid } => {
-                let process = self.processes.entry(pid).or_default();
+            Line::Process { event, pid, parent } => {
+                // One that was forked is what its parent is.
+                let of_parent = parent.and_then(|parent| self.processes.get(&parent));
+                let begun = of_parent.cloned().unwrap_or_default();
+                let process = self.processes.entry(pid).or_insert(begun);
                 process.gone = event == "exit";
                 true
             }
@@ -545,6 +548,34 @@ mod tests {
         model.paused = false;
         feed(&mut model, &[period(1, false)]);
         assert_eq!((calls(&model), model.divisor()), (vec![("a", 15)], 3.0));
+    }
+
+    #[test]
+    fn processes_come_and_go() {
+        let mut model = Model::default();
+        feed(
+            &mut model,
+            &[
+                r#"{"type":"header","targets":[{"pid":1,"python":"3.12.1","executable":"/p"}]}"#.to_owned(),
+                r#"{"type":"process","event":"fork","pid":2,"parent":1,"time_ns":0}"#.to_owned(),
+                r#"{"type":"process","event":"exit","pid":1,"time_ns":0}"#.to_owned(),
+                row(1, "a", 3, 5, 0, false),
+                row(2, "a", 3, 4, 0, false),
+                period(1, false),
+            ],
+        );
+        model.view = View::Processes;
+        model.arrange();
+        let shown: Vec<_> = model
+            .rows
+            .iter()
+            .map(|row| (row.name.as_str(), row.place.as_str()))
+            .collect();
+        assert_eq!(
+            shown,
+            [("1 (ended)", "Python 3.12.1 /p"), ("2", "Python 3.12.1 /p")]
+        );
+        assert_eq!(model.running(), 1);
     }
 
     #[test]
