@@ -9,7 +9,10 @@ use ratatui::{
 };
 use tracer_user::sink::text::duration;
 
-use super::model::{Drill, Model, Numbers, View};
+use super::{
+    model::{Drill, Model, View},
+    numbers::Numbers,
+};
 
 /// What a call that is added up costs the program, nanoseconds, as the bench measured it (docs/bench.md): an estimate elsewhere.
 const PRICE_NS: f64 = 3_300.0;
