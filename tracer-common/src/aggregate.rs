@@ -128,11 +128,26 @@ pub struct OpenCall {
 /// In [`OpenCall::bytes`].
 pub const INSIDE_ACT: u64 = 1 << 63;
 
-/// A thread's calls in progress, outermost first.
+/// Places that a thread remembers.
+pub const REMEMBERED: usize = 8;
+
+/// A place where a thread was, and the index of its [`Aggregate`]; 0 everywhere: none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Remembered {
+    pub key: PlaceKey,
+    pub index: u64,
+}
+
+/// A thread's calls in progress, outermost first; and what it would have to look up again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Calls {
     pub depth: u64,
+    /// Its `PyThreadState` when it was last looked for; to be checked at each use.
+    pub tstate: u64,
+    /// By the lowest bits of the site.
+    pub remembered: [Remembered; REMEMBERED],
     pub open: [OpenCall; MAX_OPEN],
 }
 

@@ -63,6 +63,24 @@ pub fn state(slot: &mut Slot, target: &Target, index: u32, tid: u32) -> u64 {
     tstate
 }
 
+/// As [`state`], where the thread itself remembers what was found.
+#[inline(always)]
+pub fn remembered_state(slot: &mut Slot, target: &Target, tid: u32, remembered: &mut u64) -> u64 {
+    if target.tstate_current != 0 {
+        return User.pointer(target.tstate_current).unwrap_or(0);
+    }
+    let tstate = *remembered;
+    if tstate != 0 {
+        read_thread(slot, &mut User, tstate);
+        if is_current(slot, target, &mut User, tstate, tid as u64) {
+            return tstate;
+        }
+    }
+    let found = search(slot, target, tid);
+    *remembered = found;
+    found
+}
+
 /// State of the walk over all interpreters' threads.
 struct Search<'a> {
     slot: &'a mut Slot,

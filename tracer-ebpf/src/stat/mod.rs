@@ -100,14 +100,17 @@ fn arrive(ctx: &ProbeContext, hit: &mut Hit) -> u64 {
         return OVER;
     };
     slot.reset();
-    let ty = look(ctx, slot, hit);
-    let index = counted(slot, hit, ty);
+    let ty = look(ctx, slot, hit, calls);
+    let index = counted(slot, hit, ty, calls);
     if let Some(aggregate) = aggregate(index)
         && aggregate.told == 0
     {
         place::tell(slot, hit, index, ty);
     }
-    let bytes = given(slot, hit);
+    let bytes = match site::argument(facts(hit)) {
+        0 => 0,
+        position => given(slot, hit, position - 1),
+    };
     scratch::give_back(slot);
     if index == place::NONE {
         count::one(&mut hit.counters.filtered);
@@ -118,7 +121,7 @@ fn arrive(ctx: &ProbeContext, hit: &mut Hit) -> u64 {
 }
 
 /// Ends what is over by this call; whether it is part of an act: [`INSIDE_ACT`], 0, or [`LEFT_OUT`] if it is one and so not counted.
-#[inline(never)]
+#[inline(always)]
 fn enter(calls: &mut Calls, hit: &Hit) -> u64 {
     calls::close_above(calls, hit.sp, hit.cookie.site());
     if !calls::is_inside_act(calls, hit.sp) {
@@ -132,7 +135,7 @@ fn enter(calls: &mut Calls, hit: &Hit) -> u64 {
 }
 
 /// Notes a call in progress, if its return is probed.
-#[inline(never)]
+#[inline(always)]
 fn await_end(calls: &mut Calls, hit: &Hit, index: u64, bytes: u64) -> u64 {
     let facts = facts(hit);
     let is_spared = !hit.cookie.is_leaf() && load::is_spared(hit.cookie.target());
@@ -152,14 +155,14 @@ fn await_end(calls: &mut Calls, hit: &Hit, index: u64, bytes: u64) -> u64 {
 
 /// Adds a call to those from where it comes; the index of its [`Aggregate`]. [`place::NONE`]: what is probed did not happen.
 #[inline(never)]
-fn counted(slot: &mut Slot, hit: &mut Hit, ty: u64) -> u64 {
+fn counted(slot: &mut Slot, hit: &mut Hit, ty: u64, calls: &mut Calls) -> u64 {
     let frame = slot.innermost;
     if hit.cookie.self_kind() == SelfKind::Exception as u8
         && new_exception(hit.target, &mut User, slot.tstate, frame).is_none()
     {
         return place::NONE;
     }
-    let index = place::of(slot, hit, frame, ty);
+    let index = place::of(slot, hit, frame, ty, calls);
     if let Some(aggregate) = aggregate(index) {
         count::one(&mut aggregate.calls);
     }
@@ -169,8 +172,8 @@ fn counted(slot: &mut Slot, hit: &mut Hit, ty: u64) -> u64 {
 /// Puts the thread's innermost frame into the slot and, where they are needed, the C arguments; the type by which the call is
 /// named, 0: none.
 #[inline(never)]
-fn look(ctx: &ProbeContext, slot: &mut Slot, hit: &Hit) -> u64 {
-    let tstate = thread::state(slot, hit.target, hit.cookie.target(), hit.tid);
+fn look(ctx: &ProbeContext, slot: &mut Slot, hit: &Hit, calls: &mut Calls) -> u64 {
+    let tstate = thread::remembered_state(slot, hit.target, hit.tid, &mut calls.tstate);
     slot.tstate = tstate;
     slot.innermost = innermost_frame(slot, hit.target, &mut User, tstate);
     let facts = facts(hit);
@@ -203,15 +206,11 @@ fn type_of(first: u64, hit: &Hit) -> u64 {
         .unwrap_or(0)
 }
 
-/// Bytes of the argument that holds what is written, [`UNKNOWN_SIZE`] if they cannot be told; 0: there is none.
+/// Bytes of the argument that holds what is written, [`UNKNOWN_SIZE`] if they cannot be told.
 #[inline(never)]
-fn given(slot: &Slot, hit: &Hit) -> u64 {
-    let position = site::argument(facts(hit));
-    if position == 0 {
-        return 0;
-    }
+fn given(slot: &Slot, hit: &Hit, position: u64) -> u64 {
     let convention = as_call(hit.cookie.convention());
-    let object = positional(hit.target, &mut User, convention, slot.arguments, position - 1);
+    let object = positional(hit.target, &mut User, convention, slot.arguments, position);
     if object == 0 {
         return UNKNOWN_SIZE;
     }
@@ -226,7 +225,7 @@ fn aggregate(index: u64) -> Option<&'static mut Aggregate> {
 }
 
 /// Adds what became of a call that returns `value`.
-#[inline(never)]
+#[inline(always)]
 fn depart(hit: &mut Hit, value: u64) -> u64 {
     // SAFETY: the helper has no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };

@@ -2,7 +2,7 @@
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use tracer_common::{
-    aggregate::{MAX_PLACES, PlaceKey},
+    aggregate::{Calls, MAX_PLACES, PlaceKey, REMEMBERED, Remembered},
     encode::{Slot, place},
     fingerprint::mix,
     limits::MAX_SITES,
@@ -21,7 +21,7 @@ pub const NONE: u64 = 1 << 32;
 
 /// The index for a call from that frame, by that type; where the place is not known, or there are too many, that of its site.
 #[inline(always)]
-pub fn of(slot: &mut Slot, hit: &mut Hit, frame: u64, ty: u64) -> u64 {
+pub fn of(slot: &mut Slot, hit: &mut Hit, frame: u64, ty: u64, calls: &mut Calls) -> u64 {
     let site = hit.cookie.site();
     let [code, instruction] = place(slot, hit.target, &mut User, frame);
     if code == 0 {
@@ -32,8 +32,14 @@ pub fn of(slot: &mut Slot, hit: &mut Hit, frame: u64, ty: u64) -> u64 {
         mix(code, ty),
         instruction,
     ];
+    let remembered = &mut calls.remembered[site as usize & (REMEMBERED - 1)];
+    if remembered.key == key {
+        return remembered.index;
+    }
     let found = known(&key);
-    if found != NONE { found } else { new(&key, hit) }
+    let index = if found != NONE { found } else { new(&key, hit) };
+    *remembered = Remembered { key, index };
+    index
 }
 
 #[inline(always)]
