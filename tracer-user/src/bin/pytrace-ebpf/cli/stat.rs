@@ -8,12 +8,9 @@ use tracer_user::{attach::Nested, sink::stat::Order};
 use super::{Format, OutputArgs, TraceArgs, seconds};
 use crate::output::is_recording;
 
-/// Options of `stat`.
+/// Which calls are added up.
 #[derive(Debug, Args)]
-pub struct StatArgs {
-    /// Process to attach to; repeatable
-    #[arg(long = "pid", value_name = "PID")]
-    pub pids: Vec<u32>,
+pub struct AddedArgs {
     /// Effects or groups, comma separated; `!x` takes x out, `all`, `none`
     #[arg(
         short,
@@ -32,6 +29,16 @@ pub struct StatArgs {
     /// Children of traced processes too
     #[arg(long)]
     pub follow: bool,
+}
+
+/// Options of `stat`.
+#[derive(Debug, Args)]
+pub struct StatArgs {
+    /// Process to attach to; repeatable
+    #[arg(long = "pid", value_name = "PID")]
+    pub pids: Vec<u32>,
+    #[command(flatten)]
+    pub added: AddedArgs,
     /// Stop after this time: `10`, `500ms`, `1m`
     #[arg(long, value_name = "SECS", value_parser = seconds)]
     pub duration: Option<Duration>,
@@ -108,7 +115,7 @@ impl StatArgs {
             StatFormat::Json => Format::Json,
         };
         output.output.clone_from(&self.output);
-        output.shown.nested = self.nested;
+        output.shown.nested = self.added.nested;
         output.stat = Some(Stat {
             order: match self.sort {
                 Sort::Time => Order::Time,
@@ -123,8 +130,8 @@ impl StatArgs {
         });
         TraceArgs {
             pids: self.pids.clone(),
-            effects: self.effects.clone(),
-            functions: self.functions.clone(),
+            effects: self.added.effects.clone(),
+            functions: self.added.functions.clone(),
             calls: Vec::new(),
             output,
             stack: 1,
@@ -132,7 +139,7 @@ impl StatArgs {
             max_items: 0,
             max_depth: 0,
             duration: self.duration,
-            follow: self.follow,
+            follow: self.added.follow,
             ring: 1 << 20,
             empty: false,
             verbose: self.verbose,

@@ -4,7 +4,7 @@ use std::{ffi::OsString, time::Duration};
 
 use clap::Args;
 
-use super::stat::interval;
+use super::stat::{AddedArgs, interval};
 
 /// Options of `top`.
 #[derive(Debug, Args)]
@@ -12,24 +12,8 @@ pub struct TopArgs {
     /// Process to attach to; repeatable
     #[arg(long = "pid", value_name = "PID", required = true)]
     pub pids: Vec<u32>,
-    /// Effects or groups, comma separated; `!x` takes x out, `all`, `none`
-    #[arg(
-        short,
-        long,
-        value_name = "LIST",
-        default_value = "world",
-        allow_hyphen_values = true
-    )]
-    pub effects: String,
-    /// These C functions too, whatever their effect; repeatable
-    #[arg(short, long = "function", value_name = "GLOB")]
-    pub functions: Vec<String>,
-    /// Also calls that happen inside another traced call's work
-    #[arg(long)]
-    pub nested: bool,
-    /// Children of traced processes too
-    #[arg(long)]
-    pub follow: bool,
+    #[command(flatten)]
+    pub added: AddedArgs,
     /// Time between two looks
     #[arg(short, long, value_name = "TIME", value_parser = interval, default_value = "1")]
     pub interval: Duration,
@@ -52,11 +36,11 @@ impl TopArgs {
         for pid in &self.pids {
             args.extend(["--pid".into(), pid.to_string().into()]);
         }
-        args.extend(["--effects".into(), OsString::from(&self.effects)]);
-        for function in &self.functions {
+        args.extend(["--effects".into(), OsString::from(&self.added.effects)]);
+        for function in &self.added.functions {
             args.extend(["--function".into(), OsString::from(function)]);
         }
-        let flags = [(self.nested, "--nested"), (self.follow, "--follow")];
+        let flags = [(self.added.nested, "--nested"), (self.added.follow, "--follow")];
         args.extend(flags.iter().filter(|(on, _)| *on).map(|(_, flag)| flag.into()));
         args
     }
