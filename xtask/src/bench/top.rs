@@ -35,7 +35,7 @@ pub fn part(python: &PathBuf) -> anyhow::Result<Vec<Figure>> {
     };
     // A terminal that nobody looks at.
     let top = format!(
-        "{} top -e none -f posix.getpid --pid {}",
+        "exec {} top -e none -f posix.getpid --pid {}",
         build::binary().display(),
         program.0.id()
     );

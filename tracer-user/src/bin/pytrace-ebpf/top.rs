@@ -192,8 +192,8 @@ impl Top<'_> {
     /// What a look says; true: there is something new to show.
     fn sees(&mut self, said: Said) -> bool {
         let line = match said {
-            Said::Out(line) if !self.model.paused => line,
-            Said::Out(_) | Said::Err(_) => return false,
+            Said::Out(line) => line,
+            Said::Err(_) => return false,
             Said::End => {
                 self.look.again(!self.is_over);
                 return false;

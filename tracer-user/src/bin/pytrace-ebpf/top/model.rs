@@ -352,8 +352,11 @@ impl Model {
         self.processes.values().filter(|process| !process.gone).count()
     }
 
-    /// Whose values are wanted now.
+    /// Whose values are wanted now. While it is paused, nobody's: what is there stays, and nothing is traced for it.
     pub fn wanted(&self) -> Option<Wanted> {
+        if self.paused {
+            return None;
+        }
         match &self.drill {
             Some(drill) => Some(Wanted::Site(drill.site.clone())),
             None => (self.view == View::Targets).then_some(Wanted::Targets),
@@ -511,6 +514,9 @@ mod tests {
             ..Model::default()
         };
         assert_eq!(model.wanted(), Some(Wanted::Targets));
+        model.paused = true;
+        assert_eq!(model.wanted(), None);
+        model.paused = false;
         let event = |path: &str, outcome: &str| -> Event {
             let line = format!(
                 r#"{{"type":"call","effect":"file.open","duration_ns":7,"outcome":"{outcome}","target":{{"path":"{path}"}}}}"#
