@@ -95,7 +95,7 @@ pub enum Value<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MaskedText {
     Str(String, bool),
-    Bytes(Vec<u8>, bool),
+    Bytes(BytesKind, Vec<u8>, bool),
 }
 
 /// A `str`: `width` bytes per character in `data`, `len` characters in all.

@@ -113,7 +113,7 @@ fn inside(value: &mut Value<'_>) {
             if let Some(masked) = masked(data, cut) {
                 *value = Value::Masked(Some(match kind {
                     BytesKind::Str => MaskedText::Str(String::from_utf8_lossy(&masked).into_owned(), cut),
-                    _ => MaskedText::Bytes(masked, cut),
+                    kind => MaskedText::Bytes(*kind, masked, cut),
                 }));
             }
         }
@@ -261,5 +261,16 @@ mod tests {
         let call = masked_call("f", "other.call", vec![text("password=p x")], vec![]);
         let masked = MaskedText::Str("password=*** x".into(), false);
         assert_eq!(call.args, [Value::Masked(Some(masked))]);
+    }
+
+    #[test]
+    fn bytes_with_a_secret_stay_what_they_are() {
+        for kind in [BytesKind::Bytes, BytesKind::ByteArray, BytesKind::MemoryView] {
+            let data = b"://me:secret@host";
+            let value = Value::Bytes(kind, data, data.len() as u64);
+            let call = masked_call("f", "other.call", vec![value], vec![]);
+            let masked = MaskedText::Bytes(kind, b"://me:***@host".to_vec(), false);
+            assert_eq!(call.args, [Value::Masked(Some(masked))]);
+        }
     }
 }

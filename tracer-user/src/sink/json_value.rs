@@ -99,16 +99,19 @@ fn characters(text: impl Iterator<Item = u32>, whole: bool, len: u64, out: &mut 
 }
 
 fn bytes(kind: BytesKind, data: &[u8], len: u64, out: &mut Vec<u8>) {
-    let name = match kind {
-        BytesKind::Bytes | BytesKind::Str => "bytes",
-        BytesKind::ByteArray => "bytearray",
-        BytesKind::MemoryView => "memoryview",
-    };
-    push!(out, "{{\"{name}\":\"{}\"", STANDARD.encode(data));
+    push!(out, "{{\"{}\":\"{}\"", bytes_key(kind), STANDARD.encode(data));
     if data.len() as u64 != len {
         push!(out, ",\"len\":{len}");
     }
     out.push(b'}');
+}
+
+fn bytes_key(kind: BytesKind) -> &'static str {
+    match kind {
+        BytesKind::Bytes | BytesKind::Str => "bytes",
+        BytesKind::ByteArray => "bytearray",
+        BytesKind::MemoryView => "memoryview",
+    }
 }
 
 fn container(value: &Value<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
@@ -210,9 +213,11 @@ fn masked(text: Option<&MaskedText>, out: &mut Vec<u8>) {
             out.extend_from_slice(b",\"str\":");
             json_text(text, out);
         }
-        Some(MaskedText::Bytes(data, _)) => push!(out, ",\"bytes\":\"{}\"", STANDARD.encode(data)),
+        Some(MaskedText::Bytes(kind, data, _)) => {
+            push!(out, ",\"{}\":\"{}\"", bytes_key(*kind), STANDARD.encode(data));
+        }
     }
-    if let Some(MaskedText::Str(_, true) | MaskedText::Bytes(_, true)) = text {
+    if let Some(MaskedText::Str(_, true) | MaskedText::Bytes(_, _, true)) = text {
         out.extend_from_slice(b",\"cut\":true");
     }
     out.push(b'}');

@@ -8,7 +8,7 @@ pub(super) fn plain_text(value: &Value<'_>) -> Option<String> {
         Value::Str(text) => (text.to_string_lossy(), text.captured() != text.len),
         Value::Bytes(_, data, len) => (lossy(data), data.len() as u64 != *len),
         Value::Masked(Some(MaskedText::Str(text, cut))) => (text.clone(), *cut),
-        Value::Masked(Some(MaskedText::Bytes(data, cut))) => (lossy(data), *cut),
+        Value::Masked(Some(MaskedText::Bytes(_, data, cut))) => (lossy(data), *cut),
         Value::Subclass { value, .. } => return plain_text(value),
         _ => return None,
     };

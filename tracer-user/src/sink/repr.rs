@@ -213,12 +213,12 @@ fn masked(text: Option<&MaskedText>, out: &mut Vec<u8>) {
         Some(MaskedText::Str(text, _)) => {
             repr_str(text.chars().map(u32::from).collect::<Vec<_>>().into_iter(), out)
         }
-        Some(MaskedText::Bytes(data, _)) => {
-            out.push(b'b');
-            repr_bytes(data, out);
+        Some(MaskedText::Bytes(kind, data, cut)) => {
+            let more = u64::from(*cut);
+            return bytes(*kind, data, data.len() as u64 + more, out);
         }
     }
-    if let Some(MaskedText::Str(_, true) | MaskedText::Bytes(_, true)) = text {
+    if let Some(MaskedText::Str(_, true)) = text {
         out.extend_from_slice(CUT);
     }
 }
