@@ -300,6 +300,11 @@ impl Packed {
     pub const fn is_leaf(self) -> bool {
         self.0 >> 62 & 1 != 0
     }
+    /// Which of two probes at the same place it is ([`crate::budget::GATE`]).
+    #[inline(always)]
+    pub const fn gate(self) -> bool {
+        self.0 & crate::budget::GATE != 0
+    }
     #[inline(always)]
     pub const fn handle(self) -> u8 {
         (self.0 >> 57 & 7) as u8

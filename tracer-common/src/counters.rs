@@ -38,8 +38,10 @@ pub struct Control {
     pub filters: u64,
     /// Not 0: calls inside other calls' work are added up too ([`crate::aggregate`]).
     pub nested: u64,
+    /// Not 0: what probes cost is added up ([`crate::budget`]).
+    pub budget: u64,
     /// Places that calls came from; above [`crate::aggregate::MAX_PLACES`]: and calls from others.
     pub places: u64,
 }
 
-const _: () = assert!(size_of::<Control>() == 40);
+const _: () = assert!(size_of::<Control>() == 48);

@@ -23,6 +23,7 @@
 
 pub mod activation;
 pub mod aggregate;
+pub mod budget;
 pub mod attribution;
 pub mod cookie;
 pub mod counters;

@@ -11,6 +11,7 @@
 mod activation;
 mod atomic;
 mod attribution;
+mod budget;
 mod codes;
 mod count;
 mod filter;

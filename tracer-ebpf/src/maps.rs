@@ -135,6 +135,18 @@ pub static CALLS: LruHashMap<u64, Calls> = LruHashMap::with_max_entries(1, 0);
 #[map]
 pub static NO_CALLS: Array<Calls> = Array::with_max_entries(1, 0);
 
+/// [`tracer_common::budget::Terms`] by site. This and the next one are sized by the daemon, which may need none.
+#[map]
+pub static TERMS: Array<u64> = Array::with_max_entries(1, 0);
+
+/// What probes have cost, by site, nanoseconds.
+#[map]
+pub static SITE_COSTS: Array<u64> = Array::with_max_entries(1, 0);
+
+/// What probes have cost, by target index, nanoseconds.
+#[map]
+pub static COSTS: Array<u64> = Array::with_max_entries(MAX_TARGETS, 0);
+
 /// Bits of [`tracer_common::aggregate::site`], by site.
 #[map]
 pub static STAT_SITES: Array<u64> = Array::with_max_entries(1, 0);

@@ -1,6 +1,6 @@
 //! What the two programs do.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, mem::MaybeUninit};
 
 use aya_ebpf::{
     EbpfContext as _,
@@ -28,7 +28,7 @@ use tracer_common::{
 };
 
 use crate::{
-    atomic, attribution, codes, count, filter, handle, load,
+    atomic, attribution, budget, codes, count, filter, handle, load,
     maps::{CONTROL, EVENTS, FILLING, TARGETS, WAKE},
     memory::User,
     paths, scratch, thread,
@@ -47,11 +47,34 @@ pub struct Hit {
     pub control: &'static mut Control,
     pub sp: u64,
     pub tid: u32,
+    /// [`budget::begin`].
+    pub began: u32,
 }
 
-/// `None`: the site is not known.
+/// `None`: the site is not known. `place`: where in the frame it is to be; moved it would be there twice.
 #[inline(always)]
-pub fn hit(ctx: *mut c_void, sp: u64) -> Option<Hit> {
+pub fn hit(ctx: *mut c_void, sp: u64, place: &mut MaybeUninit<Hit>) -> Option<&mut Hit> {
+    if find(ctx, sp, place) == 0 {
+        return None;
+    }
+    // SAFETY: it was written.
+    Some(unsafe { place.assume_init_mut() })
+}
+
+/// 0: the site is not known.
+#[inline(never)]
+fn find(ctx: *mut c_void, sp: u64, to: &mut MaybeUninit<Hit>) -> u64 {
+    match look_up(ctx, sp) {
+        Some(hit) => {
+            to.write(hit);
+            1
+        }
+        None => 0,
+    }
+}
+
+#[inline(always)]
+fn look_up(ctx: *mut c_void, sp: u64) -> Option<Hit> {
     // SAFETY: the context is the one the kernel gave this program.
     let cookie = Packed(unsafe { bpf_get_attach_cookie(ctx) });
     let counters = count::of(cookie.site())?;
@@ -63,6 +86,7 @@ pub fn hit(ctx: *mut c_void, sp: u64) -> Option<Hit> {
         cookie,
         target,
         counters,
+        began: budget::begin(control),
         control,
         sp,
         tid: 0,
@@ -119,39 +143,52 @@ pub fn is_return(ctx: &ProbeContext) -> bool {
 #[inline(always)]
 pub fn session(ctx: &ProbeContext) -> bool {
     let regs = registers(ctx.as_ptr());
-    let Some(mut hit) = hit(ctx.as_ptr(), regs.rsp) else {
+    let mut place = MaybeUninit::uninit();
+    let Some(hit) = hit(ctx.as_ptr(), regs.rsp, &mut place) else {
         return true;
     };
-    let slot = if is_return(ctx) {
-        depart::<true>(&mut hit, regs.rax)
+    let returns = is_return(ctx);
+    let slot = if returns {
+        depart::<true>(hit, regs.rax)
+    } else if budget::is_shut(hit) {
+        None
     } else {
-        enter::<true>(ctx, &mut hit)
+        enter::<true>(ctx, hit)
     };
-    let Some(slot) = slot else {
-        return true;
-    };
-    record(slot, &mut hit) & FLAG_SPARED != 0
+    let spared = slot.is_none_or(|slot| record(slot, hit) & FLAG_SPARED != 0);
+    budget::charge(hit, returns);
+    spared
 }
 
 /// The entry program.
 #[inline(always)]
 pub fn entry(ctx: &ProbeContext) {
-    if let Some(mut hit) = hit(ctx.as_ptr(), registers(ctx.as_ptr()).rsp)
-        && let Some(slot) = enter::<false>(ctx, &mut hit)
+    let mut place = MaybeUninit::uninit();
+    let Some(hit) = hit(ctx.as_ptr(), registers(ctx.as_ptr()).rsp, &mut place) else {
+        return;
+    };
+    if !budget::is_shut(hit)
+        && let Some(slot) = enter::<false>(ctx, hit)
     {
-        record(slot, &mut hit);
+        record(slot, hit);
     }
+    budget::charge(hit, false);
 }
 
 /// The return program.
 #[inline(always)]
 pub fn leave(ctx: &RetProbeContext) {
     let regs = registers(ctx.as_ptr());
-    if let Some(mut hit) = hit(ctx.as_ptr(), regs.rsp)
-        && let Some(slot) = depart::<false>(&mut hit, regs.rax)
+    let mut place = MaybeUninit::uninit();
+    let Some(hit) = hit(ctx.as_ptr(), regs.rsp, &mut place) else {
+        return;
+    };
+    if !budget::is_shut(hit)
+        && let Some(slot) = depart::<false>(hit, regs.rax)
     {
-        record(slot, &mut hit);
+        record(slot, hit);
     }
+    budget::charge(hit, true);
 }
 
 /// The thread's registers.

@@ -7,6 +7,7 @@
 
 pub mod attach;
 pub mod attribution;
+pub mod budget;
 pub mod bytecode;
 pub mod catalogue;
 pub mod cpython;

@@ -6,6 +6,8 @@
 mod calls;
 mod place;
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::{
     EbpfContext as _,
     helpers::bpf_ktime_get_ns,
@@ -22,7 +24,7 @@ use tracer_common::{
 };
 
 use crate::{
-    atomic, count, load,
+    atomic, budget, count, load,
     maps::{AGGREGATES, STAT_SITES},
     memory::User,
     probe::{Hit, hit, is_return, registers, save_registers},
@@ -40,36 +42,50 @@ const LEFT_OUT: u64 = 1;
 #[inline(always)]
 pub fn session(ctx: &ProbeContext) -> bool {
     let regs = registers(ctx.as_ptr());
-    let Some(mut hit) = hit(ctx.as_ptr(), regs.rsp) else {
+    let mut place = MaybeUninit::uninit();
+    let Some(hit) = hit(ctx.as_ptr(), regs.rsp, &mut place) else {
         return true;
     };
-    if is_return(ctx) {
-        depart(&mut hit, regs.rax);
-        return true;
-    }
-    arrive(ctx, &mut hit) == OVER
+    let returns = is_return(ctx);
+    let over = if returns {
+        depart(hit, regs.rax);
+        OVER
+    } else if budget::is_shut(hit) {
+        OVER
+    } else {
+        arrive(ctx, hit)
+    };
+    budget::charge(hit, returns);
+    over == OVER
 }
 
 /// The program for entries alone.
 #[inline(always)]
 pub fn entry(ctx: &ProbeContext) {
     let regs = registers(ctx.as_ptr());
-    let Some(mut hit) = hit(ctx.as_ptr(), regs.rsp) else {
+    let mut place = MaybeUninit::uninit();
+    let Some(hit) = hit(ctx.as_ptr(), regs.rsp, &mut place) else {
         return;
     };
-    if hit.is_guard() && !guard::goes_on(hit.cookie, regs.eflags) {
-        return;
+    let goes_on = !hit.is_guard() || guard::goes_on(hit.cookie, regs.eflags);
+    if goes_on && !budget::is_shut(hit) {
+        arrive(ctx, hit);
     }
-    arrive(ctx, &mut hit);
+    budget::charge(hit, false);
 }
 
 /// The program for returns alone.
 #[inline(always)]
 pub fn leave(ctx: &RetProbeContext) {
     let regs = registers(ctx.as_ptr());
-    if let Some(mut hit) = hit(ctx.as_ptr(), regs.rsp) {
-        depart(&mut hit, regs.rax);
+    let mut place = MaybeUninit::uninit();
+    let Some(hit) = hit(ctx.as_ptr(), regs.rsp, &mut place) else {
+        return;
+    };
+    if !budget::is_shut(hit) {
+        depart(hit, regs.rax);
     }
+    budget::charge(hit, true);
 }
 
 /// What the daemon said of the site: bits of [`site`].

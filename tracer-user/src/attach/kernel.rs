@@ -14,6 +14,7 @@ use thiserror::Error;
 use tracer_common::{
     activation::MAX_RUNS,
     aggregate::{MAX_CALLERS, MAX_PLACES},
+    budget::Terms,
     counters::{Control, SiteCounters},
     filter::MAX_VERDICTS,
     handle::KernelOffsets,
@@ -27,6 +28,7 @@ use super::{
     links::Probe,
     loader::{LoadError, Programs},
     perf,
+    price::{Empty, Prices},
     trial::{has_multi, has_sessions},
 };
 
@@ -45,6 +47,8 @@ pub struct KernelOptions {
     pub runs: bool,
     /// Calls are only added up ([`super::Sums`]); whether those inside of other calls' work are too.
     pub sums: Option<Nested>,
+    /// What probes cost is added up, and programs that do nothing are loaded for [`Kernel::prices`].
+    pub budget: bool,
     /// Load programs that do nothing, to measure what a bare probe costs.
     pub empty: bool,
 }
@@ -69,6 +73,8 @@ pub enum KernelError {
         tracepoint: &'static str,
         error: ProgramError,
     },
+    #[error("cannot find out what a probe costs here: {0}")]
+    Prices(std::io::Error),
     #[error("cannot take samples: {0}")]
     Sampling(std::io::Error),
     #[error("cannot take samples by a clock on each processor: {0}")]
@@ -92,7 +98,7 @@ unsafe impl Pod for PodCounters {}
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 struct PodControl(Control);
-// SAFETY: five u64.
+// SAFETY: six u64.
 unsafe impl Pod for PodControl {}
 
 #[derive(Clone, Copy)]
@@ -137,6 +143,11 @@ pub struct Kernel {
     counters: Array<MapData, PodCounters>,
     control: Array<MapData, PodControl>,
     wake: Array<MapData, u64>,
+    terms: Array<MapData, u64>,
+    site_costs: Array<MapData, u64>,
+    costs: Array<MapData, u64>,
+    /// Programs that do nothing, for entries and for returns.
+    empty: Option<(OwnedFd, OwnedFd)>,
     ebpf: Ebpf,
 }
 
@@ -153,6 +164,7 @@ impl Kernel {
         let verdicts = if options.filters == 0 { 1 } else { MAX_VERDICTS };
         let runs = if options.runs { MAX_RUNS } else { 1 };
         let sums = |size| if options.sums.is_some() { size } else { 1 };
+        let budget = |size| if options.budget { size } else { 1 };
         let mut ebpf = EbpfLoader::new()
             .override_global("AYA_LOG_LEVEL", &options.log_level, false)
             .map_max_entries("SLOTS", slots)
@@ -167,6 +179,8 @@ impl Kernel {
             .map_max_entries("PLACES", sums(MAX_PLACES))
             .map_max_entries("CALLS", sums(MAX_CALLERS))
             .map_max_entries("STAT_SITES", sums(MAX_SITES))
+            .map_max_entries("TERMS", budget(MAX_SITES))
+            .map_max_entries("SITE_COSTS", budget(MAX_SITES))
             .load(OBJECT)?;
         let programs = Programs::link(OBJECT, &map_fds(&ebpf))?;
         let or_empty = |name| if options.empty { "pytrace_empty" } else { name };
@@ -189,6 +203,14 @@ impl Kernel {
             .runs
             .then(|| programs.load(or_empty("pytrace_run"), Probe::Entry))
             .transpose()?;
+        let empty = options
+            .budget
+            .then(|| {
+                let name = "pytrace_empty";
+                let entry = programs.load(name, Probe::Entry)?;
+                Ok::<_, LoadError>((entry, programs.load(name, returns.probe())?))
+            })
+            .transpose()?;
         let mut take = |name| ebpf.take_map(name).ok_or(KernelError::NoMap(name));
         let targets = Array::try_from(take("TARGETS")?)?;
         let running_loop_keys = Array::try_from(take("RUNNING_LOOP_KEYS")?)?;
@@ -196,6 +218,9 @@ impl Kernel {
         let counters = Array::try_from(take("COUNTERS")?)?;
         let mut control: Array<_, PodControl> = Array::try_from(take("CONTROL")?)?;
         let wake = Array::try_from(take("WAKE")?)?;
+        let terms = Array::try_from(take("TERMS")?)?;
+        let site_costs = Array::try_from(take("SITE_COSTS")?)?;
+        let costs = Array::try_from(take("COSTS")?)?;
         control.set(
             0,
             PodControl(Control {
@@ -203,6 +228,7 @@ impl Kernel {
                 slot_mask: u64::from(slots) - 1,
                 filters: options.filters,
                 nested: u64::from(options.sums.is_some_and(|nested| nested.0)),
+                budget: u64::from(options.budget),
                 places: 0,
             }),
             0,
@@ -223,6 +249,10 @@ impl Kernel {
             counters,
             control,
             wake,
+            terms,
+            site_costs,
+            costs,
+            empty,
             ebpf,
         })
     }
@@ -235,9 +265,34 @@ impl Kernel {
     /// The program for returns, and whether it is for the entries too.
     pub fn returns(&self) -> (BorrowedFd<'_>, Probe) {
         match &self.returns {
-            Returns::Alone(program) => (program.as_fd(), Probe::Return),
-            Returns::Sessions { calls, .. } => (calls.as_fd(), Probe::Session),
+            Returns::Alone(program) => (program.as_fd(), self.returns.probe()),
+            Returns::Sessions { calls, .. } => (calls.as_fd(), self.returns.probe()),
         }
+    }
+
+    /// What being probed costs on this machine, where there is a budget; takes some 20 ms.
+    pub fn prices(&self) -> Result<Prices, KernelError> {
+        let (entry, returns) = self.empty.as_ref().ok_or(KernelError::NoProgram("pytrace_empty"))?;
+        let empty = Empty {
+            entry: entry.as_fd(),
+            returns: (returns.as_fd(), self.returns.probe()),
+        };
+        Prices::measure(empty).map_err(KernelError::Prices)
+    }
+
+    /// Tells the kernel half what a site costs, and which probe serves it.
+    pub fn set_terms(&mut self, site: u32, terms: Terms) -> Result<(), KernelError> {
+        Ok(self.terms.set(site, terms.0, 0)?)
+    }
+
+    /// What the probes of a site have cost so far, nanoseconds.
+    pub fn site_cost_ns(&self, site: u32) -> Result<u64, KernelError> {
+        Ok(self.site_costs.get(&site, 0)?)
+    }
+
+    /// What those of all sites have cost a target so far, nanoseconds: also of a process that had its index before.
+    pub fn cost_ns(&self, target: u32) -> Result<u64, KernelError> {
+        Ok(self.costs.get(&target, 0)?)
     }
 
     /// The program for the places where runs of Python functions begin and end, if they are traced.
@@ -334,6 +389,15 @@ enum Returns {
     /// For entries and returns: they spare those of a process that begins to switch C stacks, and need not be probed where a call is
     /// left out.
     Sessions { calls: OwnedFd, loads: OwnedFd },
+}
+
+impl Returns {
+    fn probe(&self) -> Probe {
+        match self {
+            Self::Alone(_) => Probe::Return,
+            Self::Sessions { .. } => Probe::Session,
+        }
+    }
 }
 
 fn map_fds(ebpf: &Ebpf) -> HashMap<String, RawFd> {

@@ -6,6 +6,7 @@ mod links;
 mod loader;
 mod outlive;
 mod perf;
+mod price;
 mod readiness;
 mod sampler;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod watch;
 
 pub use kernel::{Kernel, KernelError, KernelOptions, Nested};
 pub use links::{Link, LinkError, Point, Probe};
+pub use price::Prices;
 pub use readiness::Readiness;
 pub use sampler::Sampler;
 pub use sums::Sums;

@@ -368,6 +368,24 @@ impl Pairing {
         over(pending, End::Seen(leave), out);
     }
 
+    /// Ends calls in progress whose returns are not seen any more: by target, site and time of the entry.
+    pub fn give_up(
+        &mut self,
+        mut is_lost: impl FnMut(u16, u32, u64) -> bool,
+        why: &'static str,
+        out: &mut impl FnMut(Call),
+    ) {
+        for stack in self.threads.values_mut() {
+            let lost = stack.extract_if(.., |pending| {
+                let header = pending.entry.header;
+                is_lost(header.target, header.site, header.time_ns)
+            });
+            for pending in lost {
+                over(pending, End::Unobserved(why), out);
+            }
+        }
+    }
+
     /// Ends all calls of one target (or of all) that are still in progress.
     pub fn finish(&mut self, target: Option<u16>, why: &'static str, out: &mut impl FnMut(Call)) {
         let mut left: Vec<Pending> = Vec::new();

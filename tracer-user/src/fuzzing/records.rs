@@ -140,6 +140,7 @@ pub(super) fn begin(sites: &[SiteMeta]) -> Vec<u8> {
         executable: "/usr/bin/python3".into(),
         functions: sites.len(),
         unseen: Some("\u{1b}[2J".into()),
+        budget: None,
     };
     Recorder::target(0, info, false, &mut out);
     Recorder::sites(sites, &mut out);

@@ -115,6 +115,7 @@ fn targets() -> Vec<TargetInfo> {
         executable: "/usr/bin/python3".into(),
         functions: 1,
         unseen: Some("some".into()),
+        budget: None,
     }]
 }
 

@@ -85,6 +85,27 @@ impl Sink for Json {
             } => {
                 serde_json::json!({"files": files, "functions": functions, "gap_ns": gap_ns})
             }
+            ProcessChange::Shed {
+                function,
+                cost_ppm,
+                budget_ppm,
+            } => {
+                serde_json::json!({"function": function, "cost": share(*cost_ppm), "budget": share(*budget_ppm)})
+            }
+            ProcessChange::Window {
+                function,
+                from_ns,
+                calls,
+                unseen_ns,
+                stays,
+            } => serde_json::json!({
+                "function": function, "from_ns": from_ns, "calls": calls, "unseen_ns": unseen_ns, "stays": stays,
+            }),
+            ProcessChange::Cost {
+                cost_ppm,
+                budget_ppm,
+                shed,
+            } => serde_json::json!({"cost": share(*cost_ppm), "budget": share(*budget_ppm), "shed": shed}),
         };
         line["type"] = "process".into();
         line["event"] = change.name().into();
@@ -103,6 +124,11 @@ impl Sink for Json {
     fn summary(&mut self, summary: &Summary, out: &mut Vec<u8>) {
         push!(out, "{}\n", summary_of(summary));
     }
+}
+
+/// Of one processor.
+fn share(ppm: u64) -> f64 {
+    ppm as f64 / 1e6
 }
 
 /// The object of the last line.
@@ -131,6 +157,9 @@ pub(super) fn summary_of(summary: &Summary) -> serde_json::Value {
     line["lost_returns"] = summary.lost_returns.into();
     line["inner"] = summary.inner.into();
     line["sites"] = sites.into();
+    if !summary.budgets.is_empty() {
+        line["budgets"] = serde_json::json!(summary.budgets);
+    }
     if summary.cut {
         line["cut"] = true.into();
     }

@@ -45,6 +45,9 @@ pub struct TargetInfo {
     /// What of it cannot be seen, if anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unseen: Option<Cow<'static, str>>,
+    /// What tracing it may cost, of one processor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<f64>,
 }
 
 /// What happened at one site, for the summary.
@@ -55,6 +58,27 @@ pub struct SiteSummary {
 }
 
 /// The end of a trace.
+/// What tracing a process cost, where that had a budget. Shares are of one processor.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ProcessBudget {
+    pub pid: u32,
+    pub budget: f64,
+    pub cost: f64,
+    /// Functions that were not seen all the time.
+    pub shed: Vec<ShedFunction>,
+}
+
+/// A function whose probes went to keep the budget.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ShedFunction {
+    pub function: String,
+    /// How often they went, and how often they were back for a moment.
+    pub sheds: u64,
+    pub windows: u64,
+    /// Share of the time in which they were there.
+    pub seen: f64,
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
     /// Events written.
@@ -73,6 +97,8 @@ pub struct Summary {
     pub totals: SiteCounters,
     /// Sites where anything was lost, cut or unreadable.
     pub sites: Vec<SiteSummary>,
+    /// Of each process that had one.
+    pub budgets: Vec<ProcessBudget>,
 }
 
 impl Summary {
@@ -109,6 +135,29 @@ pub enum ProcessChange {
         /// were not seen. 0: the process waited.
         gap_ns: u64,
     },
+    /// A function is not seen any more but for moments: it cost too much (`--budget`). Costs are millionths of one processor.
+    Shed {
+        function: String,
+        cost_ppm: u64,
+        budget_ppm: u64,
+    },
+    /// It was seen for a moment, which ends here.
+    Window {
+        function: String,
+        /// When it began, Unix time.
+        from_ns: u64,
+        calls: u64,
+        /// How long it had not been seen before.
+        unseen_ns: u64,
+        /// It is cheap now, and seen from now on.
+        stays: bool,
+    },
+    /// What tracing the process cost since this was last said, and the functions that are not seen now.
+    Cost {
+        cost_ppm: u64,
+        budget_ppm: u64,
+        shed: Vec<String>,
+    },
 }
 
 impl ProcessChange {
@@ -119,6 +168,9 @@ impl ProcessChange {
             Self::Fork { .. } => "fork",
             Self::Exec { .. } => "exec",
             Self::Load { .. } => "load",
+            Self::Shed { .. } => "shed",
+            Self::Window { .. } => "window",
+            Self::Cost { .. } => "cost",
         }
     }
 }

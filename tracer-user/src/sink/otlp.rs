@@ -142,6 +142,18 @@ impl Sink for Otlp {
             ProcessChange::Exec { executable, .. } => {
                 attributes.text("process.executable.path", executable);
             }
+            ProcessChange::Shed { function, .. } => attributes.text("pytrace.function", function),
+            ProcessChange::Window {
+                function,
+                calls,
+                unseen_ns,
+                ..
+            } => {
+                attributes.text("pytrace.function", function);
+                attributes.number("pytrace.calls", *calls);
+                attributes.number("pytrace.unseen_ns", *unseen_ns);
+            }
+            ProcessChange::Cost { cost_ppm, .. } => attributes.number("pytrace.cost_ppm", *cost_ppm),
             ProcessChange::Exit | ProcessChange::Load { .. } => {}
         }
         attributes.close();

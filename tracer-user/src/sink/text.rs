@@ -45,6 +45,17 @@ impl Default for Text {
     }
 }
 
+/// Millionths as a text.
+pub(super) struct Percent(pub u64);
+
+impl std::fmt::Display for Percent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Two digits behind the point, or as many as there are.
+        let percent = (self.0 as f64 / 1e2).round() / 1e2;
+        write!(f, "{percent}%")
+    }
+}
+
 impl Text {
     /// With the asyncio task and the OpenTelemetry span of each call, or without.
     pub fn attributed(self, attributed: bool) -> Self {
@@ -103,6 +114,41 @@ impl Sink for Text {
                     duration(*gap_ns, out);
                 }
                 out.extend_from_slice(b" +++\n");
+            }
+            ProcessChange::Shed {
+                function,
+                cost_ppm,
+                budget_ppm,
+            } => {
+                push!(out, " {pid} +++ from here on only moments are seen of ");
+                plain(function, out);
+                let (cost, budget) = (Percent(*cost_ppm), Percent(*budget_ppm));
+                push!(out, ": it cost {cost} of a processor, the budget is {budget} +++\n");
+            }
+            ProcessChange::Window {
+                function,
+                calls,
+                unseen_ns,
+                stays,
+                ..
+            } => {
+                push!(out, " {pid} +++ {calls} calls of ");
+                plain(function, out);
+                out.extend_from_slice(b" were seen, and none for ");
+                duration(*unseen_ns, out);
+                out.extend_from_slice(if *stays {
+                    b" before; it is seen again +++\n"
+                } else {
+                    b" before +++\n"
+                });
+            }
+            ProcessChange::Cost {
+                cost_ppm,
+                budget_ppm,
+                ..
+            } => {
+                let (cost, budget) = (Percent(*cost_ppm), Percent(*budget_ppm));
+                push!(out, " {pid} +++ tracing costs {cost} of a processor, the budget is {budget} +++\n");
             }
         }
     }

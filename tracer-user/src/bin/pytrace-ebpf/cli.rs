@@ -1,5 +1,6 @@
 //! The command line.
 
+mod budget;
 mod profile;
 mod stat;
 mod top;
@@ -11,6 +12,7 @@ use clap_complete::Shell;
 use tracer_common::limits::{MAX_DEPTH, MAX_FRAMES, MAX_ITEMS, MAX_STR};
 use tracer_user::process::StartedWith;
 
+pub use budget::Share;
 pub use profile::{Mode, ProfileArgs, ProfileFormat};
 pub use stat::{Stat, StatArgs};
 pub use top::TopArgs;
@@ -226,6 +228,10 @@ pub struct TraceArgs {
     /// Megabytes of the ring buffer between kernel and daemon, or kilobytes: 256K; a power of two
     #[arg(long, value_name = "MB", default_value = "16", value_parser = ring_bytes, help_heading = VALUES)]
     pub ring: u32,
+    /// What tracing may cost each process, of one processor: `1%`, `0.2%`. Functions that cost more are seen for moments only; which, when
+    /// and for how long is said
+    #[arg(long, value_name = "SHARE", conflicts_with = "calls", help_heading = END)]
+    pub budget: Option<Share>,
     /// Attach programs that do nothing: what a bare probe costs
     #[arg(long, hide = true)]
     pub empty: bool,

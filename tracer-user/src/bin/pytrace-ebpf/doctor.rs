@@ -134,6 +134,7 @@ fn programs() -> Check {
         sites: 1,
         log_level: 0,
         runs,
+        budget: false,
         empty: false,
     };
     let Err(error) = advice::load(options(true)) else {

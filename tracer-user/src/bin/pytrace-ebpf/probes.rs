@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use anyhow::Context as _;
-use tracer_common::{activation, cookie::SiteCookie};
+use tracer_common::{activation, budget::GATE, cookie::SiteCookie};
 use tracer_user::{
     attach::{Kernel, Link, Point, Probe},
     catalogue::{discover::MappedFile, effects},
@@ -27,6 +27,15 @@ enum Part {
 
 impl Part {
     const COUNT: usize = 6;
+    /// By number.
+    const ALL: [Self; Self::COUNT] = [
+        Self::EnterLeaf,
+        Self::EnterOther,
+        Self::LeaveLeaf,
+        Self::LeaveOther,
+        Self::BeginRun,
+        Self::EndRun,
+    ];
     /// In which they go in: no call begins to be followed whose end nobody sees.
     const IN_ORDER: [Self; Self::COUNT] = [
         Self::LeaveLeaf,
@@ -36,6 +45,10 @@ impl Part {
         Self::EnterLeaf,
         Self::EnterOther,
     ];
+
+    fn enters(self) -> bool {
+        matches!(self, Self::EnterLeaf | Self::EnterOther | Self::BeginRun)
+    }
 
     /// `around`: probes of returns are those of the entries too.
     fn has(self, site: &Site, around: bool) -> bool {
@@ -51,11 +64,62 @@ impl Part {
     }
 }
 
+/// Sites of one file whose probes come and go together.
+struct Group {
+    file: usize,
+    /// Indices into [`Traced::sites`].
+    sites: Vec<usize>,
+    /// Bit of its cookies, [`tracer_common::budget::GATE`].
+    gate: bool,
+    /// By [`Part`].
+    links: [Option<Link>; Part::COUNT],
+}
+
+/// How many sites are in one link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grouping {
+    /// All of a file: the fewest links.
+    Files,
+    /// Few, so that one of them can go without many others.
+    Few,
+}
+
+/// Sites of a group at most; more where there were too many groups otherwise: when the tool is killed, the kernel closes one link after the
+/// other.
+const GROUP: usize = 16;
+const GROUPS: usize = 64;
+
+/// Effects of calls that may be in progress for long.
+const WAITING: [&str; 5] = ["net.", "thread.", "time.", "process.", "db."];
+
+fn may_wait(effect: &str) -> bool {
+    WAITING.iter().any(|group| effect.starts_with(group))
+}
+
+/// The process that is probed.
+pub struct At<'a> {
+    pub kernel: &'a Kernel,
+    pub process: &'a Process,
+    /// Its place among all targets.
+    pub index: u8,
+    /// It switches C stacks.
+    pub switches: bool,
+}
+
 /// The probes of one process.
 #[derive(Default)]
 pub struct Attached {
-    /// By [`Part`].
-    links: [Vec<Link>; Part::COUNT],
+    groups: Vec<Group>,
+}
+
+/// Probes of one site were taken out, or are about to be.
+pub struct Shed {
+    /// To be dropped once the gates of what moved are turned.
+    pub old: Attached,
+    /// Sites that were in the same links and are in others now, with another gate.
+    pub moved: Vec<usize>,
+    /// Whether returns of those are only seen where their entries were.
+    pub in_flight_too: bool,
 }
 
 impl Attached {
@@ -64,10 +128,14 @@ impl Attached {
     pub fn detach(all: Vec<Self>) {
         let mut enter = Vec::new();
         let mut leave = Vec::new();
-        for one in all {
-            let [enter_leaf, enter_other, leave_leaf, leave_other, begin, end] = one.links;
-            enter.extend([enter_leaf, enter_other, begin]);
-            leave.extend([leave_leaf, leave_other, end]);
+        for group in all.into_iter().flat_map(|one| one.groups) {
+            for (part, link) in Part::ALL.into_iter().zip(group.links) {
+                if part.enters() {
+                    enter.push(link);
+                } else {
+                    leave.push(link);
+                }
+            }
         }
         close(enter);
         close(leave);
@@ -76,17 +144,15 @@ impl Attached {
     /// Takes out the probes of functions in which Python code may run: where they are, the kernel gives the process
     /// the return probes of other processes too.
     pub fn spare_stack_switches(&mut self) {
-        let parts = [Part::LeaveOther, Part::EnterOther];
-        close(
-            parts
-                .map(|part| std::mem::take(&mut self.links[part as usize]))
-                .into(),
-        );
+        let groups = self.groups.iter_mut();
+        let other = groups
+            .flat_map(|group| [Part::LeaveOther, Part::EnterOther].map(|part| group.links[part as usize].take()));
+        close(other.collect());
     }
 }
 
 /// Closes links side by side: each waits for the kernel's grace periods, not for work.
-fn close(links: Vec<Vec<Link>>) {
+fn close(links: Vec<Option<Link>>) {
     std::thread::scope(|scope| {
         for link in links.into_iter().flatten() {
             scope.spawn(move || drop(link));
@@ -96,65 +162,125 @@ fn close(links: Vec<Vec<Link>>) {
 
 impl Traced {
     /// Puts the probes into a process, return probes first: this one, or one that was forked from it.
-    /// `index` is that process's place among all targets; `switches`: it switches C stacks.
-    pub fn attach(
-        &self,
-        kernel: &Kernel,
-        process: &Process,
-        index: u8,
-        switches: bool,
-    ) -> anyhow::Result<Attached> {
+    pub fn attach(&self, at: &At<'_>, grouping: Grouping) -> anyhow::Result<Attached> {
         let mut attached = Attached::default();
-        for (file, mapped) in self.discovery.files.iter().enumerate() {
-            for part in Part::IN_ORDER {
-                if switches && part == Part::LeaveOther {
-                    continue;
-                }
-                let link = self.link(part, kernel, process, (file, mapped), index, switches)?;
-                attached.links[part as usize].extend(link);
-            }
+        for mut group in self.groups(grouping) {
+            self.put_in(at, &mut group)?;
+            attached.groups.push(group);
         }
         Ok(attached)
     }
 
-    /// Enters functions in which Python code may run anew, where the return probes of other processes are not; after
-    /// [`Attached::spare_stack_switches`].
-    pub fn enter_apart(
-        &self,
-        attached: &mut Attached,
-        kernel: &Kernel,
-        process: &Process,
-        index: u8,
-    ) -> anyhow::Result<()> {
-        for file in self.discovery.files.iter().enumerate() {
-            let link = self.link(Part::EnterOther, kernel, process, file, index, true)?;
-            attached.links[Part::EnterOther as usize].extend(link);
+    /// The sites, as they are to be in links.
+    fn groups(&self, grouping: Grouping) -> Vec<Group> {
+        let group = |sites: &[usize]| Group {
+            file: self.sites[sites[0]].file,
+            sites: sites.to_vec(),
+            gate: false,
+            links: Default::default(),
+        };
+        // Those that may wait are apart: their calls in progress are not to lose their ends.
+        let class = |i: &usize| {
+            let site = &self.sites[*i];
+            let class = (site.leaf, site.meta.no_return.is_some(), may_wait(site.meta.effect));
+            match grouping {
+                Grouping::Files => (site.file, Default::default()),
+                Grouping::Few => (site.file, class),
+            }
+        };
+        let mut sites: Vec<usize> = (0..self.sites.len()).collect();
+        sites.sort_by_key(class);
+        let most = match grouping {
+            Grouping::Files => usize::MAX,
+            Grouping::Few => GROUP.max(sites.len().div_ceil(GROUPS)),
+        };
+        let classes = sites.chunk_by(|a, b| class(a) == class(b));
+        classes.flat_map(|class| class.chunks(most)).map(group).collect()
+    }
+
+    /// Puts the probes of a group in; where that fails they are out.
+    fn put_in(&self, at: &At<'_>, group: &mut Group) -> anyhow::Result<()> {
+        for part in Part::IN_ORDER {
+            if at.switches && part == Part::LeaveOther {
+                continue;
+            }
+            group.links[part as usize] = self.link(part, at, group)?;
         }
         Ok(())
     }
 
-    /// The probes of one part in one file.
-    fn link(
+    /// Takes the probes of one site out of an attached process. What is in the same links is put into others before, so that it is
+    /// never without. `None`: it has none.
+    pub fn shed(&self, attached: &mut Attached, at: &At<'_>, site: usize) -> anyhow::Result<Option<Shed>> {
+        let found = attached
+            .groups
+            .iter()
+            .position(|group| group.sites.contains(&site));
+        let Some(found) = found else {
+            return Ok(None);
+        };
+        let group = &attached.groups[found];
+        let rest: Vec<usize> = group.sites.iter().copied().filter(|one| *one != site).collect();
+        let mut apart = Group {
+            file: group.file,
+            sites: rest.clone(),
+            gate: !group.gate,
+            links: Default::default(),
+        };
+        if !rest.is_empty() {
+            self.put_in(at, &mut apart)?;
+            attached.groups.push(apart);
+        }
+        let old = attached.groups.swap_remove(found);
+        Ok(Some(Shed {
+            old: Attached { groups: vec![old] },
+            moved: rest,
+            in_flight_too: at.kernel.returns().1 == Probe::Session,
+        }))
+    }
+
+    /// Puts the probes of one site back, alone.
+    pub fn restore(
         &self,
-        part: Part,
-        kernel: &Kernel,
-        process: &Process,
-        (file, mapped): (usize, &MappedFile),
-        index: u8,
-        switches: bool,
-    ) -> anyhow::Result<Option<Link>> {
+        attached: &mut Attached,
+        at: &At<'_>,
+        (site, gate): (usize, bool),
+    ) -> anyhow::Result<()> {
+        let mut group = Group {
+            file: self.sites[site].file,
+            sites: vec![site],
+            gate,
+            links: Default::default(),
+        };
+        self.put_in(at, &mut group)?;
+        attached.groups.push(group);
+        Ok(())
+    }
+
+    /// Enters functions in which Python code may run anew, where the return probes of other processes are not; after
+    /// [`Attached::spare_stack_switches`].
+    pub fn enter_apart(&self, attached: &mut Attached, at: &At<'_>) -> anyhow::Result<()> {
+        for group in &mut attached.groups {
+            group.links[Part::EnterOther as usize] = self.link(Part::EnterOther, at, group)?;
+        }
+        Ok(())
+    }
+
+    /// The probes of one part of a group.
+    fn link(&self, part: Part, at: &At<'_>, group: &Group) -> anyhow::Result<Option<Link>> {
         // Where C stacks are switched, functions in which Python code may run have no probed returns.
         let leaf = matches!(part, Part::EnterLeaf | Part::LeaveLeaf);
-        let (returns, kind) = kernel.returns();
-        let around = kind == Probe::Session && (leaf || !switches);
-        let sites = self.sites.iter();
+        let (returns, kind) = at.kernel.returns();
+        let around = kind == Probe::Session && (leaf || !at.switches);
+        let gate = if group.gate { GATE } else { 0 };
+        let sites = group.sites.iter().map(|site| &self.sites[*site]);
         let points: Vec<Point> = sites
-            .filter(|site| site.file == file && part.has(site, around))
+            .filter(|site| part.has(site, around))
             .filter_map(|site| {
-                let plan = site.plan_in(part, switches)?;
+                let plan = site.plan_in(part, at.switches)?;
                 Some(Point {
                     offset: site.file_offset + u64::from(plan.offset),
-                    cookie: site.cookie(index, plan),
+                    cookie: site.cookie(at.index, plan) | gate,
                 })
             })
             .collect();
@@ -162,15 +288,19 @@ impl Traced {
             return Ok(None);
         }
         let (program, probe) = match part {
-            Part::EnterLeaf | Part::EnterOther => (kernel.entry(), Probe::Entry),
+            Part::EnterLeaf | Part::EnterOther => (at.kernel.entry(), Probe::Entry),
             Part::LeaveLeaf | Part::LeaveOther => (returns, kind),
             Part::EndRun | Part::BeginRun => {
-                let program = kernel.run().context("the program for --calls is not loaded")?;
+                let program = at
+                    .kernel
+                    .run()
+                    .context("the program for --calls is not loaded")?;
                 (program, Probe::Entry)
             }
         };
-        let path: PathBuf = process.mapping_link(&mapped.mapping);
-        Link::attach(program, probe, &path, &points, process.pid())
+        let mapped = &self.discovery.files[group.file];
+        let path: PathBuf = at.process.mapping_link(&mapped.mapping);
+        Link::attach(program, probe, &path, &points, at.process.pid())
             .with_context(|| format!("cannot probe {}", mapped.path.display()))
             .map(Some)
     }

@@ -154,6 +154,7 @@ fn trace_args(args: &ProfileArgs) -> TraceArgs {
         duration: args.duration,
         follow: args.follow,
         ring: args.ring,
+        budget: None,
         empty: false,
         verbose: args.verbose,
     }

@@ -146,6 +146,7 @@ fn targets() -> Vec<TargetInfo> {
         executable: "/usr/bin/python3".into(),
         functions: 3,
         unseen: None,
+        budget: None,
     }]
 }
 
@@ -198,7 +199,7 @@ fn live(options: &OutputArgs, sites: Vec<SiteMeta>, seen: &[u32]) -> String {
             *counters = SiteCounters::default();
         }
     }
-    reporter.summary(&counters, pairing.counts().inner, None, &mut out);
+    reporter.summary(&counters, pairing.counts().inner, None, Vec::new(), &mut out);
     String::from_utf8(out).expect("text")
 }
 

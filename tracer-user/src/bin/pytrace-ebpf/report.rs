@@ -25,7 +25,7 @@ use tracer_user::{
         sum::Sum,
     },
     profile::{Profile, Thread},
-    sink::{self, Period, ProcessChange, Sink, SiteSummary, Summary, TargetInfo, escape::plainly},
+    sink::{self, Period, ProcessBudget, ProcessChange, Sink, SiteSummary, Summary, TargetInfo, escape::plainly},
 };
 
 use crate::{
@@ -319,12 +319,14 @@ impl<N: Names> Reporter<N> {
         counters: &[SiteCounters],
         inner: u64,
         cut: Option<u64>,
+        budgets: Vec<ProcessBudget>,
         out: &mut Vec<u8>,
     ) -> Summary {
         let mut summary = Summary {
             events: self.events,
             inner,
             cut: cut.is_some(),
+            budgets,
             unmatched: self.acted.iter().flat_map(ActedOn::unmatched).collect(),
             ..Summary::default()
         };
@@ -409,6 +411,22 @@ pub fn print_summary(summary: &Summary) {
     eprintln!("{}", summary.line());
     for filter in &summary.unmatched {
         crate::logging::say!("`{filter}` matched nothing");
+    }
+    for of in &summary.budgets {
+        let percent = |share: f64| (share * 1e4).round() / 1e2;
+        let (budget, cost) = (percent(of.budget), percent(of.cost));
+        crate::logging::say!(
+            "tracing {} cost {cost}% of a processor, the budget was {budget}%",
+            of.pid
+        );
+        for shed in &of.shed {
+            crate::logging::say!(
+                "  {} was seen {}% of the time, in {} windows",
+                shed.function,
+                percent(shed.seen),
+                shed.windows
+            );
+        }
     }
     for site in &summary.sites {
         let c = &site.counters;

@@ -3,6 +3,7 @@
 
 mod adding;
 mod belongings;
+mod budget;
 mod end;
 mod processes;
 mod switches;
@@ -27,7 +28,7 @@ use tracer_user::{
     sink::{ProcessChange, Sink, TargetInfo, nothing::Nothing},
 };
 
-use self::{adding::Adding, belongings::Belongings};
+use self::{adding::Adding, belongings::Belongings, budget::Budget};
 use crate::{
     cli::{OutputArgs, TraceArgs},
     output::{CHUNK, Output, is_recording},
@@ -105,6 +106,7 @@ pub struct Session {
     /// Not events, but a profile is made of it.
     profile: Option<Plan>,
     sampler: Option<Sampler>,
+    budget: Option<Budget>,
 }
 
 impl Session {
@@ -150,6 +152,7 @@ impl Session {
             None => None,
         };
         let verdicts = Verdicts::new(&mut kernel)?;
+        let budget = args.budget.map(|share| Budget::new(share, &kernel)).transpose()?;
         let adding = args.sums().map(|_| Adding::new(&mut kernel)).transpose()?;
         Ok(Self {
             kernel,
@@ -174,6 +177,7 @@ impl Session {
             lost: (0, now_ns()),
             profile,
             sampler,
+            budget,
         })
     }
 

@@ -64,6 +64,7 @@ impl Wanted {
 pub type Place = ((u32, u32), u64, u64);
 
 /// A function that will be probed.
+#[derive(Clone)]
 pub struct Site {
     pub meta: SiteMeta,
     /// No Python code runs inside.
@@ -81,6 +82,7 @@ pub struct Site {
 }
 
 /// A process found to be traceable, and what in it is wanted.
+#[derive(Clone)]
 pub struct Traced {
     pub process: Arc<Process>,
     pub interpreter: Arc<Interpreter>,

@@ -166,6 +166,7 @@ impl<'a> Trace<'a> {
             log_level: if args.verbose == 0 { 0 } else { args.verbose + 1 },
             runs: !args.calls.is_empty(),
             sums: args.sums(),
+            budget: args.budget.is_some(),
             empty: args.empty,
         })?;
         logging::kernel(&mut kernel, args.verbose);
@@ -253,6 +254,10 @@ impl<'a> Trace<'a> {
                     }
                 }
                 () = until(deadline) => return Ok(()),
+                () = until(self.session.next_account()) => {
+                    self.session.drain_all(&mut self.ring);
+                    self.session.keep_budget()?;
+                }
                 Some(pid) = self.exits.recv() => {
                     self.exited(pid);
                     let is_last = self.session.live() == 0 && !self.args.follow;

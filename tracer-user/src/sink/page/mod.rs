@@ -152,6 +152,17 @@ fn more_of(change: &ProcessChange) -> String {
             };
             format!("{functions} functions more, of {}{unseen}", files.join(", "))
         }
+        ProcessChange::Shed { function, .. } => format!("{function}: only moments are seen from here on"),
+        ProcessChange::Window {
+            function,
+            calls,
+            unseen_ns,
+            ..
+        } => format!(
+            "{calls} calls of {function}; none was seen for {} ms before",
+            *unseen_ns as f64 / 1e6
+        ),
+        ProcessChange::Cost { cost_ppm, .. } => format!("{}% of a processor", *cost_ppm as f64 / 1e4),
     }
 }
 

@@ -148,6 +148,7 @@ fn nothing_of_a_traced_program_becomes_markup() {
             executable: HOSTILE.into(),
             functions: 1,
             unseen: Some(HOSTILE.into()),
+            budget: None,
         }],
         &mut Vec::new(),
     );

@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use clap::{ArgAction, Args, ValueEnum};
 use tracer_user::{attach::Nested, sink::stat::Order};
 
-use super::{Format, OutputArgs, TraceArgs, seconds};
+use super::{Format, OutputArgs, Share, TraceArgs, seconds};
 use crate::output::is_recording;
 
 /// Which calls are added up.
@@ -29,6 +29,9 @@ pub struct AddedArgs {
     /// Children of traced processes too
     #[arg(long)]
     pub follow: bool,
+    /// What adding up may cost each process, of one processor: `1%`. Functions that cost more are seen for moments only
+    #[arg(long, value_name = "SHARE")]
+    pub budget: Option<Share>,
 }
 
 /// Options of `stat`.
@@ -141,6 +144,7 @@ impl StatArgs {
             duration: self.duration,
             follow: self.added.follow,
             ring: 1 << 20,
+            budget: self.added.budget,
             empty: false,
             verbose: self.verbose,
         }

@@ -40,7 +40,10 @@ impl Session {
         }
         let inner = self.pairing.counts().inner;
         self.add_up(true)?;
-        let mut summary = self.reporter.summary(&counters, inner, None, &mut self.buffer);
+        let budgets = self.budgets();
+        let mut summary = self
+            .reporter
+            .summary(&counters, inner, None, budgets, &mut self.buffer);
         let unmatched = self.judge.unmatched().into_iter();
         summary
             .unmatched

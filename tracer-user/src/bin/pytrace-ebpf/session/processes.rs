@@ -6,19 +6,25 @@ use anyhow::{Context as _, bail};
 use tracer_common::limits::{MAX_SITES, MAX_TARGETS};
 use tracer_user::{
     attach::Link,
+    event::SiteMeta,
     process::Process,
     recording::{Recorder, item},
     sink::{ProcessChange, TargetInfo},
 };
 
 use super::{Belongings, Found, Live, PROCESS_ENDED, PROGRAM_REPLACED, Session};
-use crate::{harm, probes::Attached, profile, target::Traced};
+use crate::{
+    harm,
+    probes::{At, Attached},
+    profile,
+    target::Traced,
+};
 
 impl Session {
     /// Takes a process in, of which nothing is seen before [`Self::attach`].
     pub fn admit(&mut self, mut traced: Traced) -> anyhow::Result<TargetInfo> {
         self.number(&mut traced)?;
-        let info = info(&traced, traced.process.pid());
+        let info = self.info(&traced, traced.process.pid());
         let switches = harm::Policy::of(&traced.process)?.switches_stacks();
         let process = Arc::clone(&traced.process);
         self.enter(process, vec![Arc::new(traced)], switches, info.clone(), None)?;
@@ -31,8 +37,16 @@ impl Session {
         let Some(live) = self.live.get(&parent) else {
             return Ok(false);
         };
-        let (parts, switches, parent) = (live.parts.clone(), live.switches, live.index);
-        let info = info(parts.first().context("nothing was found")?, pid);
+        let (mut parts, switches, parent) = (live.parts.clone(), live.switches, live.index);
+        if self.budget.is_some() {
+            // Each process pays for its own.
+            for part in &mut parts {
+                let mut own = Traced::clone(part);
+                self.number(&mut own)?;
+                *part = Arc::new(own);
+            }
+        }
+        let info = self.info(parts.first().context("nothing was found")?, pid);
         self.enter(Arc::new(Process::open(pid)?), parts, switches, info, Some(parent))?;
         Ok(true)
     }
@@ -119,12 +133,21 @@ impl Session {
     fn put_in(&mut self, pid: u32) -> anyhow::Result<()> {
         // It may have come since the process was looked at.
         self.look_for_switches(pid)?;
+        let grouping = self.grouping();
         let Some(live) = self.live.get_mut(&pid) else {
             return Ok(());
         };
         for part in &live.parts {
-            let attached = part.attach(&self.kernel, &live.process, live.index as u8, live.switches)?;
-            live.attached.push(attached);
+            let at = At {
+                kernel: &self.kernel,
+                process: &live.process,
+                index: live.index as u8,
+                switches: live.switches,
+            };
+            live.attached.push(part.attach(&at, grouping)?);
+            if let Some(budget) = &mut self.budget {
+                budget.add(&self.kernel, pid, live.index, part)?;
+            }
         }
         Ok(())
     }
@@ -169,7 +192,16 @@ impl Session {
             .collect();
         if functions != 0 {
             self.number(&mut traced)?;
-            let attached = traced.attach(&self.kernel, &traced.process, index, switches)?;
+            let at = At {
+                kernel: &self.kernel,
+                process: &traced.process,
+                index,
+                switches,
+            };
+            let attached = traced.attach(&at, self.grouping())?;
+            if let Some(budget) = &mut self.budget {
+                budget.add(&self.kernel, pid, index.into(), &traced)?;
+            }
             if let Some(live) = self.live.get_mut(&pid) {
                 live.known.extend(traced.places());
                 live.attached.push(attached);
@@ -201,10 +233,24 @@ impl Session {
         if self.recorder.is_some() {
             Recorder::sites(&self.sites[first..], &mut self.buffer);
         }
+        if let Some(budget) = &self.budget {
+            budget.number(&mut self.kernel, &traced.sites)?;
+        }
         if let Some(adding) = &mut self.adding {
             adding.number(first as u32, &self.sites[first..])?;
         }
         Ok(())
+    }
+
+    pub(super) fn info(&self, traced: &Traced, pid: u32) -> TargetInfo {
+        TargetInfo {
+            pid,
+            python: traced.interpreter.python_version_string().to_owned(),
+            executable: traced.interpreter.executable().display().to_string(),
+            functions: traced.sites.len(),
+            unseen: traced.unseen.map(Cow::Borrowed),
+            budget: self.budget.as_ref().map(|budget| budget.share().of_one()),
+        }
     }
 
     fn free_index(&mut self) -> anyhow::Result<u16> {
@@ -225,6 +271,10 @@ impl Session {
         };
         if let Some(sampler) = &mut self.sampler {
             sampler.remove(pid);
+        }
+        if let Some(budget) = &mut self.budget {
+            let sites = Arc::clone(&self.sites);
+            budget.forget(pid, |site| name(&sites, site));
         }
         let why = if exec { PROGRAM_REPLACED } else { PROCESS_ENDED };
         self.unobserved(Some(live.index), why);
@@ -255,12 +305,8 @@ impl Session {
     }
 }
 
-pub(super) fn info(traced: &Traced, pid: u32) -> TargetInfo {
-    TargetInfo {
-        pid,
-        python: traced.interpreter.python_version_string().to_owned(),
-        executable: traced.interpreter.executable().display().to_string(),
-        functions: traced.sites.len(),
-        unseen: traced.unseen.map(Cow::Borrowed),
-    }
+/// What a site is called.
+pub(super) fn name(sites: &[SiteMeta], site: u32) -> String {
+    let meta = sites.get(site as usize);
+    meta.map(|meta| meta.function.to_string()).unwrap_or_default()
 }

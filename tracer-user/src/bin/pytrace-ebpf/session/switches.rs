@@ -4,8 +4,8 @@ use std::{collections::HashSet, sync::Arc, time::Instant};
 
 use tracer_user::{event::SiteMeta, process::Process, recording::Recorder};
 
-use super::{Session, processes::info};
-use crate::{harm, target::NOT_APART};
+use super::Session;
+use crate::{harm, probes::At, target::NOT_APART};
 
 impl Session {
     /// Spares the returns of a process where it has come to switch C stacks; whether it does.
@@ -32,7 +32,13 @@ impl Session {
         let before = Instant::now();
         for (attached, part) in live.attached.iter_mut().zip(&live.parts) {
             attached.spare_stack_switches();
-            part.enter_apart(attached, &self.kernel, &live.process, live.index as u8)?;
+            let at = At {
+                kernel: &self.kernel,
+                process: &live.process,
+                index: live.index as u8,
+                switches: true,
+            };
+            part.enter_apart(attached, &at)?;
         }
         drop(loads);
         for site in live.parts.iter().flat_map(|part| &part.sites) {
@@ -65,7 +71,10 @@ impl Session {
                 ..meta.clone()
             })
             .collect();
-        let again = live.parts.first().map(|first| (live.index, info(first, pid)));
+        let again = self.live.get(&pid).and_then(|live| {
+            let first = live.parts.first()?;
+            Some((live.index, self.info(first, pid)))
+        });
         if let Some((index, info)) = again.filter(|_| self.recorder.is_some()) {
             Recorder::target(index, info, true, &mut self.buffer);
         }

@@ -1,0 +1,61 @@
+//! What probes cost the process, added up where it has a budget.
+
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use tracer_common::{
+    budget::{MAX_RUN_NS, Terms},
+    counters::Control,
+};
+
+use crate::{
+    atomic,
+    maps::{COSTS, SITE_COSTS, TERMS},
+    probe::Hit,
+};
+
+/// When a program began, the lower half of the time, which is enough for [`MAX_RUN_NS`] and has room in the frame; 0: nobody asks.
+#[inline(always)]
+pub fn begin(control: &Control) -> u32 {
+    if control.budget == 0 {
+        return 0;
+    }
+    // SAFETY: the helper has no preconditions.
+    unsafe { bpf_ktime_get_ns() as u32 | 1 }
+}
+
+/// Whether another probe at that place serves the call.
+#[inline(never)]
+pub fn is_shut(hit: &Hit) -> bool {
+    hit.began != 0 && terms(hit).gate() != hit.cookie.gate()
+}
+
+/// Adds what the probe cost the process, up to now. A function of its own, as the next one: its frame is none of the program's.
+#[inline(never)]
+pub fn charge(hit: &Hit, returns: bool) -> u64 {
+    if hit.began == 0 {
+        return 0;
+    }
+    // SAFETY: the helper has no preconditions.
+    let ran = unsafe { bpf_ktime_get_ns() as u32 }.wrapping_sub(hit.began) as u64;
+    let terms = terms(hit);
+    let price = if returns {
+        terms.return_ns()
+    } else {
+        terms.entry_ns()
+    };
+    let cost = price + if ran < MAX_RUN_NS { ran } else { MAX_RUN_NS };
+    for counter in [
+        SITE_COSTS.get_ptr_mut(hit.cookie.site()),
+        COSTS.get_ptr_mut(hit.cookie.target()),
+    ] {
+        if let Some(counter) = counter {
+            // SAFETY: map values live as long as the program; they are only touched by atomic addition.
+            atomic::add(unsafe { &mut *counter }, cost);
+        }
+    }
+    0
+}
+
+#[inline(always)]
+fn terms(hit: &Hit) -> Terms {
+    Terms(TERMS.get(hit.cookie.site()).copied().unwrap_or(0))
+}

@@ -1,0 +1,332 @@
+//! What tracing may cost each process (`--budget`): probes go where they cost too much, and come back for moments.
+
+use std::{collections::HashMap, sync::mpsc, thread};
+
+use tokio::time::Instant;
+use tracer_common::budget::Terms;
+use tracer_user::{
+    attach::{Kernel, KernelError, Prices},
+    budget::{Account, Seen, Step},
+    process::Process,
+    sink::{ProcessBudget, ProcessChange, ShedFunction},
+    sites::Price,
+};
+
+use super::{Live, Session, processes::name};
+use crate::{
+    cli::Share,
+    probes::{At, Attached, Grouping},
+    report::{monotonic_ns, now_ns},
+    target::{Site, Traced},
+};
+
+/// Why the ends of calls in progress were not seen.
+const OVER_BUDGET: &str = "its return probe was taken out to keep the budget";
+
+/// Where probes were taken out for good.
+struct Closed {
+    target: u16,
+    /// Sites whose calls in progress lost their ends, of those entered before that time (`CLOCK_MONOTONIC`).
+    sites: Vec<u32>,
+    before_ns: u64,
+}
+
+/// The accounts of all processes.
+pub struct Budget {
+    share: Share,
+    prices: Prices,
+    accounts: HashMap<u32, Account>,
+    /// By site; others' is false.
+    gates: HashMap<u32, bool>,
+    /// Windows in progress by process: when each began (Unix time), the site's calls until then, and since when it had not been
+    /// seen (`CLOCK_MONOTONIC`).
+    windows: HashMap<u32, (u64, u64, u64)>,
+    /// When a site was last seen, by process and site.
+    left: HashMap<(u32, u32), u64>,
+    ended: Vec<ProcessBudget>,
+    closed: (mpsc::Sender<Closed>, mpsc::Receiver<Closed>),
+}
+
+impl Budget {
+    /// Finds out what a probe costs here.
+    pub fn new(share: Share, kernel: &Kernel) -> Result<Self, KernelError> {
+        let prices = kernel.prices()?;
+        log::info!(
+            "a probe costs {} ns at an entry ({} where the instruction is stepped), {} ns at a return, and its program's time",
+            prices.entry_ns,
+            prices.stepped_entry_ns,
+            prices.return_ns
+        );
+        Ok(Self {
+            share,
+            prices,
+            accounts: HashMap::new(),
+            gates: HashMap::new(),
+            windows: HashMap::new(),
+            left: HashMap::new(),
+            ended: Vec::new(),
+            closed: mpsc::channel(),
+        })
+    }
+
+    pub fn share(&self) -> Share {
+        self.share
+    }
+
+    /// What the kernel half is told of a site.
+    fn terms(&self, site: &Site) -> Terms {
+        let entry_ns = match site.price() {
+            Price::Emulated => self.prices.entry_ns,
+            Price::SingleStepped => self.prices.stepped_entry_ns,
+        };
+        let gate = self.gates.get(&site.number).copied().unwrap_or(false);
+        Terms::new(gate, entry_ns, self.prices.return_ns)
+    }
+
+    /// Tells it what sites cost, before they are probed.
+    pub fn number(&self, kernel: &mut Kernel, sites: &[Site]) -> Result<(), KernelError> {
+        sites
+            .iter()
+            .try_for_each(|site| kernel.set_terms(site.number, self.terms(site)))
+    }
+
+    /// Takes in what was attached.
+    pub fn add(&mut self, kernel: &Kernel, pid: u32, index: u16, traced: &Traced) -> Result<(), KernelError> {
+        let (now, share) = (monotonic_ns(), self.share.of_one());
+        let paid = kernel.cost_ns(index.into())?;
+        let account = self
+            .accounts
+            .entry(pid)
+            .or_insert_with(|| Account::new(share, now, paid));
+        for site in &traced.sites {
+            account.add(site.number, now, kernel.site_cost_ns(site.number)?);
+        }
+        Ok(())
+    }
+
+    /// Turns the gate of a site: who came by the probe that serves it now is not served any more.
+    fn turn(&mut self, kernel: &mut Kernel, site: &Site) -> Result<bool, KernelError> {
+        let gate = self.gates.entry(site.number).or_insert(false);
+        *gate = !*gate;
+        let gate = *gate;
+        kernel.set_terms(site.number, self.terms(site))?;
+        Ok(gate)
+    }
+
+    /// Does what the account of a process asks for.
+    fn step(&mut self, kernel: &mut Kernel, live: &mut Live, step: Step) -> anyhow::Result<Option<Told>> {
+        let (Step::Shed { site, .. }
+        | Step::Open { site }
+        | Step::Close { site }
+        | Step::Restore { site }) = step;
+        let Some((part, of_part)) = live.find(site) else {
+            return Ok(None);
+        };
+        let traced = std::sync::Arc::clone(&live.parts[part]);
+        let pid = live.process.pid();
+        let (now, calls) = (monotonic_ns(), kernel.counters(site)?.hits);
+        let function = traced.sites[of_part].meta.function.to_string();
+        let told = match step {
+            Step::Shed { rate, .. } => {
+                self.left.insert((pid, site), now);
+                Some(ProcessChange::Shed {
+                    function,
+                    cost_ppm: (rate * 1e6) as u64,
+                    budget_ppm: self.share.ppm(),
+                })
+            }
+            Step::Open { .. } => {
+                let left = self.left.get(&(pid, site)).copied().unwrap_or(now);
+                self.windows.insert(pid, (now_ns(), calls, left));
+                None
+            }
+            Step::Close { .. } | Step::Restore { .. } => {
+                let stays = matches!(step, Step::Restore { .. });
+                self.left.insert((pid, site), now);
+                let window = self.windows.remove(&pid);
+                window.map(|(from_ns, before, left)| {
+                    let seen_ns = now_ns().saturating_sub(from_ns);
+                    let unseen_ns = now.saturating_sub(left).saturating_sub(seen_ns);
+                    ProcessChange::Window {
+                        function,
+                        from_ns,
+                        calls: calls.saturating_sub(before),
+                        unseen_ns,
+                        stays,
+                    }
+                })
+            }
+        };
+        match step {
+            Step::Shed { .. } | Step::Close { .. } => {
+                let at = At {
+                    kernel,
+                    process: &live.process,
+                    index: live.index as u8,
+                    switches: live.switches,
+                };
+                let shed = traced.shed(&mut live.attached[part], &at, of_part)?;
+                if let Some(shed) = shed {
+                    for moved in &shed.moved {
+                        self.turn(kernel, &traced.sites[*moved])?;
+                    }
+                    let moved = shed.moved.iter().filter(|_| shed.in_flight_too);
+                    let moved = moved.map(|moved| traced.sites[*moved].number);
+                    let closed = Closed {
+                        target: live.index,
+                        sites: moved.chain([site]).collect(),
+                        before_ns: monotonic_ns(),
+                    };
+                    let tell = self.closed.0.clone();
+                    // Taking probes out waits for the kernel; nothing waits for this.
+                    thread::spawn(move || {
+                        Attached::detach(vec![shed.old]);
+                        let _ = tell.send(closed);
+                    });
+                }
+            }
+            Step::Open { .. } => {
+                let gate = self.turn(kernel, &traced.sites[of_part])?;
+                let at = At {
+                    kernel,
+                    process: &live.process,
+                    index: live.index as u8,
+                    switches: live.switches,
+                };
+                traced.restore(&mut live.attached[part], &at, (of_part, gate))?;
+            }
+            Step::Restore { .. } => {}
+        }
+        Ok(told.map(|change| Told { pid, change }))
+    }
+
+    /// A process is not traced any more.
+    pub fn forget(&mut self, pid: u32, name: impl Fn(u32) -> String) {
+        if let Some(account) = self.accounts.remove(&pid) {
+            self.ended.push(report(pid, &account, name));
+        }
+        self.windows.remove(&pid);
+        self.left.retain(|(of, _), _| *of != pid);
+    }
+}
+
+/// What is to be written.
+struct Told {
+    pid: u32,
+    change: ProcessChange,
+}
+
+fn report(pid: u32, account: &Account, name: impl Fn(u32) -> String) -> ProcessBudget {
+    let (budget, cost) = account.cost();
+    let function = |seen: Seen| ShedFunction {
+        function: name(seen.site),
+        sheds: seen.sheds,
+        windows: seen.windows,
+        seen: seen.seen_ns as f64 / seen.of_ns.max(1) as f64,
+    };
+    ProcessBudget {
+        pid,
+        budget,
+        cost,
+        shed: account
+            .seen(monotonic_ns())
+            .into_iter()
+            .map(function)
+            .collect(),
+    }
+}
+
+impl Live {
+    /// Which part has a site, and where.
+    fn find(&self, site: u32) -> Option<(usize, usize)> {
+        let parts = self.parts.iter().enumerate();
+        parts
+            .filter_map(|(n, part)| {
+                let at = part.sites.iter().position(|one| one.number == site)?;
+                Some((n, at))
+            })
+            .next()
+    }
+}
+
+impl Session {
+    /// How sites are put into links.
+    pub(super) fn grouping(&self) -> Grouping {
+        match self.budget {
+            Some(_) => Grouping::Few,
+            None => Grouping::Files,
+        }
+    }
+
+    /// When accounts are to be looked at next.
+    pub fn next_account(&self) -> Option<Instant> {
+        let accounts = self.budget.as_ref()?.accounts.values();
+        let next = accounts.map(Account::next_ns).min()?;
+        let left = next.saturating_sub(monotonic_ns());
+        Some(Instant::now() + std::time::Duration::from_nanos(left))
+    }
+
+    /// Looks at the accounts that are due, and keeps the budget. Take the records first.
+    pub fn keep_budget(&mut self) -> anyhow::Result<()> {
+        self.end_closed();
+        let Some(budget) = &mut self.budget else {
+            return Ok(());
+        };
+        let now = monotonic_ns();
+        let due = budget.accounts.iter().filter(|(_, account)| account.next_ns() <= now);
+        let due: Vec<u32> = due.map(|(pid, _)| *pid).collect();
+        let mut told = Vec::new();
+        for pid in due {
+            let (Some(live), Some(account)) = (self.live.get_mut(&pid), budget.accounts.get_mut(&pid)) else {
+                continue;
+            };
+            let paid = self.kernel.cost_ns(live.index.into())?;
+            let kernel = &self.kernel;
+            let steps = account.look(now, paid, |site| kernel.site_cost_ns(site).unwrap_or(0));
+            for step in steps {
+                match budget.step(&mut self.kernel, live, step) {
+                    Ok(one) => told.extend(one),
+                    // One that has ended meanwhile is no more than that.
+                    Err(error) if Process::open(pid).is_ok() => {
+                        log::warn!("the budget of process {pid} cannot be kept: {error:#}");
+                    }
+                    Err(_) => {}
+                }
+            }
+        }
+        for Told { pid, change } in told {
+            self.event(pid, &change);
+        }
+        Ok(())
+    }
+
+    /// Ends the calls whose returns are not seen any more.
+    fn end_closed(&mut self) {
+        let Some(budget) = &self.budget else {
+            return;
+        };
+        while let Ok(closed) = budget.closed.1.try_recv() {
+            let Self {
+                pairing,
+                reporter,
+                buffer,
+                ..
+            } = self;
+            let is_lost = |target, site: u32, time_ns| {
+                target == closed.target && time_ns < closed.before_ns && closed.sites.contains(&site)
+            };
+            pairing.give_up(is_lost, OVER_BUDGET, &mut |call| reporter.call(&call, buffer));
+        }
+    }
+
+    /// What each process has paid, for the summary.
+    pub(super) fn budgets(&self) -> Vec<ProcessBudget> {
+        let Some(budget) = &self.budget else {
+            return Vec::new();
+        };
+        let name = |site| name(&self.sites, site);
+        let going_on = budget.accounts.iter();
+        let going_on = going_on.map(|(pid, account)| report(*pid, account, name));
+        budget.ended.iter().cloned().chain(going_on).collect()
+    }
+}
