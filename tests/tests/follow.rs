@@ -112,3 +112,26 @@ fn pools_of_every_kind() {
         }
     }
 }
+
+#[test]
+fn what_a_child_imports_is_looked_for_in_the_child() {
+    let mut seen = 0;
+    for python in interpreters() {
+        let script = program("forked_import.py");
+        let args = ["--follow", "-e", "none", "-f", "mmap.mmap*"];
+        let ran = Run::start(&args, &[python.as_os_str(), script.as_ref()]).wait();
+        assert_eq!(ran.output, ["0 0"], "{}", ran.stderr);
+        if ran.happened("load").is_empty() {
+            // The module is part of this interpreter.
+            continue;
+        }
+        seen += 1;
+        let calls = ran.events.iter();
+        let lengths: Vec<&Value> = calls
+            .filter(|event| event["function"] == "mmap.mmap")
+            .map(|event| &event["args"][1])
+            .collect();
+        assert_eq!(lengths, [4096, 8192, 12288, 16384, 20480], "{}", python.display());
+    }
+    assert!(seen > 4, "{seen}");
+}

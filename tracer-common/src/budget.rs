@@ -54,7 +54,12 @@ mod tests {
     #[test]
     fn terms_keep_what_they_are_given() {
         for gate in [false, true] {
-            for (entry, leave) in [(0, 0), (560, 571), (10_500, u64::from(u32::MAX)), ((1 << 31) - 1, 1)] {
+            for (entry, leave) in [
+                (0, 0),
+                (560, 571),
+                (10_500, u64::from(u32::MAX)),
+                ((1 << 31) - 1, 1),
+            ] {
                 let terms = Terms::new(gate, entry, leave);
                 assert_eq!(
                     (terms.gate(), terms.entry_ns(), terms.return_ns()),

@@ -23,8 +23,8 @@
 
 pub mod activation;
 pub mod aggregate;
-pub mod budget;
 pub mod attribution;
+pub mod budget;
 pub mod cookie;
 pub mod counters;
 pub mod encode;

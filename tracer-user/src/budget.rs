@@ -85,6 +85,8 @@ pub struct Account {
     /// Cost at the beginning, and at the last look.
     first_ns: u64,
     paid_ns: u64,
+    /// Time and cost when the cost was last asked for.
+    told: (u64, u64),
     credit_ns: f64,
     sites: BTreeMap<u32, Site>,
     /// When the costs of sites were looked at.
@@ -101,6 +103,7 @@ impl Account {
             looked_ns: now_ns,
             first_ns: paid_ns,
             paid_ns,
+            told: (now_ns, paid_ns),
             credit_ns: share * SAVED_NS,
             sites: BTreeMap::new(),
             fresh_ns: now_ns,
@@ -250,7 +253,21 @@ impl Account {
     /// The budget, and what was paid of one processor since the account was opened.
     pub fn cost(&self) -> (f64, f64) {
         let took = self.looked_ns.saturating_sub(self.began_ns).max(1) as f64;
-        (self.share, self.paid_ns.saturating_sub(self.first_ns) as f64 / took)
+        (
+            self.share,
+            self.paid_ns.saturating_sub(self.first_ns) as f64 / took,
+        )
+    }
+
+    /// What was paid since this was last asked, of one processor, and the sites that are not seen now.
+    pub fn cost_since(&mut self) -> (f64, Vec<u32>) {
+        let (since, paid) = self.told;
+        self.told = (self.looked_ns, self.paid_ns);
+        let took = self.looked_ns.saturating_sub(since).max(1) as f64;
+        let cost = self.paid_ns.saturating_sub(paid) as f64 / took;
+        let window = self.window.map(|window| window.site);
+        let out = self.out().map(|(site, _)| site).chain(window).collect();
+        (cost, out)
     }
 
     /// The sites that had to go at some time.
@@ -269,7 +286,7 @@ impl Account {
         .collect()
     }
 
-    /// How long the probes of a site were there since `since_ns`, if all of it is known: nanoseconds.
+    /// Whether the probes of a site are there.
     pub fn is_there(&self, site: u32) -> bool {
         self.sites.get(&site).is_some_and(|site| site.there.is_some())
     }

@@ -71,7 +71,10 @@ fn a_site_called_a_million_times_a_second_stays_within_the_budget() {
         assert_eq!((seen.site, seen.sheds, seen.windows), (0, 1, windows as u64));
         let expected = simulation.paid[0] / 0.7;
         let off = (seen.seen_ns as f64 - expected).abs() / expected;
-        assert!(off < 0.05 && seen.of_ns == simulation.now_ns, "{seen:?} {expected}");
+        assert!(
+            off < 0.05 && seen.of_ns == simulation.now_ns,
+            "{seen:?} {expected}"
+        );
         assert!(simulation.account.is_there(1) && simulation.account.is_there(2));
     }
 }

@@ -272,7 +272,10 @@ impl Kernel {
 
     /// What being probed costs on this machine, where there is a budget; takes some 20 ms.
     pub fn prices(&self) -> Result<Prices, KernelError> {
-        let (entry, returns) = self.empty.as_ref().ok_or(KernelError::NoProgram("pytrace_empty"))?;
+        let (entry, returns) = self
+            .empty
+            .as_ref()
+            .ok_or(KernelError::NoProgram("pytrace_empty"))?;
         let empty = Empty {
             entry: entry.as_fd(),
             returns: (returns.as_fd(), self.returns.probe()),

@@ -123,7 +123,10 @@ impl Sink for Text {
                 push!(out, " {pid} +++ from here on only moments are seen of ");
                 plain(function, out);
                 let (cost, budget) = (Percent(*cost_ppm), Percent(*budget_ppm));
-                push!(out, ": it cost {cost} of a processor, the budget is {budget} +++\n");
+                push!(
+                    out,
+                    ": it cost {cost} of a processor, the budget is {budget} +++\n"
+                );
             }
             ProcessChange::Window {
                 function,
@@ -143,12 +146,13 @@ impl Sink for Text {
                 });
             }
             ProcessChange::Cost {
-                cost_ppm,
-                budget_ppm,
-                ..
+                cost_ppm, budget_ppm, ..
             } => {
                 let (cost, budget) = (Percent(*cost_ppm), Percent(*budget_ppm));
-                push!(out, " {pid} +++ tracing costs {cost} of a processor, the budget is {budget} +++\n");
+                push!(
+                    out,
+                    " {pid} +++ tracing costs {cost} of a processor, the budget is {budget} +++\n"
+                );
             }
         }
     }

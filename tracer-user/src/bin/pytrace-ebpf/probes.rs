@@ -145,8 +145,9 @@ impl Attached {
     /// the return probes of other processes too.
     pub fn spare_stack_switches(&mut self) {
         let groups = self.groups.iter_mut();
-        let other = groups
-            .flat_map(|group| [Part::LeaveOther, Part::EnterOther].map(|part| group.links[part as usize].take()));
+        let other = groups.flat_map(|group| {
+            [Part::LeaveOther, Part::EnterOther].map(|part| group.links[part as usize].take())
+        });
         close(other.collect());
     }
 }
@@ -182,7 +183,11 @@ impl Traced {
         // Those that may wait are apart: their calls in progress are not to lose their ends.
         let class = |i: &usize| {
             let site = &self.sites[*i];
-            let class = (site.leaf, site.meta.no_return.is_some(), may_wait(site.meta.effect));
+            let class = (
+                site.leaf,
+                site.meta.no_return.is_some(),
+                may_wait(site.meta.effect),
+            );
             match grouping {
                 Grouping::Files => (site.file, Default::default()),
                 Grouping::Few => (site.file, class),
@@ -291,10 +296,7 @@ impl Traced {
             Part::EnterLeaf | Part::EnterOther => (at.kernel.entry(), Probe::Entry),
             Part::LeaveLeaf | Part::LeaveOther => (returns, kind),
             Part::EndRun | Part::BeginRun => {
-                let program = at
-                    .kernel
-                    .run()
-                    .context("the program for --calls is not loaded")?;
+                let program = at.kernel.run().context("the program for --calls is not loaded")?;
                 (program, Probe::Entry)
             }
         };

@@ -332,7 +332,9 @@ impl<R: Read> Play<R> {
     fn summary(&mut self, mut counters: Vec<SiteCounters>, lost: Option<u64>) -> Summary {
         self.judge.tally().settle(&mut counters);
         let inner = self.pairing.counts().inner;
-        let mut summary = self.reporter.summary(&counters, inner, lost, Vec::new(), &mut self.buffer);
+        let mut summary = self
+            .reporter
+            .summary(&counters, inner, lost, Vec::new(), &mut self.buffer);
         summary.unmatched.splice(0..0, self.judge.unmatched());
         summary
     }

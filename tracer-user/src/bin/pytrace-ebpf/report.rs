@@ -25,7 +25,9 @@ use tracer_user::{
         sum::Sum,
     },
     profile::{Profile, Thread},
-    sink::{self, Period, ProcessBudget, ProcessChange, Sink, SiteSummary, Summary, TargetInfo, escape::plainly},
+    sink::{
+        self, Period, ProcessBudget, ProcessChange, Sink, SiteSummary, Summary, TargetInfo, escape::plainly,
+    },
 };
 
 use crate::{

@@ -103,9 +103,9 @@ impl Traced {
         Self::look(process, Arc::new(interpreter), wanted, &HashSet::new())
     }
 
-    /// Looks it over again, for what has come since: functions that are not at these places.
-    pub fn find_new(&self, wanted: &Wanted, known: &HashSet<Place>) -> anyhow::Result<Self> {
-        let process = Process::open(self.process.pid())?;
+    /// Looks it, or a process that was forked from it, over again, for what has come since: functions that are not at these places.
+    pub fn find_new(&self, pid: u32, wanted: &Wanted, known: &HashSet<Place>) -> anyhow::Result<Self> {
+        let process = Process::open(pid)?;
         Self::look(process, Arc::clone(&self.interpreter), wanted, known)
     }
 

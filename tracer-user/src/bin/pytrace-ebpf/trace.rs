@@ -255,8 +255,8 @@ impl<'a> Trace<'a> {
                 }
                 () = until(deadline) => return Ok(()),
                 () = until(self.session.next_account()) => {
-                    self.session.drain_all(&mut self.ring);
                     self.session.keep_budget()?;
+                    self.session.end_closed(&mut self.ring);
                 }
                 Some(pid) = self.exits.recv() => {
                     self.exited(pid);

@@ -27,7 +27,9 @@ impl FromStr for Share {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let percent = text.strip_suffix('%').and_then(|number| number.parse::<f64>().ok());
+        let percent = text
+            .strip_suffix('%')
+            .and_then(|number| number.parse::<f64>().ok());
         percent
             .map(|percent| (percent * 1e4).round())
             .filter(|ppm| RANGE.contains(ppm))

@@ -127,6 +127,9 @@ impl Adding {
 impl Session {
     /// Writes what has been added up: since the last look, or in the whole trace.
     pub fn add_up(&mut self, whole: bool) -> anyhow::Result<()> {
+        if !whole {
+            self.tell_costs();
+        }
         let Some(adding) = &mut self.adding else {
             return Ok(());
         };

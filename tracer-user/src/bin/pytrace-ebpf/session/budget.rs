@@ -17,6 +17,7 @@ use crate::{
     cli::Share,
     probes::{At, Attached, Grouping},
     report::{monotonic_ns, now_ns},
+    ring::Ring,
     target::{Site, Traced},
 };
 
@@ -115,10 +116,8 @@ impl Budget {
 
     /// Does what the account of a process asks for.
     fn step(&mut self, kernel: &mut Kernel, live: &mut Live, step: Step) -> anyhow::Result<Option<Told>> {
-        let (Step::Shed { site, .. }
-        | Step::Open { site }
-        | Step::Close { site }
-        | Step::Restore { site }) = step;
+        let (Step::Shed { site, .. } | Step::Open { site } | Step::Close { site } | Step::Restore { site }) =
+            step;
         let Some((part, of_part)) = live.find(site) else {
             return Ok(None);
         };
@@ -228,11 +227,7 @@ fn report(pid: u32, account: &Account, name: impl Fn(u32) -> String) -> ProcessB
         pid,
         budget,
         cost,
-        shed: account
-            .seen(monotonic_ns())
-            .into_iter()
-            .map(function)
-            .collect(),
+        shed: account.seen(monotonic_ns()).into_iter().map(function).collect(),
     }
 }
 
@@ -266,14 +261,16 @@ impl Session {
         Some(Instant::now() + std::time::Duration::from_nanos(left))
     }
 
-    /// Looks at the accounts that are due, and keeps the budget. Take the records first.
+    /// Looks at the accounts that are due, and keeps the budget.
     pub fn keep_budget(&mut self) -> anyhow::Result<()> {
-        self.end_closed();
         let Some(budget) = &mut self.budget else {
             return Ok(());
         };
         let now = monotonic_ns();
-        let due = budget.accounts.iter().filter(|(_, account)| account.next_ns() <= now);
+        let due = budget
+            .accounts
+            .iter()
+            .filter(|(_, account)| account.next_ns() <= now);
         let due: Vec<u32> = due.map(|(pid, _)| *pid).collect();
         let mut told = Vec::new();
         for pid in due {
@@ -300,12 +297,16 @@ impl Session {
         Ok(())
     }
 
-    /// Ends the calls whose returns are not seen any more.
-    fn end_closed(&mut self) {
-        let Some(budget) = &self.budget else {
+    /// Ends the calls whose returns are not seen any more, where probes are out by now.
+    pub fn end_closed(&mut self, ring: &mut Ring) {
+        let closed = self.budget.iter().flat_map(|budget| budget.closed.1.try_iter());
+        let closed: Vec<Closed> = closed.collect();
+        if closed.is_empty() {
             return;
-        };
-        while let Ok(closed) = budget.closed.1.try_recv() {
+        }
+        // Returns that were seen before.
+        self.drain_all(ring);
+        for closed in closed {
             let Self {
                 pairing,
                 reporter,
@@ -319,6 +320,30 @@ impl Session {
         }
     }
 
+    /// Writes what each process has paid since the last time.
+    pub(super) fn tell_costs(&mut self) {
+        let Some(budget) = &mut self.budget else {
+            return;
+        };
+        let (share, sites) = (budget.share.ppm(), &self.sites);
+        let changes: Vec<Told> = budget
+            .accounts
+            .iter_mut()
+            .map(|(pid, account)| {
+                let (cost, shed) = account.cost_since();
+                let change = ProcessChange::Cost {
+                    cost_ppm: (cost * 1e6) as u64,
+                    budget_ppm: share,
+                    shed: shed.into_iter().map(|site| name(sites, site)).collect(),
+                };
+                Told { pid: *pid, change }
+            })
+            .collect();
+        for Told { pid, change } in changes {
+            self.event(pid, &change);
+        }
+    }
+
     /// What each process has paid, for the summary.
     pub(super) fn budgets(&self) -> Vec<ProcessBudget> {
         let Some(budget) = &self.budget else {
@@ -327,6 +352,8 @@ impl Session {
         let name = |site| name(&self.sites, site);
         let going_on = budget.accounts.iter();
         let going_on = going_on.map(|(pid, account)| report(*pid, account, name));
-        budget.ended.iter().cloned().chain(going_on).collect()
+        let mut all: Vec<ProcessBudget> = budget.ended.iter().cloned().chain(going_on).collect();
+        all.sort_by_key(|one| one.pid);
+        all
     }
 }

@@ -182,7 +182,7 @@ impl Session {
             return Ok(None);
         };
         let first = live.parts.first().context("nothing was found")?;
-        let mut traced = first.find_new(&self.wanted, &live.known)?;
+        let mut traced = first.find_new(pid, &self.wanted, &live.known)?;
         let index = live.index as u8;
         let functions = traced.sites.len();
         let files: HashSet<usize> = traced.sites.iter().map(|site| site.file).collect();

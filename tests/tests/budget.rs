@@ -1,0 +1,215 @@
+//! `--budget`: what is too dear is seen for moments only, and that is said; all else is seen, once.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use tests::{Program, Trace, Tracer, interpreters};
+
+/// Of a processor. Larger than anybody would give: the tests are short, and a process pays for the time until it is looked at first.
+const BUDGET: f64 = 0.05;
+/// How long the program works.
+const SECONDS: &str = "1.5";
+/// What may be paid: what is earned in that time, and in a second at once, and a little more where the machine is busy.
+const MOST: f64 = BUDGET * (1.5 + 1.0) / 1.5 * 1.25;
+
+const TRACED: [&str; 11] = [
+    "-e",
+    "none",
+    "-f",
+    "posix.getppid",
+    "-f",
+    "math.*",
+    "-f",
+    "posix.s*",
+    "-f",
+    "posix.read",
+    "--budget=5%",
+];
+
+fn changes<'t>(trace: &'t Trace, of: &'t str) -> impl Iterator<Item = &'t Value> {
+    let events = trace.events.iter();
+    events.filter(move |event| event["type"] == "process" && event["event"] == of)
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().expect("a number")
+}
+
+/// The calls that the program notes, by function: their first arguments.
+fn noted(truth: &Value) -> BTreeMap<String, Vec<u64>> {
+    let mut noted: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for call in truth["rare"].as_array().expect("calls") {
+        let function = call[0].as_str().expect("a name");
+        noted
+            .entry(function.to_owned())
+            .or_default()
+            .push(number(&call[1]));
+    }
+    noted
+}
+
+/// The same of what was seen.
+fn seen(trace: &Trace, functions: &BTreeMap<String, Vec<u64>>) -> BTreeMap<String, Vec<u64>> {
+    let mut seen: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for event in trace.events.iter().filter(|event| event["type"] == "call") {
+        let function = event["function"].as_str().expect("a name");
+        if functions.contains_key(function) {
+            let argument = &event["args"][0];
+            let number = argument.as_str().and_then(|text| text.parse().ok());
+            let number = number.or_else(|| argument.as_f64().map(|number| number as u64));
+            seen.entry(function.to_owned())
+                .or_default()
+                .push(number.expect("a number"));
+        }
+    }
+    seen
+}
+
+/// What tracing the process cost.
+fn assert_kept(trace: &Trace) {
+    let budget = &trace.summary["budgets"][0];
+    assert_eq!(budget["budget"], BUDGET);
+    let cost = budget["cost"].as_f64().expect("a share");
+    assert!(cost <= MOST, "{budget}");
+    let shed = budget["shed"].as_array().expect("functions");
+    assert_eq!(shed.len(), 1, "{budget}");
+    assert_eq!(shed[0]["function"], "posix.getppid");
+    let share = shed[0]["seen"].as_f64().expect("a share");
+    assert!(share > 0.0 && share < 0.9, "{budget}");
+}
+
+fn assert_the_dear_one_goes_and_others_are_all_seen(links: bool) {
+    for python in interpreters() {
+        let mut program = Program::start_of(&python, "budgeted.py", &[SECONDS]);
+        let tracer = if links {
+            Tracer::attach_by_links(&program, &TRACED)
+        } else {
+            Tracer::attach(&program, &TRACED)
+        };
+        assert_eq!(tracer.header["targets"][0]["budget"], BUDGET);
+        let truth = program.run().remove(0);
+        let trace = tracer.stop();
+        assert_kept(&trace);
+        let noted = noted(&truth);
+        assert!(noted.len() == 6 && noted.values().all(|calls| calls.len() > 3));
+        // Each once, though their probes moved from one link to another meanwhile.
+        assert_eq!(seen(&trace, &noted), noted, "{}", python.display());
+        let hot = trace
+            .events
+            .iter()
+            .filter(|event| event["function"] == "posix.getppid" && event["type"] == "call");
+        let (hot, all) = (hot.count() as u64, number(&truth["calls"]));
+        assert!(hot > 0 && hot < all, "{hot} of {all}");
+        let shed: Vec<&Value> = changes(&trace, "shed").collect();
+        assert!(!shed.is_empty() && shed[0]["function"] == "posix.getppid");
+        assert!(shed[0]["cost"].as_f64() > shed[0]["budget"].as_f64());
+        let windows: Vec<&Value> = changes(&trace, "window").collect();
+        assert!(!windows.is_empty(), "{:?}", trace.summary["budgets"]);
+        let in_windows: u64 = windows.iter().map(|window| number(&window["calls"])).sum();
+        assert!(in_windows <= hot, "{in_windows} of {hot}");
+        for window in windows {
+            assert!(
+                window["from_ns"].as_u64() <= window["time_ns"].as_u64() && number(&window["unseen_ns"]) > 0,
+                "{window}"
+            );
+        }
+        // It waited while probes moved.
+        let mut reads = trace
+            .events
+            .iter()
+            .filter(|event| event["function"] == "posix.read");
+        let read = reads.next().expect("the read");
+        let gave_up = read["outcome"] == "unobserved"
+            && read["why"] == "its return probe was taken out to keep the budget";
+        assert!(read["outcome"] == "return" || gave_up, "{read}");
+        assert!(reads.next().is_none());
+        let s = &trace.summary;
+        assert_eq!(s["lost"], 0);
+        assert_eq!(
+            number(&s["hits"]),
+            number(&s["delivered"]) + number(&s["dropped"]) + number(&s["filtered"])
+        );
+        assert!(program.end());
+    }
+}
+
+#[test]
+fn the_dear_one_goes_and_others_are_all_seen() {
+    assert_the_dear_one_goes_and_others_are_all_seen(false);
+}
+
+#[test]
+fn so_they_are_without_session_programs() {
+    assert_the_dear_one_goes_and_others_are_all_seen(true);
+}
+
+#[test]
+fn sums_of_others_are_whole() {
+    for python in interpreters() {
+        let mut program = Program::start_of(&python, "budgeted.py", &[SECONDS]);
+        let args = [&TRACED[..], &["--interval", "500ms", "--top", "1000"]].concat();
+        let tracer = Tracer::stat(&program, false, &args);
+        let truth = program.run().remove(0);
+        let trace = tracer.stop();
+        assert_kept(&trace);
+        for (function, calls) in noted(&truth) {
+            let rows = trace
+                .events
+                .iter()
+                .filter(|row| row["type"] == "stat" && row["whole"] == true && row["function"] == *function);
+            let counted: u64 = rows.map(|row| number(&row["calls"])).sum();
+            assert_eq!(counted, calls.len() as u64, "{function}");
+        }
+        let costs: Vec<&Value> = changes(&trace, "cost").collect();
+        assert!(costs.len() > 2, "{costs:?}");
+        assert!(
+            costs
+                .iter()
+                .any(|cost| cost["shed"] == serde_json::json!(["posix.getppid"]))
+        );
+        assert!(program.end());
+    }
+}
+
+#[test]
+fn what_is_cheap_again_is_seen_again() {
+    for python in interpreters() {
+        let mut program = Program::start_of(&python, "budgeted.py", &[SECONDS, "calm"]);
+        let tracer = Tracer::attach(&program, &TRACED);
+        let truth = program.run().remove(0);
+        let trace = tracer.stop();
+        let stays = changes(&trace, "window").find(|window| window["stays"] == true);
+        let since = number(&stays.expect("it stays")["time_ns"]);
+        // A moment later by the program's clock: what it noted is the time after the call.
+        let after = |time: u64| time > since + 10_000_000;
+        let calls = trace.events.iter();
+        let calls = calls.filter(|event| event["function"] == "posix.getppid" && event["type"] == "call");
+        let seen = calls.filter(|event| after(number(&event["time_ns"]))).count();
+        let noted = &noted(&truth)["posix.getppid"];
+        let noted = noted.iter().filter(|time| after(**time)).count();
+        assert!(noted > 100, "{noted}");
+        // One may be at the edge.
+        assert!(seen.abs_diff(noted) <= 1, "{}: {seen} {noted}", python.display());
+        assert!(program.end());
+    }
+}
+
+#[test]
+fn each_process_has_an_account_of_its_own() {
+    for python in interpreters() {
+        let mut program = Program::start_of(&python, "budgeted.py", &[SECONDS, "forks"]);
+        let tracer = Tracer::attach(&program, &[&TRACED[..], &["--follow"]].concat());
+        let child = number(&program.run().remove(0)["child"]);
+        let trace = tracer.stop();
+        let budgets = trace.summary["budgets"].as_array().expect("accounts");
+        let pids: Vec<u64> = budgets.iter().map(|budget| number(&budget["pid"])).collect();
+        let mut expected = [child, u64::from(program.pid())];
+        expected.sort_unstable();
+        assert_eq!(pids, expected);
+        for budget in budgets {
+            assert!(budget["cost"].as_f64() <= Some(MOST), "{budget}");
+            assert_eq!(budget["shed"][0]["function"], "posix.getppid", "{budget}");
+        }
+        assert!(program.end());
+    }
+}
