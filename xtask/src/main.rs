@@ -58,6 +58,9 @@ enum Command {
         /// Write the results to docs/bench.md and docs/service.md too
         #[arg(long)]
         page: bool,
+        /// Only this part, without the service: `budget`, `top`, ...
+        #[arg(long, conflicts_with = "page")]
+        part: Option<String>,
         /// Only with these versions of Python (3.12)
         pythons: Vec<String>,
     },
@@ -113,9 +116,9 @@ fn main() -> anyhow::Result<()> {
         Command::Test => setup::run().and_then(|()| test::run()),
         Command::E2e { filter } => setup::run().and_then(|()| test::e2e(filter.as_deref())),
         Command::Coverage => setup::run().and_then(|()| coverage::run()),
-        Command::Bench { page, pythons } => setup::run()
+        Command::Bench { page, part, pythons } => setup::run()
             .and_then(|()| build::release())
-            .and_then(|()| bench::run(&pythons, page)),
+            .and_then(|()| bench::run(&pythons, part.as_deref(), page)),
         Command::Deny => deny::run(),
         Command::Regress {
             pythons,

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what tracing costs. Medians of several rounds; what is compared is
 //! measured in turn in the same run, because the machine's speed drifts.
 
+mod budgeted;
 mod page;
 mod profiled;
 mod service;
@@ -35,26 +36,41 @@ const FUNCTION: &str = "operator.is_";
 /// A part of the bench: what it measured with one interpreter.
 type Part = fn(&PathBuf) -> anyhow::Result<Vec<Figure>>;
 
-const PARTS: [Part; 10] = [
-    price,
-    more_prices,
-    python_calls,
-    profiled::part,
-    top::part,
-    start,
-    attach,
-    first_event,
-    keeps_up,
-    takes_memory,
+const PARTS: [(&str, Part); 11] = [
+    ("price", price),
+    ("prices", more_prices),
+    ("calls", python_calls),
+    ("profile", profiled::part),
+    ("budget", budgeted::part),
+    ("top", top::part),
+    ("start", start),
+    ("attach", attach),
+    ("first", first_event),
+    ("speed", keeps_up),
+    ("memory", takes_memory),
 ];
 
 /// Measures, and prints one table. `only`: with these versions of Python; empty: with one of each kind. `page`: results are also
-/// written to `docs`.
-pub fn run(only: &[String], page: bool) -> anyhow::Result<()> {
+/// written to `docs`. `part`: only that of [`PARTS`].
+pub fn run(only: &[String], part: Option<&str>, page: bool) -> anyhow::Result<()> {
     if !shell::is_root() {
         bail!("the benchmarks attach probes; run `sudo -E cargo xtask bench`");
     }
-    let rows = service::run()?;
+    let parts: Vec<Part> = PARTS
+        .iter()
+        .filter(|(name, _)| part.is_none_or(|only| only == *name))
+        .map(|(_, part)| *part)
+        .collect();
+    if parts.is_empty() {
+        bail!(
+            "there is no such part: {}",
+            PARTS.map(|(name, _)| name).join(", ")
+        );
+    }
+    let rows = match part {
+        None => service::run()?,
+        Some(_) => Vec::new(),
+    };
     let mut table = Table::default();
     for python in interpreters() {
         let version = version(&python)?;
@@ -63,7 +79,7 @@ pub fn run(only: &[String], page: bool) -> anyhow::Result<()> {
         }
         println!("== {}", python.display());
         let mut figures = Vec::new();
-        for part in PARTS {
+        for part in &parts {
             for figure in part(&python)? {
                 println!("{}: {}", figure.what, figure.value);
                 figures.push(figure);

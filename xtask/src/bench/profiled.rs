@@ -22,14 +22,14 @@ pub fn part(python: &PathBuf) -> anyhow::Result<Vec<Figure>> {
     let pid = calls.child.id().to_string();
     let (mut more, mut shares, mut each) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let alone = run(&mut calls)?;
+        let alone = run(&mut calls, CALLS)?;
         let tracer = Tracer::of(
             Command::new(build::binary()).args(["profile", "--pid", &pid]),
             &["-o", "/dev/null"],
         )?;
         let began = Instant::now();
         let before = account(tracer.child.id())?;
-        let profiled = run(&mut calls)?;
+        let profiled = run(&mut calls, CALLS)?;
         let after = account(tracer.child.id())?;
         let taken = began.elapsed().as_nanos() as f64;
         let summary = tracer.stop_saying(" samples at ")?;
@@ -58,14 +58,14 @@ pub fn part(python: &PathBuf) -> anyhow::Result<Vec<Figure>> {
 }
 
 /// Nanoseconds on a processor that the calls take: what else the machine does is not in them.
-fn run(calls: &mut Calls) -> anyhow::Result<f64> {
+pub(super) fn run(calls: &mut Calls, count: u32) -> anyhow::Result<f64> {
     let path = format!("/proc/{}/schedstat", calls.child.id());
     let spent = || -> anyhow::Result<f64> {
         let text = fs::read_to_string(&path)?;
         Ok(text.split(' ').next().context("no time")?.parse()?)
     };
     let before = spent()?;
-    calls.run(CALLS)?;
+    calls.run(count)?;
     Ok(spent()? - before)
 }
 

@@ -159,6 +159,11 @@ impl<'a> Trace<'a> {
         starts: bool,
         profile: Option<Plan>,
     ) -> anyhow::Result<Self> {
+        if args.budget.is_some() && !has_multi() {
+            anyhow::bail!(
+                "--budget needs Linux 6.6 (uprobe_multi links): probes do not come and go fast enough here; trace less with -e"
+            );
+        }
         let mut kernel = advice::load(KernelOptions {
             filters: judge.filters(),
             ring_bytes: args.ring,

@@ -27,6 +27,9 @@ impl TopArgs {
             "--interval".into(),
             format!("{}ms", self.interval.as_millis()).into(),
         ]);
+        if let Some(budget) = self.added.budget {
+            args.extend(["--budget".into(), format!("{}%", budget.of_one() * 100.0).into()]);
+        }
         args
     }
 

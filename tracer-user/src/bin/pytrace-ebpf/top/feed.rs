@@ -21,12 +21,22 @@ pub enum Line {
         pid: u32,
         #[serde(default)]
         parent: Option<u32>,
+        #[serde(flatten)]
+        cost: Option<Cost>,
     },
     Loss {
         count: u64,
     },
     #[serde(other)]
     Other,
+}
+
+/// What tracing a process costs, of one processor, and which functions are seen for moments only.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Cost {
+    pub cost: f64,
+    pub budget: f64,
+    pub shed: Vec<String>,
 }
 
 /// A process that is traced.

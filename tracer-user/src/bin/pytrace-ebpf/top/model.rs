@@ -8,7 +8,7 @@ use std::{
 use tracer_user::sink::escape::plainly;
 
 use super::{
-    feed::{Event, Line, Row},
+    feed::{Cost, Event, Line, Row},
     numbers::Numbers,
 };
 
@@ -126,6 +126,7 @@ struct Known {
 struct Process {
     what: String,
     gone: bool,
+    cost: Option<Cost>,
 }
 
 /// A call site that is looked at.
@@ -189,7 +190,11 @@ impl Model {
                 for target in targets {
                     let what =
                         plainly(&format!("Python {} {}", target.python, target.executable)).into_owned();
-                    self.processes.insert(target.pid, Process { what, gone: false });
+                    let process = Process {
+                        what,
+                        ..Process::default()
+                    };
+                    self.processes.insert(target.pid, process);
                 }
                 true
             }
@@ -205,12 +210,18 @@ impl Model {
                 self.period(to_ns.saturating_sub(from_ns) as f64 / 1e9);
                 true
             }
-            Line::Process { event, pid, parent } => {
+            Line::Process {
+                event,
+                pid,
+                parent,
+                cost,
+            } => {
                 // One that was forked is what its parent is.
                 let of_parent = parent.and_then(|parent| self.processes.get(&parent));
                 let begun = of_parent.cloned().unwrap_or_default();
                 let process = self.processes.entry(pid).or_insert(begun);
                 process.gone = event == "exit";
+                process.cost = cost.or(process.cost.take());
                 true
             }
             Line::Loss { count } => {
@@ -282,7 +293,7 @@ impl Model {
             }
             sum.join(numbers);
             let key = match self.view {
-                View::Sites => (site.function.clone(), site.place.clone(), Some(site.clone())),
+                View::Sites => (self.named(site), site.place.clone(), Some(site.clone())),
                 View::Effects => (known.effect.clone(), String::new(), None),
                 View::Processes => self.process(site.pid),
                 View::Targets => continue,
@@ -321,6 +332,25 @@ impl Model {
         }
     }
 
+    /// A function, and whether not all of its calls are seen.
+    fn named(&self, site: &Site) -> String {
+        let process = site.pid.and_then(|pid| self.processes.get(&pid));
+        let cost = process.and_then(|process| process.cost.as_ref());
+        match cost {
+            Some(cost) if cost.shed.contains(&site.function) => format!("{} (moments)", site.function),
+            _ => site.function.clone(),
+        }
+    }
+
+    /// Of the process that pays most: what tracing costs it, and its budget, of one processor.
+    pub fn cost(&self) -> Option<(f64, f64)> {
+        let costs = self.processes.values().filter(|process| !process.gone);
+        let costs = costs.filter_map(|process| process.cost.as_ref());
+        costs
+            .map(|cost| (cost.cost, cost.budget))
+            .max_by(|(a, _), (b, _)| a.total_cmp(b))
+    }
+
     fn process(&self, pid: Option<u32>) -> (String, String, Option<Site>) {
         let Some(pid) = pid else {
             return ("?".to_owned(), String::new(), None);
@@ -332,7 +362,12 @@ impl Model {
             ""
         };
         let what = process.map(|process| process.what.clone()).unwrap_or_default();
-        (format!("{pid}{gone}"), what, None)
+        let cost = process.and_then(|process| process.cost.as_ref());
+        let cost = cost.map_or_else(String::new, |cost| {
+            let (cost, budget) = (cost.cost * 100.0, cost.budget * 100.0);
+            format!("{cost:.2}% of {budget}%  ")
+        });
+        (format!("{pid}{gone}"), format!("{cost}{what}"), None)
     }
 
     /// `filter`: in lower case.

@@ -77,7 +77,10 @@ fn header(model: &Model) -> Line<'static> {
         Span::raw("  "),
         marked(format!("{} lost", model.lost), model.lost != 0),
     ];
-    if !model.since_start {
+    if let Some((cost, budget)) = model.cost() {
+        let text = format!("  CPU {:.2}% of {}%", cost * 100.0, budget * 100.0);
+        spans.push(marked(text, cost > 1.5 * budget));
+    } else if !model.since_start {
         let share = sum.calls as f64 / each * PRICE_NS / 1e9 * 100.0;
         spans.push(Span::raw(format!("  ~{share:.1}% CPU")));
     }
@@ -354,6 +357,21 @@ mod tests {
             "    25.0k        1   50.0ms     2us    <16us posix.open  x.py:3 work\\u{1b}[31m"
         );
         assert!(screen[23].starts_with("Enter: look into it"), "{screen:?}");
+    }
+
+    #[test]
+    fn what_tracing_costs_is_beside_its_budget() {
+        let mut model = model();
+        let cost = r#"{"type":"process","event":"cost","pid":7,"time_ns":1,"cost":0.0093,"budget":0.01,"shed":["posix.open"]}"#;
+        model.take(serde_json::from_str(cost).expect("a line"));
+        model.arrange();
+        let screen = screen(&model);
+        assert_eq!(
+            screen[0],
+            "pytrace-ebpf top  1 running  25.0k calls/s  1 errors/s  0 lost  CPU 0.93% of 1%"
+        );
+        assert!(screen[3].contains("posix.open (moments)  x.py:3"), "{screen:?}");
+        assert_eq!(model.cost(), Some((0.0093, 0.01)));
     }
 
     #[test]
