@@ -23,17 +23,27 @@ pub fn begin(control: &Control) -> u32 {
 }
 
 /// Whether another probe at that place serves the call.
-#[inline(never)]
+#[inline(always)]
 pub fn is_shut(hit: &Hit) -> bool {
-    hit.began != 0 && terms(hit).gate() != hit.cookie.gate()
+    hit.began != 0 && gate_is_turned(hit)
 }
 
-/// Adds what the probe cost the process, up to now. A function of its own, as the next one: its frame is none of the program's.
+/// A function of its own, as the next one: its frame is none of the program's, and whoever has no budget does not call it.
 #[inline(never)]
-pub fn charge(hit: &Hit, returns: bool) -> u64 {
-    if hit.began == 0 {
-        return 0;
+fn gate_is_turned(hit: &Hit) -> bool {
+    terms(hit).gate() != hit.cookie.gate()
+}
+
+/// Adds what the probe cost the process, up to now.
+#[inline(always)]
+pub fn charge(hit: &Hit, returns: bool) {
+    if hit.began != 0 {
+        add(hit, returns);
     }
+}
+
+#[inline(never)]
+fn add(hit: &Hit, returns: bool) -> u64 {
     // SAFETY: the helper has no preconditions.
     let ran = unsafe { bpf_ktime_get_ns() as u32 }.wrapping_sub(hit.began) as u64;
     let terms = terms(hit);
