@@ -107,6 +107,7 @@ fn row_of(event: &Value) -> Value {
         "result": event["result"],
         "exception": event["exception"],
         "stack": event["stack"],
+        "greenlet_id": event["greenlet"]["id"],
         "task": plain(&event["task"]["name"]),
         "task_id": event["task"]["id"],
         "task_coroutine": plain(&event["task"]["coroutine"]),

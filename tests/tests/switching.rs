@@ -265,3 +265,38 @@ fn a_forked_child_that_is_not_traced_is_rid_of_the_breakpoints() {
         assert!(program.end());
     }
 }
+
+#[test]
+fn each_call_is_of_its_greenlet() {
+    let _shared = RETURN_PROBES.read().unwrap_or_else(PoisonError::into_inner);
+    for python in packaged() {
+        for way in ["greenlet", "gevent"] {
+            let mut program = Program::real(&python, "greenlets.py", &[way]);
+            let tracer = Tracer::attach(&program, &["-e", "none", "-f", "math.fabs"]);
+            let truth = program.run().remove(0);
+            let trace = tracer.stop();
+            let mut truth: Vec<Value> = truth.as_array().expect("acts").clone();
+            let mut seen: Vec<Value> = calls(&trace.events)
+                .iter()
+                .map(|call| {
+                    assert_eq!(call["unattributed"], Value::Null, "{call}");
+                    let greenlet = &call["greenlet"];
+                    let known = match greenlet {
+                        Value::Null => Value::Null,
+                        _ => serde_json::json!([greenlet["object"], greenlet["id"]]),
+                    };
+                    let n = call["args"][0].as_u64().expect("a number");
+                    serde_json::json!([n, known])
+                })
+                .collect();
+            // Of two threads, whose acts are noted in an order of their own.
+            let number = |act: &Value| act[0].as_u64();
+            truth.sort_by_key(number);
+            seen.sort_by_key(number);
+            assert!(truth.len() > 15, "{truth:?}");
+            assert_eq!(seen, truth, "{way}: {}", python.display());
+            breakpoints_go(program.pid());
+            assert!(program.end(), "{way}: it ended as if nothing was");
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! What a call belongs to besides its thread: the asyncio task that runs, the span that is current. Both are found in the
+//! What a call belongs to besides its thread: the greenlet and the asyncio task that run, the span that is current. All are found in the
 //! process when a probe is hit ([`crate::encode::begin_search`]); here is what has to be known of the process for that.
 
 /// Where a process keeps its tasks and spans. Zeros: it has none, and nothing is looked for.
@@ -15,6 +15,12 @@ pub struct Attribution {
     pub span_key: u64,
     /// The interned `str` by which a span has its `SpanContext`: the attribute's name.
     pub span_context_name: u64,
+    /// The type `greenlet.greenlet`; 0: no greenlet is told.
+    pub greenlet_type: u64,
+    /// Where a thread has greenlet's state of it: the module's number among those with thread-local storage, and the offset in its
+    /// block.
+    pub greenlet_module: u64,
+    pub greenlet_state: u64,
     /// Where the tree of a context's variables has the variable (`hamt_hash`, Python/hamt.c).
     pub context_var_hash: u32,
     /// `task_coro` of `TaskObj` (Modules/_asynciomodule.c).
@@ -31,6 +37,9 @@ impl Attribution {
         context_var: 0,
         span_key: 0,
         span_context_name: 0,
+        greenlet_type: 0,
+        greenlet_module: 0,
+        greenlet_state: 0,
         context_var_hash: 0,
         task_coro: crate::target::ABSENT,
         task_name: crate::target::ABSENT,
@@ -39,7 +48,7 @@ impl Attribution {
     /// Whether there is anything to look for.
     #[inline(always)]
     pub const fn is_wanted(&self) -> bool {
-        self.task_type | self.context_var != 0
+        self.task_type | self.context_var | self.greenlet_type != 0
     }
 }
 

@@ -8,7 +8,7 @@
 //! [`Tag::End`]; a record that was cut ([`FLAG_CUT`]) may end before that, then what is there is
 //! what was captured.
 //!
-//! Entry record: `Task name coroutine End` and `Span trace_id span_id End` (where there are such), `Self_ value` (bound methods, and constructors: the type), `Args … End`, `Kwargs … End` (only where the
+//! Entry record: `Greenlet object End`, `Task name coroutine End` and `Span trace_id span_id End` (where there are such), `Self_ value` (bound methods, and constructors: the type), `Args … End`, `Kwargs … End` (only where the
 //! convention has keywords and some were given), `Handle` (calls on a file descriptor).
 //! Entry record of a Python function: `Activation`, `Globals … End` (where it may be new to the daemon), `Kwargs … End` (its
 //! arguments by name; once more for those that are in cells up to 3.10). Its return record: `Activation`, then as any other.
@@ -192,13 +192,15 @@ pub enum Tag {
     /// The asyncio task that runs: u64 id; its name (a `str`, or the number in `Task-1`; Null where it has none or is no task of
     /// asyncio's own making); its coroutine's qualified name (or the coroutine, where it is not CPython's; or Null); End.
     Task = 39,
+    /// The greenlet that runs, if it is not its thread's first: u64 0; the object; End.
+    Greenlet = 41,
     /// The current OpenTelemetry span: u64 0; trace id and span id, each an `int` value; End.
     Span = 40,
 }
 
 impl Tag {
     /// Number of tags; tags are `0..COUNT`.
-    pub const COUNT: u8 = 41;
+    pub const COUNT: u8 = 42;
 
     /// The tag with that number.
     pub const fn from_u8(n: u8) -> Option<Self> {
@@ -244,6 +246,7 @@ impl Tag {
             Tag::Globals,
             Tag::Task,
             Tag::Span,
+            Tag::Greenlet,
         ];
         if n < Self::COUNT {
             Some(ALL[n as usize])

@@ -179,6 +179,84 @@ fn only_tasks_of_asyncios_own_making_are_read() {
     assert_eq!(told_of(&mut image, circle), (vec![], FLAG_UNATTRIBUTED));
 }
 
+const GREENLET_TYPE: u64 = 0x60;
+
+/// A thread whose vector of thread-local storage has these, behind what every vector begins with.
+fn thread_with_storage(image: &mut Image, storage: &[u64]) -> u64 {
+    let mut vector = vec![storage.len() as u64, 0, 1, 0];
+    vector.extend(storage.iter().flat_map(|block| [*block, 0]));
+    let vector = image.place(&vector) + 16;
+    let fs = image.place(&[0, vector]);
+    image.place(&[0, 0, 0, fs])
+}
+
+/// As glibc and greenlet 2 and newer have it.
+#[test]
+fn the_current_greenlet_is_told_unless_it_is_the_first() {
+    let mut image = Image::default();
+    let mut target = process(0);
+    target.attribution.task_type = 0;
+    let ty = image.place(&[1, 0, 0, 0, 0, 0, 0, 0]);
+    target.attribution.greenlet_type = ty;
+    target.attribution.greenlet_module = 2;
+    target.attribution.greenlet_state = 8;
+    target.offsets.tstate_thread_id = 24;
+    let derived = image.place(&[1, 0, ty, 0, 0, 0, 0, 0]);
+    let own = image.place(&[1, ty, 0]);
+    let subclass = image.place(&[1, derived, 0]);
+    let other = image.place(&[1, COROUTINE, 0]);
+    let told_of = |image: &mut Image, current| {
+        let state = image.place(&[own, current]);
+        let block = image.place(&[1, state]);
+        let tstate = thread_with_storage(image, &[0, block]);
+        told(&target, image, tstate)
+    };
+    for greenlet in [subclass, image.place(&[1, ty, 0])] {
+        let (words, flags) = told_of(&mut image, greenlet);
+        assert_eq!(words[..2], [value_word(Tag::Greenlet, 0, 0), 0]);
+        assert_eq!(words[2] as u8, Tag::Object as u8);
+        assert_eq!(words[5..], [greenlet, value_word(Tag::End, 0, 0)]);
+        assert_eq!(flags, 0);
+    }
+    assert_eq!(told_of(&mut image, own), (vec![], 0));
+    assert_eq!(told_of(&mut image, 0), (vec![], 0));
+    // What is no greenlet, and what cannot be read.
+    assert_eq!(told_of(&mut image, other), (vec![], FLAG_UNATTRIBUTED));
+    assert_eq!(told_of(&mut image, 0xdead_0000), (vec![], FLAG_UNATTRIBUTED));
+    // Threads that have never been in greenlet: a short vector, storage that was not given out, a state that was not made.
+    let unmade = image.place(&[0, 1]);
+    for storage in [&[0][..], &[0, 0], &[0, u64::MAX], &[0, unmade]] {
+        let tstate = thread_with_storage(&mut image, storage);
+        assert_eq!(told(&target, &image, tstate), (vec![], 0), "{storage:?}");
+    }
+}
+
+#[test]
+fn greenlet_and_task_are_told_of_one_call() {
+    let mut image = Image::default();
+    let mut target = process(0);
+    target.offsets.asyncio_running_task = 16;
+    target.offsets.tstate_thread_id = 24;
+    target.attribution.greenlet_type = GREENLET_TYPE;
+    target.attribution.greenlet_module = 1;
+    let task = task(&mut image, TASK_TYPE, "mine");
+    let greenlet = image.place(&[1, GREENLET_TYPE, 0]);
+    let state = image.place(&[0, greenlet]);
+    let block = image.place(&[state]);
+    let vector = image.place(&[1, 0, 1, 0, block, 0]) + 16;
+    let fs = image.place(&[0, vector]);
+    let tstate = image.place(&[0, 0, task, fs]);
+    let (words, flags) = told(&target, &image, tstate);
+    assert_eq!(flags, 0);
+    let of_task = told_task(task, "mine");
+    let tags = |tag| words.contains(&value_word(tag, 0, 0));
+    assert!(tags(Tag::Greenlet) && tags(Tag::Task));
+    assert!(words.windows(of_task.len()).any(|part| part == of_task));
+    // A thread whose storage cannot be read has its task all the same.
+    let tstate = image.place(&[0, 0, task, 0xdead_0000]);
+    assert_eq!(told(&target, &image, tstate), (of_task, FLAG_UNATTRIBUTED));
+}
+
 /// A node type of the tree of a context's variables.
 fn node_type(image: &mut Image, name: &[u8; 8]) -> u64 {
     let name = image.place(&[u64::from_le_bytes(*name)]);

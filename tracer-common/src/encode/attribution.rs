@@ -1,4 +1,4 @@
-//! The asyncio task and the OpenTelemetry span of a call, looked for in what the running thread's state leads to.
+//! The greenlet, the asyncio task and the OpenTelemetry span of a call, looked for in what the running thread's state leads to.
 //!
 //! A machine as the encoder is one: [`search_step`] looks at one entry of a dict, or at one node of a tree, so that the verifier
 //! goes through it once and the kernel half decides how many steps there are.
@@ -37,6 +37,12 @@ const HAMT_LAST: u64 = 30;
 #[repr(u64)]
 enum Phase {
     Done = 0,
+    /// The thread's own storage, for its current greenlet.
+    Greenlet,
+    /// A greenlet's type and its bases.
+    GreenletBases,
+    /// Nothing yet of the task.
+    Task,
     /// The dict of the thread's state, for its running loop.
     Loop,
     /// The tasks of all loops.
@@ -61,6 +67,8 @@ enum Phase {
 pub struct Search {
     phase: u64,
     tstate: u64,
+    /// The greenlet; 0: none, or the thread's first one.
+    greenlet: u64,
     /// What is looked for: a key; 0: [`RUNNING_LOOP`], by its text.
     key: u64,
     /// Entries of a table.
@@ -86,6 +94,7 @@ impl Search {
     /// Forgets what was found.
     #[inline(always)]
     pub(super) fn reset(&mut self) {
+        self.greenlet = 0;
         self.task = 0;
         self.trace_id = 0;
     }
@@ -95,6 +104,10 @@ impl Search {
 #[inline(always)]
 pub fn begin_search<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M, tstate: u64) -> bool {
     slot.search.tstate = tstate;
+    if target.attribution.greenlet_type != 0 {
+        slot.search.phase = Phase::Greenlet as u64;
+        return true;
+    }
     slot.search.phase = Phase::Context as u64;
     if target.attribution.task_type != 0 && begin_task(slot, target, memory).is_none() {
         slot.flags |= FLAG_UNATTRIBUTED;
@@ -103,6 +116,65 @@ pub fn begin_search<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M,
         slot.search.phase = Phase::Done as u64;
     }
     slot.search.phase != Phase::Done as u64
+}
+
+/// The current greenlet: by the thread's `fs` base, which is what Python has as its id, and its vector of thread-local storage
+/// (`tcbhead_t` and `dtv_t`, sysdeps/x86_64/nptl/tls.h of glibc) to greenlet's state of the thread, which begins with the first and the
+/// current greenlet (`ThreadState`, src/greenlet/TThreadState.hpp at 2.0.0 and 3.5).
+#[inline(always)]
+fn current_greenlet<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M) -> Option<()> {
+    let a = &target.attribution;
+    slot.search.phase = Phase::Task as u64;
+    let fs = memory.field(slot.search.tstate, target.offsets.tstate_thread_id)?;
+    let vector = memory.pointer(fs.wrapping_add(8))?;
+    // Its length is before it. A thread that has never been in a later module has a shorter one.
+    if a.greenlet_module > memory.pointer(vector.wrapping_sub(16))? {
+        return Some(());
+    }
+    let block = memory.pointer(vector.wrapping_add(a.greenlet_module.wrapping_mul(16)))?;
+    if block.wrapping_add(1) <= 1 {
+        return Some(());
+    }
+    let state = memory.pointer(block.wrapping_add(a.greenlet_state))?;
+    // 1: not made yet.
+    if state <= 1 {
+        return Some(());
+    }
+    let [first, current] = memory.words::<2>(state)?;
+    if current != 0 && current != first {
+        slot.search.node = current;
+        slot.search.key = current;
+        slot.search.shift = 0;
+        slot.search.phase = Phase::GreenletBases as u64;
+    }
+    Some(())
+}
+
+/// Whether it is one: one type of its bases a step.
+#[inline(always)]
+fn greenlet_base<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M) -> Option<()> {
+    let ty = next_base(slot, target, memory)?;
+    if ty == target.attribution.greenlet_type {
+        slot.search.greenlet = slot.search.key;
+        slot.search.phase = Phase::Task as u64;
+        return Some(());
+    }
+    // What has no such base is no greenlet, so the way to it was wrong.
+    if ty == 0 { None } else { Some(()) }
+}
+
+/// The next type of an object's: its own, then one base after the other.
+#[inline(always)]
+fn next_base<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M) -> Option<u64> {
+    let o = &target.offsets;
+    let ty = if slot.search.shift == 0 {
+        memory.field(slot.search.node, o.ob_type)?
+    } else {
+        memory.field(slot.search.node, o.tp_base)?
+    };
+    slot.search.shift = 1;
+    slot.search.node = ty;
+    Some(ty)
 }
 
 /// How the version tells the running task: by the thread's state (3.14+), by that of its loop (3.13), by that of the loop in the
@@ -162,8 +234,10 @@ pub fn search_step<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M) 
     let before = slot.search.phase;
     if take_step(slot, target, memory).is_none() {
         slot.flags |= FLAG_UNATTRIBUTED;
-        // What cannot be read of the task says nothing of the span.
-        slot.search.phase = if before < Phase::Context as u64 {
+        // What cannot be read of one says nothing of the others.
+        slot.search.phase = if before < Phase::Task as u64 {
+            Phase::Task as u64
+        } else if before < Phase::Context as u64 {
             Phase::Context as u64
         } else {
             Phase::Done as u64
@@ -183,6 +257,19 @@ pub fn end_search(slot: &mut Slot) {
 #[inline(always)]
 fn take_step<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M) -> Option<()> {
     let phase = slot.search.phase;
+    if phase == Phase::Greenlet as u64 {
+        return current_greenlet(slot, target, memory);
+    }
+    if phase == Phase::GreenletBases as u64 {
+        return greenlet_base(slot, target, memory);
+    }
+    if phase == Phase::Task as u64 {
+        slot.search.phase = Phase::Context as u64;
+        if target.attribution.task_type == 0 {
+            return Some(());
+        }
+        return begin_task(slot, target, memory);
+    }
     if phase == Phase::Bases as u64 {
         return base(slot, target, memory);
     }
@@ -262,15 +349,8 @@ fn is_running_loop<M: Memory>(target: &Target, memory: &mut M, key: u64) -> bool
 /// Whether a task's type is asyncio's own: one type of its bases a step. What is none, a task made in Python, has its fields elsewhere.
 #[inline(always)]
 fn base<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M) -> Option<()> {
-    let o = &target.offsets;
     let a = &target.attribution;
-    let ty = if slot.search.shift == 0 {
-        memory.field(slot.search.node, o.ob_type)?
-    } else {
-        memory.field(slot.search.node, o.tp_base)?
-    };
-    slot.search.shift = 1;
-    slot.search.node = ty;
+    let ty = next_base(slot, target, memory)?;
     if ty != 0 && ty != a.task_type {
         return Some(());
     }
@@ -492,6 +572,7 @@ fn has_flag<M: Memory>(target: &Target, memory: &mut M, object: u64, flag: u64) 
 #[inline(always)]
 pub fn attributed(slot: &mut Slot) {
     let Search {
+        greenlet,
         task,
         name,
         coroutine,
@@ -499,6 +580,13 @@ pub fn attributed(slot: &mut Slot) {
         span_id,
         ..
     } = slot.search;
+    if greenlet != 0 {
+        slot.push(
+            Cursor::pointers(greenlet, 0, 1, 0)
+                .opened(Tag::Greenlet, 0)
+                .ended(),
+        );
+    }
     if task != 0 {
         slot.push(
             Cursor::pointers(name, coroutine, 2, 0)

@@ -414,6 +414,7 @@ impl Slot {
             || tag == Tag::Filled as u8
             || tag == Tag::Globals as u8
             || tag == Tag::Task as u8
+            || tag == Tag::Greenlet as u8
             || tag == Tag::Span as u8;
         if has_total {
             self.push_word(total);

@@ -1,9 +1,10 @@
-//! What a process has besides threads that a call may belong to: asyncio's tasks, OpenTelemetry's spans.
+//! What a process has besides threads that a call may belong to: greenlets, asyncio's tasks, OpenTelemetry's spans.
 //!
 //! Found is where they are kept; which of them runs, the kernel half looks up at each call (`tracer_common::encode`). What cannot be
 //! told for certain is refused, with the reason.
 
 mod asyncio;
+mod greenlet;
 mod opentelemetry;
 
 use std::collections::HashMap;
@@ -20,7 +21,8 @@ use crate::{
 };
 
 /// Modules of a process that are looked for.
-const MODULES: [&str; 6] = [
+const MODULES: [&str; 7] = [
+    greenlet::MODULE,
     asyncio::MODULE,
     asyncio::TASKS,
     opentelemetry::CONTEXT,
@@ -56,6 +58,11 @@ pub fn find(process: &Process, interpreter: &Interpreter, target: &Target) -> Fo
     };
     let view = View { modules, ..view };
     let mut found = Found::default();
+    match greenlet::find(&view) {
+        Ok(Some(greenlets)) => greenlets.tell(&mut found.attribution),
+        Ok(None) => found.pending |= view.modules.contains_key(greenlet::MODULE),
+        Err(why) => found.refused.push(why),
+    }
     match asyncio::find(&view) {
         Ok(Some(tasks)) => tasks.tell(&mut found.attribution),
         Ok(None) => found.pending |= view.modules.contains_key(asyncio::MODULE),

@@ -6,13 +6,25 @@ use num_bigint::BigUint;
 
 use super::value::{MaskedText, Value};
 
-/// The asyncio task and the OpenTelemetry span of a call.
+/// The greenlet, the asyncio task and the OpenTelemetry span of a call.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Attribution<'a> {
+    /// The greenlet that ran, if it was not its thread's first.
+    pub greenlet: Option<Value<'a>>,
     pub task: Option<Task<'a>>,
     pub span: Option<Span>,
     /// The process has tasks or spans, but this call's could not be found out.
     pub unknown: bool,
+}
+
+impl Attribution<'_> {
+    /// The greenlet's address.
+    pub fn greenlet_id(&self) -> Option<u64> {
+        match self.greenlet {
+            Some(Value::Object { id, .. }) => Some(id),
+            _ => None,
+        }
+    }
 }
 
 /// The asyncio task that ran.

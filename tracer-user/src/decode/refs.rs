@@ -62,7 +62,7 @@ fn words_after(tag: Tag, n: u32) -> usize {
         Tag::End | Tag::Null | Tag::None | Tag::True | Tag::False => 0,
         Tag::Range | Tag::Slice | Tag::Self_ | Tag::Result | Tag::Raised => 0,
         Tag::Int64 | Tag::Float | Tag::Module | Tag::Function | Tag::Unreadable | Tag::Cut => 1,
-        Tag::Args | Tag::Kwargs | Tag::Filled | Tag::Globals | Tag::Task | Tag::Span => 1,
+        Tag::Args | Tag::Kwargs | Tag::Filled | Tag::Globals | Tag::Task | Tag::Span | Tag::Greenlet => 1,
         Tag::Activation => n.min(u32::from(u16::MAX)) as usize,
         Tag::Complex | Tag::List | Tag::Tuple | Tag::Set | Tag::FrozenSet | Tag::Dict | Tag::Type => 2,
         Tag::Exception | Tag::Object | Tag::Subclass => 3,
@@ -123,7 +123,8 @@ mod tests {
                 | Tag::Filled
                 | Tag::Globals
                 | Tag::Task
-                | Tag::Span => (0, 1),
+                | Tag::Span
+                | Tag::Greenlet => (0, 1),
                 Tag::Activation => (4, 4),
                 _ => (0, 0),
             };

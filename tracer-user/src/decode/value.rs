@@ -226,6 +226,10 @@ pub fn arguments(values: &[u8]) -> Arguments<'_> {
                 let _ = reader.pairs(0);
             }
             Tag::Task => arguments.attribution.task = reader.task(),
+            Tag::Greenlet => {
+                let _ = reader.word();
+                arguments.attribution.greenlet = reader.items(0).pop();
+            }
             Tag::Span => {
                 let _ = reader.word();
                 if let [trace_id, span_id] = &reader.items(0)[..] {
@@ -471,7 +475,7 @@ impl<'a> Reader<'a> {
             Tag::End | Tag::Args | Tag::Kwargs | Tag::Self_ | Tag::Result | Tag::Raised | Tag::Filled => {
                 return None;
             }
-            Tag::Activation | Tag::Globals | Tag::Task | Tag::Span => return None,
+            Tag::Activation | Tag::Globals | Tag::Task | Tag::Span | Tag::Greenlet => return None,
             Tag::Null => Value::Null,
             Tag::None => Value::None,
             Tag::True => Value::Bool(true),

@@ -166,8 +166,12 @@ pub(super) fn summary_of(summary: &Summary) -> serde_json::Value {
     line
 }
 
-/// Appends `,"task":{…},"trace":{…}`, where there are such, and what could not be found out.
+/// Appends `,"greenlet":{…},"task":{…},"trace":{…}`, where there are such, and what could not be found out.
 pub(super) fn attribution(attribution: &Attribution<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+    if let Some(greenlet) = &attribution.greenlet {
+        out.extend_from_slice(b",\"greenlet\":");
+        value(greenlet, names, out);
+    }
     if let Some(found) = &attribution.task {
         out.extend_from_slice(b",\"task\":");
         task(found, names, out);

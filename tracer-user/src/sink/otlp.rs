@@ -199,8 +199,11 @@ fn place(call: &CallEvent<'_>, attributes: &mut Attributes<'_>) {
     }
 }
 
-/// The asyncio task that made it.
+/// The greenlet and the asyncio task that made it.
 fn task(call: &CallEvent<'_>, names: &mut TypeNames<'_>, attributes: &mut Attributes<'_>) {
+    if let Some(greenlet) = &call.arguments.attribution.greenlet {
+        attributes.written("pytrace.greenlet", |out| json_value::value(greenlet, names, out));
+    }
     if let Some(task) = &call.arguments.attribution.task {
         attributes.written("pytrace.task", |out| json::task(task, names, out));
     }

@@ -57,7 +57,7 @@ impl std::fmt::Display for Percent {
 }
 
 impl Text {
-    /// With the asyncio task and the OpenTelemetry span of each call, or without.
+    /// With the greenlet, the asyncio task and the OpenTelemetry span of each call, or without.
     pub fn attributed(self, attributed: bool) -> Self {
         Self { attributed, ..self }
     }
@@ -175,13 +175,20 @@ impl Text {
         push!(out, " {}/{} ", call.pid, call.tid);
     }
 
-    /// Appends ` [Task-3]`, ` [Task-3 4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7]`; a task without a name goes by its coroutine.
+    /// Appends ` [greenlet 0x7f3c]`, ` [Task-3]`, ` [Task-3 4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7]`; a task without a name goes by its coroutine.
     pub(super) fn attribution(&self, call: &CallEvent<'_>, out: &mut Vec<u8>) {
-        let Attribution { task, span, unknown } = &call.arguments.attribution;
-        if !self.attributed || task.is_none() && span.is_none() && !unknown {
+        let attribution = &call.arguments.attribution;
+        let Attribution {
+            task, span, unknown, ..
+        } = attribution;
+        let greenlet = attribution.greenlet_id();
+        if !self.attributed || greenlet.is_none() && task.is_none() && span.is_none() && !unknown {
             return;
         }
-        let mut parts = Vec::new();
+        let mut parts: Vec<String> = greenlet
+            .map(|id| format!("greenlet {id:#x}"))
+            .into_iter()
+            .collect();
         if let Some(task) = task {
             let name = task.name().or_else(|| task.coroutine.text());
             parts.push(name.unwrap_or_else(|| format!("task {:#x}", task.id)));

@@ -197,7 +197,8 @@ impl Words<'_> {
             | Tag::Activation
             | Tag::Globals
             | Tag::Task
-            | Tag::Span => Err(wrong(format!("{tag:?} where a value should be"))),
+            | Tag::Span
+            | Tag::Greenlet => Err(wrong(format!("{tag:?} where a value should be"))),
         }
     }
 

@@ -101,6 +101,10 @@ pub const COLUMNS: &[Column] = &[
     Column::optional("result", What::Json(result)),
     Column::optional("exception", What::Json(exception)),
     Column::optional(
+        "greenlet_id",
+        What::Number(|call| call.arguments.attribution.greenlet_id()),
+    ),
+    Column::optional(
         "task",
         What::Text(|call, _| call.arguments.attribution.task.as_ref()?.name()),
     ),
