@@ -99,6 +99,13 @@ impl Tracer {
         Self::begin(tool, program, args, "")
     }
 
+    /// As [`Self::attach`], by programs for entries and returns, as on kernels without session programs.
+    pub fn attach_by_links(program: &Program, args: &[&str]) -> Self {
+        let mut tool = crate::command(binary());
+        tool.env("PYTRACE_PROBES", "links");
+        Self::begin(tool, program, args, "")
+    }
+
     /// As [`Self::attach`], with probes as on kernels that have no `uprobe_multi` links.
     pub fn attach_by_events(program: &Program, args: &[&str]) -> Self {
         let mut tool = crate::command(binary());

@@ -11,6 +11,7 @@
 mod activation;
 mod atomic;
 mod attribution;
+mod calls;
 mod codes;
 mod count;
 mod filter;
@@ -20,8 +21,10 @@ mod maps;
 mod memory;
 mod paths;
 mod probe;
+mod record;
 mod sample;
 mod scratch;
+mod skip;
 mod stack;
 mod stat;
 mod thread;

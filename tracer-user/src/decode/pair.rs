@@ -270,11 +270,7 @@ impl Pairing {
             Some(bytecode) if nearest.is_none_or(|nearest| bytecode.sp <= nearest.sp) => Some(bytecode.id),
             _ => nearest.map(|nearest| nearest.id),
         };
-        // What was read or raised calls nothing any more.
-        if meta
-            .operands
-            .is_some_and(|operands| !matches!(operands, Operands::Exception | Operands::Read))
-        {
+        if meta.operands.is_some_and(Operands::may_call) {
             if self.bytecodes.len() >= MAX_THREADS {
                 self.bytecodes.clear();
             }

@@ -208,6 +208,25 @@ fn what_happens_inside_an_act_is_shown_only_when_asked_for() {
 }
 
 #[test]
+fn an_entry_that_comes_with_its_return_is_a_call_like_others() {
+    let mut trace = Trace::new(false);
+    trace.enter(OTHER, 1000);
+    // Inside of one at 900 that was not chosen, and raises.
+    trace.enter(WRITE, 800);
+    trace.leave(WRITE, 800);
+    trace.enter(NAMED, 900);
+    trace.leave(NAMED, 900);
+    trace.leave(OTHER, 1000);
+    let expected = [
+        ended(2, Some(1), "seen"),
+        ended(3, Some(1), "seen"),
+        ended(1, None, "seen"),
+    ];
+    assert_eq!(trace.calls(), expected);
+    assert_eq!(trace.pairing.counts(), Counts::default());
+}
+
+#[test]
 fn a_call_in_something_hidden_belongs_to_what_is_shown() {
     let mut trace = Trace::new(false);
     trace.enter(PRINT, 1000);

@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use tracer_user::{
     event::call::{CallEvent, TypeNames},
     sink::{
-        ProcessChange, Sink, Summary, TargetInfo,
+        Began, ProcessChange, Sink, Summary,
         escape::plain,
         text::{full_place, target},
     },
@@ -46,7 +46,7 @@ struct Tally {
 struct Counter(Arc<Mutex<Tally>>);
 
 impl Sink for Counter {
-    fn header(&mut self, _: &[TargetInfo], _: &mut Vec<u8>) {}
+    fn header(&mut self, _: &Began<'_>, _: &mut Vec<u8>) {}
 
     fn call(&mut self, call: &CallEvent<'_>, names: &mut TypeNames<'_>, _: &mut Vec<u8>) {
         let text = |write: &mut dyn FnMut(&mut Vec<u8>)| {

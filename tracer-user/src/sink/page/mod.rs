@@ -11,7 +11,7 @@ mod touched;
 
 use serde::Serialize;
 
-use super::{ProcessChange, Sink, Summary, TargetInfo, escape::plainly};
+use super::{Began, ProcessChange, Sink, Summary, TargetInfo, escape::plainly};
 use crate::event::call::{CallEvent, TypeNames};
 use rows::Rows;
 
@@ -96,8 +96,8 @@ impl Page {
 }
 
 impl Sink for Page {
-    fn header(&mut self, targets: &[TargetInfo], _: &mut Vec<u8>) {
-        self.targets = targets.iter().map(plain_target).collect();
+    fn header(&mut self, began: &Began<'_>, _: &mut Vec<u8>) {
+        self.targets = began.targets.iter().map(plain_target).collect();
     }
 
     fn call(&mut self, call: &CallEvent<'_>, names: &mut TypeNames<'_>, _: &mut Vec<u8>) {

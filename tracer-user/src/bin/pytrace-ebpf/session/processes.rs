@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 use tracer_common::limits::{MAX_SITES, MAX_TARGETS};
 use tracer_user::{
     attach::Link,
+    event::sum,
     process::Process,
     recording::{Recorder, item},
     sink::{ProcessChange, TargetInfo},
@@ -201,8 +202,10 @@ impl Session {
         if self.recorder.is_some() {
             Recorder::sites(&self.sites[first..], &mut self.buffer);
         }
-        if let Some(adding) = &mut self.adding {
-            adding.number(first as u32, &self.sites[first..])?;
+        if let Some(facts) = &mut self.facts {
+            for (site, meta) in (first as u32..).zip(&self.sites[first..]) {
+                facts.set(site, sum::facts(meta))?;
+            }
         }
         Ok(())
     }
