@@ -6,7 +6,7 @@ use std::{collections::HashSet, io::Write as _};
 use super::{
     Began, ProcessChange, Sink, Summary,
     escape::json_text,
-    json::{arguments, attribution, outcome, stack, target},
+    json::{arguments, attribution, chosen, outcome, stack, target},
 };
 use crate::{
     catalogue::effects::group_of,
@@ -121,6 +121,7 @@ impl Sink for Chrome {
         stack(&call.stack, out);
         target(call, names, out);
         attribution(&call.arguments.attribution, names, out);
+        chosen(call, out);
         out.extend_from_slice(b"}}");
     }
 

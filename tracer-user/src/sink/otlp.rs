@@ -205,6 +205,12 @@ fn what(call: &CallEvent<'_>, names: &mut TypeNames<'_>, attributes: &mut Attrib
     if let Some(ns) = call.duration_ns {
         attributes.number("pytrace.duration_ns", ns);
     }
+    if call.weight != 1 {
+        attributes.number("pytrace.weight", call.weight);
+    }
+    if call.late {
+        attributes.number("pytrace.late", 1);
+    }
     attributes.written("pytrace.call", |out| {
         out.push(b'{');
         let start = out.len();

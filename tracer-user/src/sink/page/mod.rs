@@ -40,6 +40,8 @@ pub struct About {
 pub struct Page {
     about: About,
     targets: Vec<TargetInfo>,
+    /// Of functions that are called more often than that in a second only some calls are here.
+    sample: Option<u32>,
     rows: Rows,
     /// Unix time, nanoseconds, and how many records.
     losses: Vec<(u64, u64)>,
@@ -97,6 +99,7 @@ impl Page {
 
 impl Sink for Page {
     fn header(&mut self, began: &Began<'_>, _: &mut Vec<u8>) {
+        self.sample = began.sample;
         self.targets = began.targets.iter().map(plain_target).collect();
     }
 
