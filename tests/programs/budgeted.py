@@ -47,17 +47,29 @@ def stat(n):
     return ["posix.stat", n]
 
 
+def fails(function, *arguments):
+    def act(n):
+        try:
+            function(str(n), *arguments)
+        except OSError:
+            pass
+        return ["posix." + function.__name__, n]
+
+    return act
+
+
 RARE = [fabs, ldexp, fmod, hypot, strerror, stat]
+ACTS = [fails(os.access, 0), fails(os.readlink), fails(os.listdir), fails(os.open, os.O_RDONLY)]
 
 
-def hot(seconds, rare):
+def hot(seconds, rare, kinds=RARE, call=os.getppid, arguments=()):
     """How often it was called."""
-    call, calls, until, n = os.getppid, 0, clock() + seconds, 0
+    calls, until, n = 0, clock() + seconds, 0
     while clock() < until:
         for _ in range(HOT):
-            call()
+            call(*arguments)
         calls += HOT
-        rare.append(RARE[n % len(RARE)](n))
+        rare.append(kinds[n % len(kinds)](n))
         n += 1
     return calls
 
@@ -77,7 +89,10 @@ def waits(end):
 
 def busy():
     rare = []
-    calls = hot(float(sys.argv[1]), rare)
+    if sys.argv[2:] == ["acts"]:
+        calls = hot(float(sys.argv[1]), rare, ACTS, os.stat, ("/",))
+    else:
+        calls = hot(float(sys.argv[1]), rare)
     did.append({"calls": calls, "rare": rare})
 
 

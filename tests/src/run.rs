@@ -123,7 +123,7 @@ impl Run {
         let number = |key: &str| summary[key].as_u64().expect("a number");
         assert_eq!(
             number("hits"),
-            number("delivered") + number("filtered"),
+            number("delivered") + number("filtered") + number("skipped"),
             "{summary}"
         );
         Ran {

@@ -1,16 +1,16 @@
 //! `--budget`: what is too dear is seen for moments only, and that is said; all else is seen, once.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde_json::Value;
-use tests::{Program, Trace, Tracer, interpreters};
+use tests::{Program, Trace, Tracer, interpreters, version};
 
 /// Of a processor. Larger than anybody would give: the tests are short, and a process pays for the time until it is looked at first.
 const BUDGET: f64 = 0.05;
 /// How long the program works.
-const SECONDS: &str = "1.5";
+const SECONDS: &str = "2";
 /// What may be paid: what is earned in that time, and in a second at once, and a little more where the machine is busy.
-const MOST: f64 = BUDGET * (1.5 + 1.0) / 1.5 * 1.25;
+const MOST: f64 = BUDGET * (2.0 + 1.0) / 2.0 * 1.25;
 
 const TRACED: [&str; 11] = [
     "-e",
@@ -25,6 +25,18 @@ const TRACED: [&str; 11] = [
     "posix.read",
     "--budget=5%",
 ];
+
+/// One of each kind of thread state and calling convention; what is tried with these does not differ more.
+fn some_interpreters() -> Vec<PathBuf> {
+    let all = interpreters();
+    let kinds = ["Python 2.7", "Python 3.8", "Python 3.11.2", "Python 3.13"];
+    let some: Vec<PathBuf> = all
+        .iter()
+        .filter(|python| kinds.iter().any(|kind| version(python).starts_with(kind)))
+        .cloned()
+        .collect();
+    if some.is_empty() { all } else { some }
+}
 
 fn changes<'t>(trace: &'t Trace, of: &'t str) -> impl Iterator<Item = &'t Value> {
     let events = trace.events.iter();
@@ -56,30 +68,35 @@ fn seen(trace: &Trace, functions: &BTreeMap<String, Vec<u64>>) -> BTreeMap<Strin
         if functions.contains_key(function) {
             let argument = &event["args"][0];
             let number = argument.as_str().and_then(|text| text.parse().ok());
-            let number = number.or_else(|| argument.as_f64().map(|number| number as u64));
-            seen.entry(function.to_owned())
-                .or_default()
-                .push(number.expect("a number"));
+            // Others are not of the program's own making.
+            if let Some(number) = number.or_else(|| argument.as_f64().map(|number| number as u64)) {
+                seen.entry(function.to_owned()).or_default().push(number);
+            }
         }
     }
     seen
 }
 
 /// What tracing the process cost.
-fn assert_kept(trace: &Trace) {
+fn assert_kept(trace: &Trace, dear: &str) {
     let budget = &trace.summary["budgets"][0];
     assert_eq!(budget["budget"], BUDGET);
     let cost = budget["cost"].as_f64().expect("a share");
     assert!(cost <= MOST, "{budget}");
     let shed = budget["shed"].as_array().expect("functions");
     assert_eq!(shed.len(), 1, "{budget}");
-    assert_eq!(shed[0]["function"], "posix.getppid");
+    assert_eq!(shed[0]["function"], dear);
     let share = shed[0]["seen"].as_f64().expect("a share");
     assert!(share > 0.0 && share < 0.9, "{budget}");
 }
 
 fn assert_the_dear_one_goes_and_others_are_all_seen(links: bool) {
-    for python in interpreters() {
+    let pythons = if links {
+        some_interpreters()
+    } else {
+        interpreters()
+    };
+    for python in pythons {
         let mut program = Program::start_of(&python, "budgeted.py", &[SECONDS]);
         let tracer = if links {
             Tracer::attach_by_links(&program, &TRACED)
@@ -89,7 +106,7 @@ fn assert_the_dear_one_goes_and_others_are_all_seen(links: bool) {
         assert_eq!(tracer.header["targets"][0]["budget"], BUDGET);
         let truth = program.run().remove(0);
         let trace = tracer.stop();
-        assert_kept(&trace);
+        assert_kept(&trace, "posix.getppid");
         let noted = noted(&truth);
         assert!(noted.len() == 6 && noted.values().all(|calls| calls.len() > 3));
         // Each once, though their probes moved from one link to another meanwhile.
@@ -143,15 +160,47 @@ fn so_they_are_without_session_programs() {
     assert_the_dear_one_goes_and_others_are_all_seen(true);
 }
 
+/// Each of these is one act, in which others' calls would be left out: one whose end is not seen must hide nothing.
+#[test]
+fn an_act_that_goes_hides_no_other() {
+    let acts = ["-e", "file", "--budget=5%"];
+    for python in some_interpreters() {
+        let mut program = Program::start_of(&python, "budgeted.py", &[SECONDS, "acts"]);
+        let tracer = Tracer::attach(&program, &acts);
+        let truth = program.run().remove(0);
+        let trace = tracer.stop();
+        assert_kept(&trace, "posix.stat");
+        assert_eq!(
+            seen(&trace, &noted(&truth)),
+            noted(&truth),
+            "{}",
+            python.display()
+        );
+        let tracer = Tracer::stat(&program, false, &[&acts[..], &["--top", "1000"]].concat());
+        let truth = program.run().remove(0);
+        let trace = tracer.stop();
+        assert_kept(&trace, "posix.stat");
+        for (function, calls) in noted(&truth) {
+            let rows = trace.events.iter().filter(|row| {
+                let file = row["stack"][0]["file"].as_str().unwrap_or_default();
+                row["type"] == "stat" && row["function"] == *function && file.ends_with("budgeted.py")
+            });
+            let counted: u64 = rows.map(|row| number(&row["calls"])).sum();
+            assert_eq!(counted, calls.len() as u64, "{function}: {}", python.display());
+        }
+        assert!(program.end());
+    }
+}
+
 #[test]
 fn sums_of_others_are_whole() {
-    for python in interpreters() {
+    for python in some_interpreters() {
         let mut program = Program::start_of(&python, "budgeted.py", &[SECONDS]);
-        let args = [&TRACED[..], &["--interval", "500ms", "--top", "1000"]].concat();
+        let args = [&TRACED[..], &["--interval", "200ms", "--top", "1000"]].concat();
         let tracer = Tracer::stat(&program, false, &args);
         let truth = program.run().remove(0);
         let trace = tracer.stop();
-        assert_kept(&trace);
+        assert_kept(&trace, "posix.getppid");
         for (function, calls) in noted(&truth) {
             let rows = trace
                 .events
@@ -173,7 +222,7 @@ fn sums_of_others_are_whole() {
 
 #[test]
 fn what_is_cheap_again_is_seen_again() {
-    for python in interpreters() {
+    for python in some_interpreters() {
         let mut program = Program::start_of(&python, "budgeted.py", &[SECONDS, "calm"]);
         let tracer = Tracer::attach(&program, &TRACED);
         let truth = program.run().remove(0);
@@ -196,7 +245,7 @@ fn what_is_cheap_again_is_seen_again() {
 
 #[test]
 fn each_process_has_an_account_of_its_own() {
-    for python in interpreters() {
+    for python in some_interpreters() {
         let mut program = Program::start_of(&python, "budgeted.py", &[SECONDS, "forks"]);
         let tracer = Tracer::attach(&program, &[&TRACED[..], &["--follow"]].concat());
         let child = number(&program.run().remove(0)["child"]);

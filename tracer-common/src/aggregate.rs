@@ -3,14 +3,10 @@
 //! A call is counted where it is entered. Its time, its error and its bytes are added where it returns, so that of
 //! the calls of an [`Aggregate`] those are known to be without an end that have not `ended`.
 
+use crate::open::OpenCalls;
+
 /// Places told apart at most; the calls from more are added to their function's own [`Aggregate`], without a line.
 pub const MAX_PLACES: u32 = 8 * 1024;
-
-/// Calls in progress that a thread may have one inside the other; of more the end is not seen.
-pub const MAX_OPEN: usize = 16;
-
-/// Threads whose calls in progress are known at once; of more, those that did nothing for longest are forgotten.
-pub const MAX_CALLERS: u32 = 16 * 1024;
 
 /// Buckets of a histogram of durations.
 pub const BUCKETS: usize = 40;
@@ -112,22 +108,6 @@ pub const fn bucket(ns: u64) -> usize {
     if bits < BUCKETS { bits } else { BUCKETS - 1 }
 }
 
-/// A call in progress.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct OpenCall {
-    /// Stack pointer at its entry.
-    pub sp: u64,
-    /// Site, and bits 32..: index of its [`Aggregate`].
-    pub site: u64,
-    pub start_ns: u64,
-    /// Bytes it was given to write. Highest bit: calls inside are part of one act.
-    pub bytes: u64,
-}
-
-/// In [`OpenCall::bytes`].
-pub const INSIDE_ACT: u64 = 1 << 63;
-
 /// Places that a thread remembers.
 pub const REMEMBERED: usize = 8;
 
@@ -139,16 +119,15 @@ pub struct Remembered {
     pub index: u64,
 }
 
-/// A thread's calls in progress, outermost first; and what it would have to look up again.
+/// A thread's calls in progress, and what it would have to look up again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Calls {
-    pub depth: u64,
+    pub open: OpenCalls,
     /// Its `PyThreadState` when it was last looked for; to be checked at each use.
     pub tstate: u64,
     /// By the lowest bits of the site.
     pub remembered: [Remembered; REMEMBERED],
-    pub open: [OpenCall; MAX_OPEN],
 }
 
 /// What the daemon says of a site.
@@ -164,6 +143,8 @@ pub mod site {
     /// The type of `self`, or the type that `self` is, says which of its names a call goes by: its calls are added up by it, and
     /// the record of the place has its address where others have a time.
     pub const BY_TYPE: u64 = 256;
+    /// A bytecode, which may call a function to do its work.
+    pub const BYTECODE: u64 = 512;
     /// Where the result does not: bits 4..8: 1 + the position of the argument that holds what is
     /// written.
     pub const ARGUMENT: u32 = 4;

@@ -4,46 +4,56 @@
 /// probe's doing.
 pub const MAX_RUN_NS: u64 = 1 << 18;
 
-/// In the cookie of a site: which of two probes at that place it is. While a probe moves from one link to another, both are there, and
-/// [`Terms::gate`] says whose calls count.
+/// In the cookie of a site: which of two probes at that place it is, the lowest bit of its generation. While a probe moves from one link to
+/// another, both are there, and [`Terms`] say whose calls count.
 pub const GATE: u64 = 1 << 63;
 
-/// What the daemon says of a site: bit 0 the gate, bits 1..32 and 32..64 what being probed costs at an entry and at a return,
-/// nanoseconds, the program's own time left out.
+/// Generations that a site's probes have, before they are counted anew.
+pub const GENERATIONS: u32 = 1 << 12;
+
+/// What the daemon says of a site: bits 0..12 the generation of the probe that serves it, bits 12..36 and 36..60 what being probed
+/// costs at an entry and at a return, nanoseconds, the program's own time left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terms(pub u64);
 
 impl Terms {
-    const ENTRY: u64 = u32::MAX as u64 >> 1;
+    const MOST: u64 = (1 << 24) - 1;
 
     /// Prices beyond their range are the highest there are.
-    pub const fn new(gate: bool, entry_ns: u64, return_ns: u64) -> Self {
-        let entry = if entry_ns < Self::ENTRY {
+    pub const fn new(generation: u32, entry_ns: u64, return_ns: u64) -> Self {
+        let generation = (generation % GENERATIONS) as u64;
+        let entry = if entry_ns < Self::MOST {
             entry_ns
         } else {
-            Self::ENTRY
+            Self::MOST
         };
-        let leave = if return_ns < u32::MAX as u64 {
+        let leave = if return_ns < Self::MOST {
             return_ns
         } else {
-            u32::MAX as u64
+            Self::MOST
         };
-        Self(gate as u64 | entry << 1 | leave << 32)
+        Self(generation | entry << 12 | leave << 36)
     }
 
     #[inline(always)]
-    pub const fn gate(self) -> bool {
-        self.0 & 1 != 0
+    pub const fn generation(self) -> u32 {
+        self.0 as u32 & (GENERATIONS - 1)
+    }
+
+    /// Whether the probe with that bit serves the site.
+    #[inline(always)]
+    pub const fn is_served_by(self, gate: bool) -> bool {
+        (self.0 & 1 != 0) == gate
     }
 
     #[inline(always)]
     pub const fn entry_ns(self) -> u64 {
-        self.0 >> 1 & Self::ENTRY
+        self.0 >> 12 & Self::MOST
     }
 
     #[inline(always)]
     pub const fn return_ns(self) -> u64 {
-        self.0 >> 32
+        self.0 >> 36 & Self::MOST
     }
 }
 
@@ -53,24 +63,20 @@ mod tests {
 
     #[test]
     fn terms_keep_what_they_are_given() {
-        for gate in [false, true] {
-            for (entry, leave) in [
-                (0, 0),
-                (560, 571),
-                (10_500, u64::from(u32::MAX)),
-                ((1 << 31) - 1, 1),
-            ] {
-                let terms = Terms::new(gate, entry, leave);
+        for generation in [0, 1, 2, GENERATIONS - 1] {
+            for (entry, leave) in [(0, 0), (560, 571), (10_500, (1 << 24) - 1), ((1 << 24) - 1, 1)] {
+                let terms = Terms::new(generation, entry, leave);
                 assert_eq!(
-                    (terms.gate(), terms.entry_ns(), terms.return_ns()),
-                    (gate, entry, leave)
+                    (terms.generation(), terms.entry_ns(), terms.return_ns()),
+                    (generation, entry, leave)
                 );
+                assert!(terms.is_served_by(generation % 2 == 1) && !terms.is_served_by(generation % 2 == 0));
             }
         }
-        let most = Terms::new(true, u64::MAX, u64::MAX);
+        let most = Terms::new(GENERATIONS + 3, u64::MAX, u64::MAX);
         assert_eq!(
-            (most.gate(), most.entry_ns(), most.return_ns()),
-            (true, (1 << 31) - 1, u64::from(u32::MAX))
+            (most.generation(), most.entry_ns(), most.return_ns()),
+            (3, (1 << 24) - 1, (1 << 24) - 1)
         );
     }
 }

@@ -1,6 +1,8 @@
 //! Per-site counters, kept in the kernel by atomic addition and read by the daemon.
 
-/// One site's counters. After detaching, `hits == delivered + dropped + filtered` for
+use crate::rate::Rate;
+
+/// One site's counters. After detaching, `hits == delivered + dropped + filtered + skipped` for
 /// entries, and the same for returns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -22,9 +24,25 @@ pub struct SiteCounters {
     pub truncated: u64,
     /// Values that could not be read.
     pub faults: u64,
+    /// Entry not recorded since others stand for it ([`crate::rate`]), nor at its return, where it would have been had it raised.
+    pub skipped: u64,
+    /// Return of such a call.
+    pub return_skipped: u64,
 }
 
-const _: () = assert!(size_of::<SiteCounters>() == 80);
+const _: () = assert!(size_of::<SiteCounters>() == 96);
+
+impl SiteCounters {
+    /// Nothing was lost, cut or unreadable, and all calls are accounted for. Those of a recording may be anything.
+    pub fn is_whole(&self) -> bool {
+        let accounted = self
+            .delivered
+            .checked_add(self.filtered)
+            .and_then(|sum| sum.checked_add(self.skipped));
+        [self.dropped, self.return_dropped, self.truncated, self.faults] == [0; 4]
+            && accounted == Some(self.hits)
+    }
+}
 
 /// What daemon and probes tell each other, one for all sites.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,12 +54,14 @@ pub struct Control {
     pub slot_mask: u64,
     /// `FILTER_*` of [`crate::filter`].
     pub filters: u64,
-    /// Not 0: calls inside other calls' work are added up too ([`crate::aggregate`]).
+    /// Not 0: calls inside other calls' work are added up too ([`crate::aggregate`]), or some of them shown.
     pub nested: u64,
     /// Not 0: what probes cost is added up ([`crate::budget`]).
     pub budget: u64,
     /// Places that calls came from; above [`crate::aggregate::MAX_PLACES`]: and calls from others.
     pub places: u64,
+    /// How many calls are recorded.
+    pub rate: Rate,
 }
 
-const _: () = assert!(size_of::<Control>() == 48);
+const _: () = assert!(size_of::<Control>() == 72);

@@ -16,6 +16,8 @@
 //! - [`watch`]: what happens to processes: exec, fork, modules loaded.
 //! - [`load`]: extension modules that are executed, and what they bring.
 //! - [`limits`]: the bounds both sides keep.
+//! - [`open`]: calls in progress.
+//! - [`rate`]: some of many calls.
 //! - [`sample`]: where threads are when a clock ticks.
 //! - [`filter`]: calls that are left out in the kernel.
 //! - [`fingerprint`]: how a lazily resolved object is recognised as the one that was seen.
@@ -34,6 +36,8 @@ pub mod guard;
 pub mod handle;
 pub mod limits;
 pub mod load;
+pub mod open;
+pub mod rate;
 pub mod sample;
 pub mod target;
 pub mod watch;

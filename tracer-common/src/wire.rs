@@ -48,6 +48,9 @@ pub const FLAG_NEW_THREAD: u32 = 16;
 pub const FLAG_SPARED: u32 = 32;
 /// Entry: the process has tasks or spans, but that of this call could not be found out.
 pub const FLAG_UNATTRIBUTED: u32 = 64;
+/// Entry: the call was not chosen ([`crate::rate`]), but raised. Its values are as they were at its return, before whose record it
+/// comes.
+pub const FLAG_LATE: u32 = 128;
 
 /// In a value's `sub`: a type of Python 2 (`str` as [`Tag::Bytes`], `unicode` as [`Tag::Str`], `long` as
 /// [`Tag::Int64`] or [`Tag::BigInt`], `xrange` as [`Tag::Range`]) that is written differently than Python 3's type of that kind.
@@ -79,7 +82,8 @@ pub struct RecordHeader {
     pub flags: u32,
     /// How many [`FrameRecord`]s follow.
     pub frames: u16,
-    pub _reserved: u16,
+    /// Entry: the call was chosen by chance, one of 2^n ([`crate::rate`]); whoever raised was sure to be.
+    pub weight_log2: u16,
 }
 
 impl RecordHeader {

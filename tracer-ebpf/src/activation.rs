@@ -31,7 +31,8 @@ use crate::{
     attribution, codes, count,
     maps::{CONTROL, RUN_VERDICTS, RUNS, TARGETS},
     memory::User,
-    probe::{encode, save_registers, send},
+    probe::save_registers,
+    record::{encode, send},
     scratch, thread,
 };
 

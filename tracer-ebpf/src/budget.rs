@@ -4,6 +4,7 @@ use aya_ebpf::helpers::bpf_ktime_get_ns;
 use tracer_common::{
     budget::{MAX_RUN_NS, Terms},
     counters::Control,
+    open::{GENERATION, OpenCall},
 };
 
 use crate::{
@@ -31,7 +32,25 @@ pub fn is_shut(hit: &Hit) -> bool {
 /// A function of its own, as the next one: its frame is none of the program's, and whoever has no budget does not call it.
 #[inline(never)]
 fn gate_is_turned(hit: &Hit) -> bool {
-    terms(hit).gate() != hit.cookie.gate()
+    !terms(hit).is_served_by(hit.cookie.gate())
+}
+
+/// Whether the end of a call in progress is not seen any more: the probe that saw it begin serves none.
+#[inline(always)]
+pub fn is_gone(hit: &Hit, open: &OpenCall) -> bool {
+    hit.began != 0
+        && TERMS
+            .get(open.number())
+            .is_none_or(|terms| Terms(*terms).generation() != open.generation())
+}
+
+/// The generation of a call that begins here, for [`is_gone`].
+#[inline(always)]
+pub fn generation(hit: &Hit) -> u64 {
+    if hit.began == 0 {
+        return 0;
+    }
+    (terms(hit).generation() as u64) << GENERATION
 }
 
 /// Adds what the probe cost the process, up to now.

@@ -14,7 +14,7 @@ use tracer_common::{
     wire::{KIND_CODE, RecordHeader},
 };
 
-use crate::{maps::CODES, probe::send, scratch};
+use crate::{maps::CODES, record::send, scratch};
 
 /// Turns of the loop for one code object: one that begins, then one a string.
 const TURNS: u32 = CODE_STRINGS + 1;

@@ -11,6 +11,8 @@ use tracer_common::{
     filter::{CallKey, CodeKey, ThreadVerdict},
     handle::KernelOffsets,
     limits::MAX_TARGETS,
+    open::KeptCalls,
+    rate::SiteRate,
     sample::{SampleCounters, Sampling},
     target::Target,
     watch::TaskOffsets,
@@ -149,4 +151,17 @@ pub static COSTS: Array<u64> = Array::with_max_entries(MAX_TARGETS, 0);
 
 /// Bits of [`tracer_common::aggregate::site`], by site.
 #[map]
-pub static STAT_SITES: Array<u64> = Array::with_max_entries(1, 0);
+pub static SITE_FACTS: Array<u64> = Array::with_max_entries(1, 0);
+
+/// How often functions are called, by site, where only some of the calls are recorded. This and the next one are sized by the daemon,
+/// which may need none.
+#[map]
+pub static SITE_RATES: Array<SiteRate> = Array::with_max_entries(1, 0);
+
+/// Calls in progress where only some are recorded, by [`tracer_common::filter::thread_key`].
+#[map]
+pub static KEPT_CALLS: LruHashMap<u64, KeptCalls> = LruHashMap::with_max_entries(1, 0);
+
+/// One [`KeptCalls`] that has none.
+#[map]
+pub static NO_KEPT_CALLS: Array<KeptCalls> = Array::with_max_entries(1, 0);

@@ -19,7 +19,7 @@ use crate::{
     handle::read,
     maps::{OFFSETS, PATHS},
     memory::masked,
-    probe::send,
+    record::send,
     scratch,
 };
 

@@ -4,11 +4,8 @@ use core::{ffi::c_void, mem::MaybeUninit};
 
 use aya_ebpf::{
     EbpfContext as _,
-    bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, pt_regs},
-    helpers::{
-        bpf_get_func_ip, bpf_ktime_get_ns,
-        generated::{bpf_get_attach_cookie, bpf_loop, bpf_ringbuf_output},
-    },
+    bindings::pt_regs,
+    helpers::{bpf_get_func_ip, bpf_ktime_get_ns, generated::bpf_get_attach_cookie},
     programs::{ProbeContext, RetProbeContext},
 };
 use aya_log_ebpf::warn;
@@ -16,22 +13,24 @@ use tracer_common::{
     cookie::{COOKIE_REGISTERS, Packed, SelfKind},
     counters::{Control, SiteCounters},
     encode::{
-        Progress, Slot, as_call, begin_entry, begin_filled, begin_handle, begin_return, innermost_frame,
-        is_raise, new_exception, operands, positional, read, step,
+        Slot, as_call, begin_entry, begin_filled, begin_handle, begin_return, innermost_frame, is_raise,
+        new_exception, operands, positional, read,
     },
     filter::{CallKey, FILTER_CODE, FILTER_THREAD, THREAD_HIDDEN, THREAD_NEW, thread_key},
     guard,
     handle::HandleKind,
-    limits::{MAX_FRAMES, MAX_STEPS, RECORD_MAX},
+    limits::MAX_FRAMES,
     target::Target,
-    wire::{FLAG_CUT, FLAG_NEW_THREAD, FLAG_NO_TSTATE, FLAG_SPARED, KIND_ENTRY, KIND_RETURN, RecordHeader},
+    wire::{FLAG_NEW_THREAD, FLAG_NO_TSTATE, FLAG_SPARED, KIND_ENTRY, KIND_RETURN, RecordHeader},
 };
 
 use crate::{
-    atomic, attribution, budget, codes, count, filter, handle, load,
-    maps::{CONTROL, EVENTS, FILLING, TARGETS, WAKE},
+    attribution, budget, codes, count, filter, handle, load,
+    maps::{CONTROL, FILLING, SITE_FACTS, TARGETS},
     memory::User,
-    paths, scratch, thread,
+    paths,
+    record::{encode, send},
+    scratch, skip, thread,
 };
 
 /// Bytes by which a function's stack pointer is higher at its return than at its entry.
@@ -49,6 +48,8 @@ pub struct Hit {
     pub tid: u32,
     /// [`budget::begin`].
     pub began: u32,
+    /// What becomes of the call, where only some are recorded ([`skip`]).
+    pub choice: u32,
 }
 
 /// `None`: the site is not known. `place`: where in the frame it is to be; moved it would be there twice.
@@ -90,6 +91,7 @@ fn look_up(ctx: *mut c_void, sp: u64) -> Option<Hit> {
         control,
         sp,
         tid: 0,
+        choice: 0,
     })
 }
 
@@ -101,8 +103,14 @@ impl Hit {
 
     /// The call that was entered here.
     #[inline(always)]
-    fn call(&self) -> CallKey {
+    pub fn call(&self) -> CallKey {
         filter::call(self.sp, self.cookie.site())
+    }
+
+    /// What the daemon said of the site: bits of [`tracer_common::aggregate::site`].
+    #[inline(always)]
+    pub fn facts(&self) -> u64 {
+        SITE_FACTS.get(self.cookie.site()).copied().unwrap_or(0)
     }
 
     /// Stack pointer at the entry of the call that returns here.
@@ -139,7 +147,7 @@ pub fn is_return(ctx: &ProbeContext) -> bool {
 /// Serves entry and return. True, at the entry: the return is not to be probed.
 ///
 /// Both ways come together before what they record is encoded, with nothing but the slot that tells them apart: so the verifier
-/// goes through the encoder once.
+/// goes through the encoder once, and once more for the entry that is recorded at its return.
 #[inline(always)]
 pub fn session(ctx: &ProbeContext) -> bool {
     let regs = registers(ctx.as_ptr());
@@ -149,15 +157,18 @@ pub fn session(ctx: &ProbeContext) -> bool {
     };
     let returns = is_return(ctx);
     let slot = if returns {
-        depart::<true>(hit, regs.rax)
+        returned::<true>(hit, regs.rax)
     } else if budget::is_shut(hit) {
         None
     } else {
         enter::<true>(ctx, hit)
     };
-    let spared = slot.is_none_or(|slot| record(slot, hit) & FLAG_SPARED != 0);
+    let over = match slot {
+        Some(slot) => record(slot, hit) & FLAG_SPARED != 0,
+        None => hit.choice & skip::AWAITED == 0,
+    };
     budget::charge(hit, returns);
-    spared
+    over
 }
 
 /// The entry program.
@@ -184,11 +195,29 @@ pub fn leave(ctx: &RetProbeContext) {
         return;
     };
     if !budget::is_shut(hit)
-        && let Some(slot) = depart::<false>(hit, regs.rax)
+        && let Some(slot) = returned::<false>(hit, regs.rax)
     {
         record(slot, hit);
     }
     budget::charge(hit, true);
+}
+
+/// Begins the record of a return, behind the entry's where that was waited with. `None`, and counted, where there is nothing to do.
+#[inline(always)]
+fn returned<const SESSION: bool>(hit: &mut Hit, value: u64) -> Option<&'static mut Slot> {
+    let end = leaves::<SESSION>(hit, value);
+    if end == skip::OVER {
+        return None;
+    }
+    if skip::is_on() && end != skip::RECORD {
+        let Some(slot) = skip::late(hit) else {
+            count::one(&mut hit.counters.return_dropped);
+            count::one(&mut hit.control.dropped);
+            return None;
+        };
+        record(slot, hit);
+    }
+    depart(hit, value, end)
 }
 
 /// The thread's registers.
@@ -206,36 +235,54 @@ fn enter<const SESSION: bool>(ctx: &ProbeContext, hit: &mut Hit) -> Option<&'sta
         return None;
     }
     count::one(&mut hit.counters.hits);
-    let slot = arrive::<SESSION>(ctx.as_ptr(), hit)?;
+    let flags = who::<SESSION>(hit);
+    if flags == LEFT_OUT || skip::is_on() && skip::begins::<SESSION>(ctx.as_ptr(), hit) != skip::RECORD {
+        return None;
+    }
+    let slot = arrive::<SESSION>(ctx.as_ptr(), hit, flags)?;
     if hit.control.filters & FILTER_CODE != 0 {
-        let frame = slot.innermost;
-        if !filter::frames(slot, hit.target, hit.cookie.target(), frame) && hide::<SESSION>(hit) {
+        if write_frames(slot, hit) == 0 && hide::<SESSION>(hit) {
             scratch::give_back(slot);
             count::one(&mut hit.counters.filtered);
             return None;
         }
         // They are written already.
         slot.innermost = 0;
+        if skip::is_on() && skip::choose(ctx.as_ptr(), hit) != skip::RECORD {
+            scratch::give_back(slot);
+            return None;
+        }
     }
+    slot.weight_log2 = hit.choice;
     if SESSION && !hit.cookie.is_leaf() && load::is_spared(hit.cookie.target()) {
         slot.flags |= FLAG_SPARED;
     }
     attribution::find(slot, hit.target, hit.cookie.target());
-    begin::<SESSION>(slot, hit);
+    note::<SESSION>(slot, hit);
+    begin(slot, hit);
     Some(slot)
+}
+
+/// Writes the frames that a record shows; 0 if each of them is known to be left out.
+#[inline(never)]
+fn write_frames(slot: &mut Slot, hit: &Hit) -> u64 {
+    let frame = slot.innermost;
+    filter::frames(slot, hit.target, hit.cookie.target(), frame) as u64
 }
 
 /// Encodes what was begun and hands it over; its flags.
 #[inline(always)]
 fn record(slot: &'static mut Slot, hit: &mut Hit) -> u32 {
-    // SAFETY: the helper has no preconditions.
-    let time_ns = unsafe { bpf_ktime_get_ns() };
+    if slot.time_ns == 0 {
+        // SAFETY: the helper has no preconditions.
+        slot.time_ns = unsafe { bpf_ktime_get_ns() };
+    }
     let slot = encode(slot, hit.target);
     if slot.kind == KIND_ENTRY as u32 && hit.cookie.handle() != HandleKind::None as u8 {
         add_handle(slot, hit);
     }
     let flags = slot.flags;
-    finish(slot, hit, time_ns);
+    finish(slot, hit);
     flags
 }
 
@@ -245,45 +292,52 @@ fn hide<const SESSION: bool>(hit: &Hit) -> bool {
     SESSION || filter::hide(hit.call())
 }
 
-/// Looks at who comes: a slot with the registers, the arguments and the thread's innermost frame. `None`, and counted, where there
-/// is nothing to do.
+/// The thread's calls are left out.
+const LEFT_OUT: u64 = u64::MAX;
+
+/// Looks at who comes: flags of the record, or [`LEFT_OUT`], which is counted.
 #[inline(never)]
-fn arrive<const SESSION: bool>(ctx: *mut c_void, hit: &mut Hit) -> Option<&'static mut Slot> {
-    let tid = thread::id(hit.target);
-    hit.tid = tid;
-    let mut flags = 0;
-    if hit.control.filters & FILTER_THREAD != 0 {
-        match filter::thread(hit.cookie.target(), tid) {
-            THREAD_HIDDEN if hide::<SESSION>(hit) => {
-                count::one(&mut hit.counters.filtered);
-                return None;
-            }
-            THREAD_NEW => flags |= FLAG_NEW_THREAD,
-            _ => {}
-        }
+fn who<const SESSION: bool>(hit: &mut Hit) -> u64 {
+    hit.tid = thread::id(hit.target);
+    if hit.control.filters & FILTER_THREAD == 0 {
+        return 0;
     }
+    match filter::thread(hit.cookie.target(), hit.tid) {
+        THREAD_HIDDEN if hide::<SESSION>(hit) => {
+            count::one(&mut hit.counters.filtered);
+            LEFT_OUT
+        }
+        THREAD_NEW => FLAG_NEW_THREAD as u64,
+        _ => 0,
+    }
+}
+
+/// A slot with the registers, the arguments and the thread's innermost frame. `None`, and counted, where there is nothing to do.
+#[inline(never)]
+fn arrive<const SESSION: bool>(ctx: *mut c_void, hit: &mut Hit, flags: u64) -> Option<&'static mut Slot> {
     let Some(slot) = scratch::take(hit.control) else {
+        if skip::is_on() {
+            skip::forget(hit);
+        }
         count::one(&mut hit.counters.dropped);
         count::one(&mut hit.control.dropped);
         return None;
     };
     slot.reset();
     slot.kind = KIND_ENTRY as u32;
-    slot.flags = flags;
+    slot.flags = flags as u32;
+    slot.sp = hit.sp;
     save_registers(ctx.cast::<pt_regs>(), &mut slot.registers);
     for i in 0..COOKIE_REGISTERS {
         slot.arguments[i] = slot.registers[hit.cookie.register(i as u32) as usize & 15];
     }
-    let tstate = thread::state(slot, hit.target, hit.cookie.target(), tid);
+    let tstate = find_frame(slot, hit);
     if tstate == 0 {
-        slot.flags |= FLAG_NO_TSTATE;
         warn!(
             &ProbeContext::new(ctx),
-            "no thread state found for thread {}", tid
+            "no thread state found for thread {}", hit.tid
         );
     }
-    slot.tstate = tstate;
-    slot.innermost = innermost_frame(slot, hit.target, &mut User, tstate);
     if !SESSION && hit.is_guard() {
         take_operands(slot, hit.target, hit.cookie);
     }
@@ -296,15 +350,34 @@ fn arrive<const SESSION: bool>(ctx: *mut c_void, hit: &mut Hit) -> Option<&'stat
     Some(slot)
 }
 
-/// Begins the record of a call that is shown.
-#[inline(never)]
-fn begin<const SESSION: bool>(slot: &mut Slot, hit: &Hit) -> u64 {
+/// Puts the thread's state and its innermost frame into the slot; the state, 0: there is none.
+#[inline(always)]
+pub fn find_frame(slot: &mut Slot, hit: &Hit) -> u64 {
+    let tstate = thread::state(slot, hit.target, hit.cookie.target(), hit.tid);
+    if tstate == 0 {
+        slot.flags |= FLAG_NO_TSTATE;
+    }
+    slot.tstate = tstate;
+    slot.innermost = innermost_frame(slot, hit.target, &mut User, tstate);
+    tstate
+}
+
+/// Notes what the return of a call that is shown has to know.
+#[inline(always)]
+fn note<const SESSION: bool>(slot: &Slot, hit: &Hit) {
     if !SESSION && hit.control.filters != 0 {
         // One whose return never came may have been there.
         filter::take_hidden(hit.call());
     }
+    if hit.cookie.fills() != 0 {
+        note_buffer(slot, hit);
+    }
+}
+
+/// Begins the record of a call that is shown.
+#[inline(never)]
+pub fn begin(slot: &mut Slot, hit: &Hit) -> u64 {
     let (arguments, frame) = (slot.arguments, slot.innermost);
-    note_buffer(hit, arguments);
     begin_entry(
         slot,
         hit.target,
@@ -355,17 +428,27 @@ fn take_exception(slot: &mut Slot, target: &Target, tstate: u64) -> bool {
     }
 }
 
-/// Begins the record of a call that returns `value`. `None`, and counted, where there is nothing to do.
+/// Counts a return: [`skip::RECORD`], [`skip::OVER`] where there is nothing to do, or, where the entry is recorded only now, the time.
 #[inline(never)]
-fn depart<const SESSION: bool>(hit: &mut Hit, value: u64) -> Option<&'static mut Slot> {
+fn leaves<const SESSION: bool>(hit: &mut Hit, value: u64) -> u64 {
     count::one(&mut hit.counters.return_hits);
     if !SESSION
         && hit.control.filters != 0
         && filter::take_hidden(filter::call(hit.entered(), hit.cookie.site()))
     {
         count::one(&mut hit.counters.return_filtered);
-        return None;
+        return skip::OVER;
     }
+    hit.tid = thread::id(hit.target);
+    if skip::is_on() {
+        return skip::ends(hit, value);
+    }
+    skip::RECORD
+}
+
+/// Begins the record of a call that returns `value`. `None`, and counted: there is no slot. `time_ns`: when it returned, 0: now.
+#[inline(never)]
+fn depart(hit: &mut Hit, value: u64, time_ns: u64) -> Option<&'static mut Slot> {
     let Some(slot) = scratch::take(hit.control) else {
         count::one(&mut hit.counters.return_dropped);
         count::one(&mut hit.control.dropped);
@@ -373,7 +456,8 @@ fn depart<const SESSION: bool>(hit: &mut Hit, value: u64) -> Option<&'static mut
     };
     slot.reset();
     slot.kind = KIND_RETURN as u32;
-    hit.tid = thread::id(hit.target);
+    slot.sp = hit.sp;
+    slot.time_ns = time_ns;
     let kind = hit.cookie.return_kind();
     // Only an exception needs the thread state.
     let tstate = if is_raise(kind, value) {
@@ -390,14 +474,12 @@ fn depart<const SESSION: bool>(hit: &mut Hit, value: u64) -> Option<&'static mut
 }
 
 /// Keeps the address of the buffer that the call is to fill until it returns.
-#[inline(always)]
-fn note_buffer(hit: &Hit, arguments: [u64; COOKIE_REGISTERS]) {
-    if hit.cookie.fills() == 0 {
-        return;
-    }
+#[inline(never)]
+fn note_buffer(slot: &Slot, hit: &Hit) -> u64 {
     let (convention, position) = (hit.cookie.convention(), hit.cookie.fills() - 1);
-    let buffer = positional(hit.target, &mut User, convention, arguments, position);
+    let buffer = positional(hit.target, &mut User, convention, slot.arguments, position);
     let _ = FILLING.insert([thread_key(hit.cookie.target(), hit.tid), hit.sp], buffer, 0);
+    0
 }
 
 /// The buffer that the returning call was given, 0: none.
@@ -415,7 +497,7 @@ fn noted_buffer(hit: &Hit) -> u64 {
 
 /// Hands a record over, counts what became of it, and gives the slot back.
 #[inline(never)]
-fn finish(slot: &mut Slot, hit: &mut Hit, time_ns: u64) -> u64 {
+fn finish(slot: &mut Slot, hit: &mut Hit) -> u64 {
     let is_entry = slot.kind == KIND_ENTRY as u32;
     let header = RecordHeader {
         kind: slot.kind as u8,
@@ -423,8 +505,8 @@ fn finish(slot: &mut Slot, hit: &mut Hit, time_ns: u64) -> u64 {
         target: hit.cookie.target() as u16,
         site: hit.cookie.site(),
         tid: hit.tid,
-        time_ns,
-        sp: hit.sp,
+        time_ns: slot.time_ns,
+        sp: slot.sp,
         ..RecordHeader::default()
     };
     count::losses(slot, hit.counters);
@@ -445,63 +527,4 @@ fn finish(slot: &mut Slot, hit: &mut Hit, time_ns: u64) -> u64 {
         (false, false) => &mut hit.counters.return_dropped,
     });
     0
-}
-
-/// Runs the encoder until nothing is left to encode.
-#[inline(always)]
-pub fn encode<'a>(slot: &'a mut Slot, target: &'static Target) -> &'a mut Slot {
-    let mut work = Work { slot, target };
-    // SAFETY: `turn` has the signature bpf_loop calls, and the context outlives the loop.
-    unsafe {
-        bpf_loop(MAX_STEPS, turn as *mut c_void, (&raw mut work).cast(), 0);
-    }
-    let slot = work.slot;
-    if slot.depth != 0 {
-        slot.flags |= FLAG_CUT;
-    }
-    slot
-}
-
-/// Hands a record over; false if the ring buffer is full.
-#[inline(always)]
-pub fn send(slot: &mut Slot, header: RecordHeader) -> bool {
-    let len = (slot.finish(header) as u64).min(RECORD_MAX as u64);
-    // SAFETY: `len` is at most RECORD_MAX, half of the buffer.
-    unsafe {
-        bpf_ringbuf_output(
-            (&raw const EVENTS).cast_mut().cast(),
-            slot.words.as_mut_ptr().cast(),
-            len,
-            wakeup(),
-        ) == 0
-    }
-}
-
-/// Wakes the daemon only if it asked for it: waking costs the target an interrupt.
-#[inline(always)]
-fn wakeup() -> u64 {
-    let Some(wake) = WAKE.get_ptr_mut(0) else { return 0 };
-    // SAFETY: map values live as long as the program; the daemon's write is one word.
-    let wake = unsafe { &mut *wake };
-    if *wake != 0 && atomic::swap(wake, 0) != 0 {
-        BPF_RB_FORCE_WAKEUP as u64
-    } else {
-        BPF_RB_NO_WAKEUP as u64
-    }
-}
-
-struct Work<'a> {
-    slot: &'a mut Slot,
-    target: &'static Target,
-}
-
-/// One step of the encoder; 1 ends the loop.
-#[inline(never)]
-extern "C" fn turn(_: u32, context: *mut c_void) -> i64 {
-    // SAFETY: `record` passes its own state.
-    let work = unsafe { &mut *context.cast::<Work<'_>>() };
-    match step(work.slot, work.target, &mut User) {
-        Progress::More => 0,
-        Progress::Done => 1,
-    }
 }

@@ -23,7 +23,7 @@ use crate::{
     handle::read,
     maps::{CONTROL, SAMPLED, SAMPLES, SAMPLING, TARGETS, THREADS},
     memory::Resident,
-    probe::send,
+    record::send,
     scratch, thread,
 };
 

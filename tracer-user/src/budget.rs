@@ -6,8 +6,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-/// How often an account is looked at: so long a dear site goes on at first.
-pub const LOOK: Duration = Duration::from_millis(50);
+/// How often an account is looked at, and how often while it overspends: so long a dear site goes on before it is noticed.
+const LOOK: Duration = Duration::from_millis(50);
+const LOOK_SOON: Duration = Duration::from_millis(10);
 
 /// Nanoseconds of earnings that are kept at most: a program may do a lot for a moment.
 const SAVED_NS: f64 = 1e9;
@@ -92,6 +93,8 @@ pub struct Account {
     /// When the costs of sites were looked at.
     fresh_ns: u64,
     window: Option<Window>,
+    /// More is paid than earned; or nothing is known yet.
+    overspends: bool,
 }
 
 impl Account {
@@ -108,6 +111,7 @@ impl Account {
             sites: BTreeMap::new(),
             fresh_ns: now_ns,
             window: None,
+            overspends: true,
         }
     }
 
@@ -124,7 +128,8 @@ impl Account {
 
     /// When there is something to be done at the earliest, if [`Self::look`] was called at `now_ns`.
     pub fn next_ns(&self) -> u64 {
-        let look = self.looked_ns + LOOK.as_nanos() as u64;
+        let wait = if self.overspends { LOOK_SOON } else { LOOK };
+        let look = self.looked_ns + wait.as_nanos() as u64;
         self.window.map_or(look, |window| look.min(window.until_ns))
     }
 
@@ -134,6 +139,7 @@ impl Account {
         let spent = paid_ns.saturating_sub(self.paid_ns) as f64;
         self.looked_ns = now_ns;
         self.paid_ns = paid_ns;
+        self.overspends = self.window.is_none() && spent > self.share * took;
         self.credit_ns += self.share * took - spent;
         self.credit_ns = self.credit_ns.clamp(-self.share * OWED_NS, self.most_saved());
         let mut steps = Vec::new();
@@ -141,7 +147,7 @@ impl Account {
         if let Some(window) = ending {
             steps.push(self.end_window(window, now_ns, &mut cost_ns));
         }
-        if self.window.is_none() && self.credit_ns < 0.0 && spent > self.share * took {
+        if self.window.is_none() && self.credit_ns < 0.0 && self.overspends {
             self.choose(now_ns, &mut cost_ns, &mut steps);
         } else if now_ns.saturating_sub(self.fresh_ns) > FRESH_NS {
             self.refresh(now_ns, &mut cost_ns);

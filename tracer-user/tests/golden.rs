@@ -112,6 +112,8 @@ fn print(call: &Call, names: &mut Numbered, sinks: &mut [(Box<dyn Sink>, Vec<u8>
                 })
                 .collect(),
             handle: None,
+            weight: 1,
+            late: false,
             run: None,
         };
         sink.call(&event, &mut TypeNames { names, target: 0 }, out);

@@ -289,7 +289,11 @@ pub struct Slot {
     pub whole: u32,
     /// `wire::KIND_*` of the record. Owned by the kernel half.
     pub kind: u32,
-    pub _padding: u32,
+    /// [`RecordHeader::weight_log2`]. Owned by the kernel half.
+    pub weight_log2: u32,
+    /// [`RecordHeader::time_ns`], 0: not yet, and [`RecordHeader::sp`]. Owned by the kernel half.
+    pub time_ns: u64,
+    pub sp: u64,
     /// The thread state whose head is in `words`, 0: none.
     pub thread: u64,
     /// The first words of the object at hand; see [`Window`].
@@ -320,7 +324,9 @@ impl Default for Slot {
             faults: 0,
             whole: 0,
             kind: 0,
-            _padding: 0,
+            weight_log2: 0,
+            time_ns: 0,
+            sp: 0,
             thread: 0,
             window: [0; WINDOW_WORDS],
             registers: [0; 16],
@@ -344,6 +350,8 @@ impl Slot {
         self.frames = 0;
         self.faults = 0;
         self.whole = 0;
+        self.weight_log2 = 0;
+        self.time_ns = 0;
         self.search.reset();
         self.thread = 0;
     }
@@ -459,6 +467,7 @@ impl Slot {
         header.len = bytes;
         header.flags |= self.flags;
         header.frames = self.frames as u16;
+        header.weight_log2 = self.weight_log2 as u16;
         self.words[0] = header.kind as u64
             | (header.convention as u64) << 8
             | (header.target as u64) << 16
@@ -466,7 +475,8 @@ impl Slot {
         self.words[1] = header.site as u64 | (header.tid as u64) << 32;
         self.words[2] = header.time_ns;
         self.words[3] = header.sp;
-        self.words[4] = header.flags as u64 | (header.frames as u64) << 32;
+        self.words[4] =
+            header.flags as u64 | (header.frames as u64) << 32 | (header.weight_log2 as u64) << 48;
         bytes
     }
 }

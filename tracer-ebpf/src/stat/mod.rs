@@ -3,7 +3,6 @@
 //! What a call costs is what it reads: who calls is told by four or five reads of the process's memory, no value is read but the
 //! size of one where the function moves bytes, and nothing goes to the ring buffer but, once each, what names a place.
 
-mod calls;
 mod place;
 
 use core::mem::MaybeUninit;
@@ -14,18 +13,19 @@ use aya_ebpf::{
     programs::{ProbeContext, RetProbeContext},
 };
 use tracer_common::{
-    aggregate::{Aggregate, Calls, INSIDE_ACT, OpenCall, bucket, site},
+    aggregate::{Aggregate, Calls, bucket, site},
     cookie::{COOKIE_REGISTERS, ReturnKind, SelfKind},
     encode::{
         Memory as _, Slot, UNKNOWN_SIZE, as_call, bytes_in, innermost_frame, is_raise, new_exception,
         positional,
     },
     guard,
+    open::{INSIDE_ACT, OpenCall},
 };
 
 use crate::{
-    atomic, budget, count, load,
-    maps::{AGGREGATES, STAT_SITES},
+    atomic, budget, calls, count, load,
+    maps::{AGGREGATES, CALLS, NO_CALLS},
     memory::User,
     probe::{Hit, hit, is_return, registers, save_registers},
     scratch, thread,
@@ -88,12 +88,6 @@ pub fn leave(ctx: &RetProbeContext) {
     budget::charge(hit, true);
 }
 
-/// What the daemon said of the site: bits of [`site`].
-#[inline(always)]
-fn facts(hit: &Hit) -> u64 {
-    STAT_SITES.get(hit.cookie.site()).copied().unwrap_or(0)
-}
-
 /// Counts a call that begins; whether its end is awaited.
 ///
 /// Its parts are functions of their own, called one after the other: as in [`crate::probe`], kernels before 6.13 give all frames of a path
@@ -102,7 +96,7 @@ fn facts(hit: &Hit) -> u64 {
 fn arrive(ctx: &ProbeContext, hit: &mut Hit) -> u64 {
     count::one(&mut hit.counters.hits);
     hit.tid = thread::id(hit.target);
-    let Some(calls) = calls::of(hit.cookie.target(), hit.tid) else {
+    let Some(calls) = calls::of(&CALLS, &NO_CALLS, hit.cookie.target(), hit.tid) else {
         count::one(&mut hit.counters.dropped);
         return OVER;
     };
@@ -123,7 +117,7 @@ fn arrive(ctx: &ProbeContext, hit: &mut Hit) -> u64 {
     {
         place::tell(slot, hit, index, ty);
     }
-    let bytes = match site::argument(facts(hit)) {
+    let bytes = match site::argument(hit.facts()) {
         0 => 0,
         position => given(slot, hit, position - 1),
     };
@@ -139,11 +133,14 @@ fn arrive(ctx: &ProbeContext, hit: &mut Hit) -> u64 {
 /// Ends what is over by this call; whether it is part of an act: [`INSIDE_ACT`], 0, or [`LEFT_OUT`] if it is one and so not counted.
 #[inline(always)]
 fn enter(calls: &mut Calls, hit: &Hit) -> u64 {
-    calls::close_above(calls, hit.sp, hit.cookie.site());
-    if !calls::is_inside_act(calls, hit.sp) {
+    calls.open.close_above(hit.sp, hit.cookie.site());
+    if !calls
+        .open
+        .is_inside_act(hit.sp, |open| budget::is_gone(hit, open))
+    {
         return 0;
     }
-    if facts(hit) & site::NAMED == 0 && hit.control.nested == 0 {
+    if hit.facts() & site::NAMED == 0 && hit.control.nested == 0 {
         LEFT_OUT
     } else {
         INSIDE_ACT
@@ -153,7 +150,7 @@ fn enter(calls: &mut Calls, hit: &Hit) -> u64 {
 /// Notes a call in progress, if its return is probed.
 #[inline(always)]
 fn await_end(calls: &mut Calls, hit: &Hit, index: u64, bytes: u64) -> u64 {
-    let facts = facts(hit);
+    let facts = hit.facts();
     let is_spared = !hit.cookie.is_leaf() && load::is_spared(hit.cookie.target());
     if facts & site::NO_RETURN != 0 || is_spared {
         return OVER;
@@ -161,12 +158,12 @@ fn await_end(calls: &mut Calls, hit: &Hit, index: u64, bytes: u64) -> u64 {
     let act = if facts & site::ACT != 0 { INSIDE_ACT } else { 0 };
     let open = OpenCall {
         sp: hit.sp,
-        site: hit.cookie.site() as u64 | index << 32,
+        site: hit.cookie.site() as u64 | budget::generation(hit) | index << 32,
         // SAFETY: the helper has no preconditions.
         start_ns: unsafe { bpf_ktime_get_ns() },
         bytes: bytes | act,
     };
-    if calls::open(calls, open) { AWAITED } else { OVER }
+    if calls.open.open(open) { AWAITED } else { OVER }
 }
 
 /// Adds a call to those from where it comes; the index of its [`Aggregate`]. [`place::NONE`]: what is probed did not happen.
@@ -192,7 +189,7 @@ fn look(ctx: &ProbeContext, slot: &mut Slot, hit: &Hit, calls: &mut Calls) -> u6
     let tstate = thread::remembered_state(slot, hit.target, hit.tid, &mut calls.tstate);
     slot.tstate = tstate;
     slot.innermost = innermost_frame(slot, hit.target, &mut User, tstate);
-    let facts = facts(hit);
+    let facts = hit.facts();
     if facts & site::BY_TYPE == 0 && site::argument(facts) == 0 {
         return 0;
     }
@@ -248,10 +245,10 @@ fn depart(hit: &mut Hit, value: u64) -> u64 {
     count::one(&mut hit.counters.return_hits);
     count::one(&mut hit.counters.return_delivered);
     hit.tid = thread::id(hit.target);
-    let Some(calls) = calls::known(hit.cookie.target(), hit.tid) else {
+    let Some(calls) = calls::known(&CALLS, hit.cookie.target(), hit.tid) else {
         return 0;
     };
-    let open = calls::close(calls, hit.entered(), hit.cookie.site());
+    let open = calls.open.close(hit.entered(), hit.cookie.site());
     if open.sp == 0 {
         return 0;
     }
@@ -269,7 +266,7 @@ fn depart(hit: &mut Hit, value: u64) -> u64 {
         count::one(&mut aggregate.errors);
         return 0;
     }
-    let facts = facts(hit);
+    let facts = hit.facts();
     if facts & site::RESULT == 0 || hit.cookie.return_kind() != ReturnKind::Object as u8 {
         return 0;
     }

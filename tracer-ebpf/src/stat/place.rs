@@ -13,7 +13,8 @@ use crate::{
     atomic, codes, filter,
     maps::{AGGREGATES, PLACES},
     memory::User,
-    probe::{Hit, send},
+    probe::Hit,
+    record::send,
 };
 
 /// No index.

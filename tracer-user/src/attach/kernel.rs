@@ -13,12 +13,14 @@ use aya::{
 use thiserror::Error;
 use tracer_common::{
     activation::MAX_RUNS,
-    aggregate::{MAX_CALLERS, MAX_PLACES},
+    aggregate::MAX_PLACES,
     budget::Terms,
     counters::{Control, SiteCounters},
     filter::MAX_VERDICTS,
     handle::KernelOffsets,
     limits::MAX_SITES,
+    open::MAX_CALLERS,
+    rate::Rate,
     target::Target,
 };
 
@@ -49,11 +51,13 @@ pub struct KernelOptions {
     pub sums: Option<Nested>,
     /// What probes cost is added up, and programs that do nothing are loaded for [`Kernel::prices`].
     pub budget: bool,
+    /// About so many calls a second and function are recorded, and all that raise; and whether those inside of other calls' work are, too.
+    pub rate: Option<(u32, Nested)>,
     /// Load programs that do nothing, to measure what a bare probe costs.
     pub empty: bool,
 }
 
-/// Whether calls that are part of another call's act are counted by themselves.
+/// Whether calls that are part of another call's act are counted, or shown, by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Nested(pub bool);
 
@@ -92,13 +96,13 @@ unsafe impl Pod for PodTarget {}
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 struct PodCounters(SiteCounters);
-// SAFETY: ten u64.
+// SAFETY: u64 only.
 unsafe impl Pod for PodCounters {}
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 struct PodControl(Control);
-// SAFETY: six u64.
+// SAFETY: u64 only.
 unsafe impl Pod for PodControl {}
 
 #[derive(Clone, Copy)]
@@ -165,8 +169,10 @@ impl Kernel {
         let runs = if options.runs { MAX_RUNS } else { 1 };
         let sums = |size| if options.sums.is_some() { size } else { 1 };
         let budget = |size| if options.budget { size } else { 1 };
+        let rate = |size| if options.rate.is_some() { size } else { 1 };
         let mut ebpf = EbpfLoader::new()
             .override_global("AYA_LOG_LEVEL", &options.log_level, false)
+            .override_global("SOME_CALLS", &u64::from(options.rate.is_some()), true)
             .map_max_entries("SLOTS", slots)
             .map_max_entries("EVENTS", options.ring_bytes)
             .map_max_entries("COUNTERS", options.sites.max(1))
@@ -178,7 +184,9 @@ impl Kernel {
             .map_max_entries("AGGREGATES", sums(MAX_SITES + MAX_PLACES))
             .map_max_entries("PLACES", sums(MAX_PLACES))
             .map_max_entries("CALLS", sums(MAX_CALLERS))
-            .map_max_entries("STAT_SITES", sums(MAX_SITES))
+            .map_max_entries("SITE_FACTS", sums(MAX_SITES).max(rate(MAX_SITES)))
+            .map_max_entries("SITE_RATES", rate(MAX_SITES))
+            .map_max_entries("KEPT_CALLS", rate(MAX_CALLERS))
             .map_max_entries("TERMS", budget(MAX_SITES))
             .map_max_entries("SITE_COSTS", budget(MAX_SITES))
             .load(OBJECT)?;
@@ -221,15 +229,20 @@ impl Kernel {
         let terms = Array::try_from(take("TERMS")?)?;
         let site_costs = Array::try_from(take("SITE_COSTS")?)?;
         let costs = Array::try_from(take("COSTS")?)?;
+        let nested = options.sums.or(options.rate.map(|(_, nested)| nested));
         control.set(
             0,
             PodControl(Control {
                 dropped: 0,
                 slot_mask: u64::from(slots) - 1,
                 filters: options.filters,
-                nested: u64::from(options.sums.is_some_and(|nested| nested.0)),
+                nested: u64::from(nested.is_some_and(|nested| nested.0)),
                 budget: u64::from(options.budget),
                 places: 0,
+                rate: match options.rate {
+                    Some((calls, _)) => Rate::per_second(calls),
+                    None => Rate::default(),
+                },
             }),
             0,
         )?;

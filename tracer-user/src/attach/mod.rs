@@ -1,6 +1,7 @@
 //! Probes in and out: the BPF programs, `uprobe_multi` links and the ring buffer.
 
 mod btf;
+mod facts;
 mod kernel;
 mod links;
 mod loader;
@@ -16,6 +17,7 @@ mod trial;
 mod verdicts;
 mod watch;
 
+pub use facts::SiteFacts;
 pub use kernel::{Kernel, KernelError, KernelOptions, Nested};
 pub use links::{Link, LinkError, Point, Probe};
 pub use price::Prices;

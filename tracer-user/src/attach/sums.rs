@@ -17,7 +17,6 @@ unsafe impl Pod for PodAggregate {}
 /// The maps of sums.
 pub struct Sums {
     aggregates: Array<MapData, PodAggregate>,
-    sites: Array<MapData, u64>,
 }
 
 impl Sums {
@@ -25,13 +24,7 @@ impl Sums {
     pub fn new(kernel: &mut Kernel) -> Result<Self, KernelError> {
         Ok(Self {
             aggregates: Array::try_from(kernel.take_map("AGGREGATES")?)?,
-            sites: Array::try_from(kernel.take_map("STAT_SITES")?)?,
         })
-    }
-
-    /// Tells the kernel half about a site, before it is probed: bits of [`tracer_common::aggregate::site`].
-    pub fn set_site(&mut self, site: u32, facts: u64) -> Result<(), KernelError> {
-        Ok(self.sites.set(site, facts, 0)?)
     }
 
     /// The sums of a site or, from [`tracer_common::limits::MAX_SITES`] on, of a place.

@@ -47,6 +47,11 @@ impl Operands {
         Self::Read,
     ];
 
+    /// Whether the bytecode may do its work by calls: what was read or raised calls nothing any more.
+    pub fn may_call(self) -> bool {
+        !matches!(self, Self::Exception | Self::Read)
+    }
+
     /// Whether the first operand names the second.
     pub fn name_a_value(self) -> bool {
         matches!(self, Self::Attribute | Self::Global | Self::Item | Self::Read)

@@ -39,6 +39,22 @@ const NOT_RECORDED: &str = "its return was not recorded";
 /// Of functions in which Python code may run, where that may switch C stacks.
 pub const STACK_SWITCHES: &str = "greenlet is loaded: a return probe could crash the process";
 
+/// Calls of some sites that began before a time: their probes were taken out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    pub target: u16,
+    pub sites: Vec<u32>,
+    /// `CLOCK_MONOTONIC`, nanoseconds.
+    pub before_ns: u64,
+}
+
+impl Lost {
+    fn has(&self, entry: &Record) -> bool {
+        let header = entry.header;
+        header.target == self.target && header.time_ns < self.before_ns && self.sites.contains(&header.site)
+    }
+}
+
 /// A call that has ended, or of which no more will be seen.
 #[derive(Debug)]
 pub struct Call {
@@ -144,6 +160,8 @@ pub struct Pairing {
     suspended: HashMap<(u16, u64), u64>,
     /// Targets in which C stacks are switched.
     switching: HashSet<u16>,
+    /// Calls that may have ended unseen.
+    lost: Vec<Lost>,
     counts: Counts,
 }
 
@@ -157,6 +175,7 @@ impl Pairing {
             bytecodes: HashMap::new(),
             suspended: HashMap::new(),
             switching: HashSet::new(),
+            lost: Vec::new(),
             counts: Counts::default(),
         }
     }
@@ -240,7 +259,12 @@ impl Pairing {
             over(stack.remove(0), End::Unobserved(NOT_RECORDED), out);
         }
         let site_of = |pending: &Pending| sites.get(pending.entry.header.site as usize);
-        let around = || stack.iter().rev().filter(|pending| pending.is_around(sp));
+        let lost = &self.lost;
+        let is_lost = |pending: &&Pending| lost.iter().any(|lost| lost.has(&pending.entry));
+        let around = || {
+            let around = stack.iter().rev().filter(|pending| pending.is_around(sp));
+            around.filter(|pending| !is_lost(pending))
+        };
         let inside = around().any(|pending| site_of(pending).is_some_and(SiteMeta::is_one_act));
         let thread = (entry.header.target, entry.header.tid);
         // The same bytecode again is that instruction run anew, perhaps by a handler with a larger C frame.
@@ -270,11 +294,7 @@ impl Pairing {
             Some(bytecode) if nearest.is_none_or(|nearest| bytecode.sp <= nearest.sp) => Some(bytecode.id),
             _ => nearest.map(|nearest| nearest.id),
         };
-        // What was read or raised calls nothing any more.
-        if meta
-            .operands
-            .is_some_and(|operands| !matches!(operands, Operands::Exception | Operands::Read))
-        {
+        if meta.operands.is_some_and(Operands::may_call) {
             if self.bytecodes.len() >= MAX_THREADS {
                 self.bytecodes.clear();
             }
@@ -368,18 +388,16 @@ impl Pairing {
         over(pending, End::Seen(leave), out);
     }
 
-    /// Ends calls in progress whose returns are not seen any more: by target, site and time of the entry.
-    pub fn give_up(
-        &mut self,
-        mut is_lost: impl FnMut(u16, u32, u64) -> bool,
-        why: &'static str,
-        out: &mut impl FnMut(Call),
-    ) {
+    /// The ends of these calls may not be seen any more: what comes from now on is not inside of them.
+    pub fn loses(&mut self, lost: Lost) {
+        self.lost.push(lost);
+    }
+
+    /// Ends those of them that are still in progress; after the last record that may end one.
+    pub fn give_up(&mut self, calls: &Lost, why: &'static str, out: &mut impl FnMut(Call)) {
+        self.lost.retain(|lost| lost != calls);
         for stack in self.threads.values_mut() {
-            let lost = stack.extract_if(.., |pending| {
-                let header = pending.entry.header;
-                is_lost(header.target, header.site, header.time_ns)
-            });
+            let lost = stack.extract_if(.., |pending| calls.has(&pending.entry));
             for pending in lost {
                 over(pending, End::Unobserved(why), out);
             }

@@ -208,6 +208,25 @@ fn what_happens_inside_an_act_is_shown_only_when_asked_for() {
 }
 
 #[test]
+fn an_entry_that_comes_with_its_return_is_a_call_like_others() {
+    let mut trace = Trace::new(false);
+    trace.enter(OTHER, 1000);
+    // Inside of one at 900 that was not chosen, and raises.
+    trace.enter(WRITE, 800);
+    trace.leave(WRITE, 800);
+    trace.enter(NAMED, 900);
+    trace.leave(NAMED, 900);
+    trace.leave(OTHER, 1000);
+    let expected = [
+        ended(2, Some(1), "seen"),
+        ended(3, Some(1), "seen"),
+        ended(1, None, "seen"),
+    ];
+    assert_eq!(trace.calls(), expected);
+    assert_eq!(trace.pairing.counts(), Counts::default());
+}
+
+#[test]
 fn a_call_in_something_hidden_belongs_to_what_is_shown() {
     let mut trace = Trace::new(false);
     trace.enter(PRINT, 1000);
@@ -469,4 +488,41 @@ fn where_stacks_are_switched_runs_end_in_any_order() {
     assert_eq!(trace.calls(), [ended(4, None, NOT_RECORDED)]);
     trace.finish(None);
     assert_eq!(trace.calls(), [ended(5, None, "ended")]);
+}
+
+#[test]
+fn what_has_lost_its_probe_hides_nothing() {
+    let mut trace = Trace::new(false);
+    let of = |target| Lost {
+        target,
+        sites: vec![PRINT],
+        before_ns: 1,
+    };
+    trace.enter(PRINT, 100);
+    trace.enter(WRITE, 80);
+    trace.leave(WRITE, 80);
+    // Of another process, and of what begins later.
+    trace.pairing.loses(of(7));
+    trace.pairing.loses(Lost {
+        before_ns: 0,
+        ..of(0)
+    });
+    trace.enter(WRITE, 80);
+    trace.leave(WRITE, 80);
+    assert_eq!(trace.calls, []);
+    trace.pairing.loses(of(0));
+    trace.enter(WRITE, 80);
+    trace.leave(WRITE, 80);
+    assert_eq!(trace.calls.len(), 1);
+    assert_eq!(trace.calls[0].1, None, "it is inside of nothing");
+    let Trace { pairing, calls } = &mut trace;
+    pairing.give_up(&of(0), "taken out", &mut |call| {
+        calls.push((call.id, call.parent, format!("{:?}", call.end)));
+    });
+    assert_eq!(trace.calls[1], (1, None, "Unobserved(\"taken out\")".to_owned()));
+    // It is another one now.
+    trace.enter(PRINT, 100);
+    trace.enter(WRITE, 80);
+    trace.leave(WRITE, 80);
+    assert_eq!(trace.calls.len(), 2);
 }

@@ -64,7 +64,7 @@ impl Record {
             sp: word(3),
             flags: word(4) as u32,
             frames: (word(4) >> 32) as u16,
-            _reserved: 0,
+            weight_log2: (word(4) >> 48) as u16,
         };
         if header.len as usize != len {
             return Err(RecordError::Length(len));

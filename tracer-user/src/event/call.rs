@@ -36,6 +36,10 @@ pub struct CallEvent<'a> {
     pub stack: Vec<Frame>,
     /// The file or socket that it is on.
     pub handle: Option<NamedHandle>,
+    /// Calls that this one stands for: it was chosen by chance, one of so many.
+    pub weight: u64,
+    /// It was not chosen, but raised: its arguments are as they were when it did.
+    pub late: bool,
     /// It is a run of a Python function, whose arguments by name are in `arguments.kwargs`.
     pub run: Option<Run>,
 }

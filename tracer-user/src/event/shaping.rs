@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tracer_common::{
     activation::{RUN_RESUMED, RUN_THROWN, RUN_YIELDED},
-    wire::{FLAG_CUT, FLAG_UNATTRIBUTED},
+    rate::MAX_SHIFT,
+    wire::{FLAG_CUT, FLAG_LATE, FLAG_UNATTRIBUTED},
 };
 
 use super::{
@@ -118,6 +119,11 @@ impl<'a> Shaping<'a> {
             Outcome::Raised(raised) => Outcome::Raised(raised.without_file_name(names)),
             other => other,
         };
+        let weight = match outcome {
+            // All that raise come.
+            Outcome::Raised(_) => 1,
+            _ => 1 << u32::from(header.weight_log2).min(MAX_SHIFT),
+        };
         let handle = NamedHandle::new(&arguments, meta.handle, names);
         if !self.show_secrets {
             mask::call(&name.function, name.effect, &mut arguments, &mut outcome);
@@ -141,6 +147,8 @@ impl<'a> Shaping<'a> {
             outcome,
             stack: self.stack,
             handle,
+            weight,
+            late: header.flags & FLAG_LATE != 0,
             run: self.function.map(|(_, run)| run),
         };
         Some(then(&event, names))

@@ -9,7 +9,10 @@ use tracer_common::{
 };
 
 use super::{SiteMeta, call::Frame, naming::deletion_of};
-use crate::catalogue::effects::{self, From};
+use crate::{
+    bytecode::Operands,
+    catalogue::effects::{self, From},
+};
 
 /// Names that a sum shows of a function that has several.
 const SHOWN_NAMES: usize = 3;
@@ -113,6 +116,9 @@ pub fn facts(meta: &SiteMeta) -> u64 {
     if is_by_type(meta) {
         facts |= site::BY_TYPE;
     }
+    if meta.operands.is_some_and(Operands::may_call) {
+        facts |= site::BYTECODE;
+    }
     let is_function = meta.operands.is_none()
         && !guard::is_guard(meta.convention as u8)
         && meta.self_kind != SelfKind::Exception;
@@ -136,6 +142,18 @@ pub fn facts(meta: &SiteMeta) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytecodes_that_may_call_are_told_from_those_that_are_over() {
+        let facts_of = |operands| {
+            let plain = crate::event::plain_site("app.f", "memory.store_item");
+            facts(&SiteMeta { operands, ..plain }) & (site::BYTECODE | site::NO_RETURN | site::ACT)
+        };
+        assert_eq!(facts_of(None), site::ACT);
+        let over = site::ACT | site::NO_RETURN;
+        assert_eq!(facts_of(Some(Operands::Item)), over | site::BYTECODE);
+        assert_eq!(facts_of(Some(Operands::Read)), over);
+    }
 
     #[test]
     fn quantiles_are_ends_of_buckets() {

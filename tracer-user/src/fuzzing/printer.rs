@@ -13,7 +13,7 @@ use crate::{
         call::{Frame, TypeNames},
         shaping::{self, Shaping},
     },
-    sink::{self, ProcessChange, Sink, Summary, TargetInfo},
+    sink::{self, Began, ProcessChange, Sink, Summary, TargetInfo},
 };
 
 /// Bytes that a format makes of one input at most: a byte is `\\u0000` in JSON, and more in JSON that is text in JSON.
@@ -70,7 +70,13 @@ impl Printer {
 
     pub(crate) fn header(&mut self, targets: &[TargetInfo]) {
         for (_, sink, out) in &mut self.sinks {
-            sink.header(targets, out);
+            sink.header(
+                &Began {
+                    targets,
+                    sample: None,
+                },
+                out,
+            );
         }
     }
 

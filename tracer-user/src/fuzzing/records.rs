@@ -132,6 +132,7 @@ pub(super) fn begin(sites: &[SiteMeta]) -> Vec<u8> {
         epoch_ns: EPOCH,
         limits: tracer_common::target::CaptureLimits::default().into(),
         filter: item::Filter::default(),
+        sample: None,
     };
     Recorder::header(header, &mut out);
     let info = TargetInfo {

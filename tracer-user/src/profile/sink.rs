@@ -9,7 +9,7 @@ use std::{
 use super::{Options, Profile, Thread, Wait, flamegraph, folded, pprof, speedscope};
 use crate::{
     event::call::{CallEvent, Outcome, TypeNames},
-    sink::{ProcessChange, Sink, Summary, TargetInfo},
+    sink::{Began, ProcessChange, Sink, Summary},
 };
 
 /// How a profile is written.
@@ -71,8 +71,8 @@ impl Profiler {
 }
 
 impl Sink for Profiler {
-    fn header(&mut self, targets: &[TargetInfo], _: &mut Vec<u8>) {
-        for target in targets {
+    fn header(&mut self, began: &Began<'_>, _: &mut Vec<u8>) {
+        for target in began.targets {
             self.title = format!("{} (Python {})", target.executable, target.python);
         }
         self.began = Instant::now();

@@ -95,6 +95,9 @@ pub struct Header {
     pub epoch_ns: u64,
     pub limits: Limits,
     pub filter: Filter,
+    /// Of functions that are called more often than that in a second only some calls are recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<u32>,
 }
 
 /// How much of values and stacks was captured.
@@ -248,69 +251,65 @@ pub struct Loss {
     pub since_ns: u64,
 }
 
-/// A site's number and its [`SiteCounters`], in the order of their fields.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct SiteCount(pub u32, pub [u64; 10]);
+/// A site's number and its [`SiteCounters`], in the order of their fields. The last ones may be missing where they are 0: a recording
+/// has those that its tool knew, and ten at least.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SiteCount(pub u32, pub Vec<u64>);
+
+/// Counters that each recording has.
+const COUNTERS: usize = 10;
 
 impl SiteCount {
     /// To be written.
     pub fn new(site: u32, counters: &SiteCounters) -> Self {
-        let SiteCounters {
-            hits,
-            delivered,
-            dropped,
-            filtered,
-            return_hits,
-            return_delivered,
-            return_dropped,
-            return_filtered,
-            truncated,
-            faults,
-        } = *counters;
-        Self(
-            site,
-            [
-                hits,
-                delivered,
-                dropped,
-                filtered,
-                return_hits,
-                return_delivered,
-                return_dropped,
-                return_filtered,
-                truncated,
-                faults,
-            ],
-        )
+        let mut counters = *counters;
+        let mut numbers: Vec<u64> = fields(&mut counters).map(|field| *field).into();
+        while numbers.len() > COUNTERS && numbers.last() == Some(&0) {
+            numbers.pop();
+        }
+        Self(site, numbers)
     }
 
     /// As the kernel counted.
     pub fn counters(&self) -> SiteCounters {
-        let [
-            hits,
-            delivered,
-            dropped,
-            filtered,
-            return_hits,
-            return_delivered,
-            return_dropped,
-            return_filtered,
-            truncated,
-            faults,
-        ] = self.1;
-        SiteCounters {
-            hits,
-            delivered,
-            dropped,
-            filtered,
-            return_hits,
-            return_delivered,
-            return_dropped,
-            return_filtered,
-            truncated,
-            faults,
+        let mut counters = SiteCounters::default();
+        for (field, number) in fields(&mut counters).into_iter().zip(&self.1) {
+            *field = *number;
         }
+        counters
     }
+}
+
+/// All of them, named, so that a new one is not forgotten here.
+fn fields(counters: &mut SiteCounters) -> [&mut u64; 12] {
+    let SiteCounters {
+        hits,
+        delivered,
+        dropped,
+        filtered,
+        return_hits,
+        return_delivered,
+        return_dropped,
+        return_filtered,
+        truncated,
+        faults,
+        skipped,
+        return_skipped,
+    } = counters;
+    [
+        hits,
+        delivered,
+        dropped,
+        filtered,
+        return_hits,
+        return_delivered,
+        return_dropped,
+        return_filtered,
+        truncated,
+        faults,
+        skipped,
+        return_skipped,
+    ]
 }
 
 /// Appends a wire record; false where it is too large.

@@ -105,6 +105,7 @@ fn header() -> Header {
             max_events: Some(5),
             ..Filter::default()
         },
+        sample: Some(100),
     }
 }
 

@@ -4,9 +4,9 @@
 use std::{collections::HashSet, io::Write as _};
 
 use super::{
-    ProcessChange, Sink, Summary, TargetInfo,
+    Began, ProcessChange, Sink, Summary,
     escape::json_text,
-    json::{arguments, attribution, outcome, stack, target},
+    json::{arguments, attribution, chosen, outcome, stack, target},
 };
 use crate::{
     catalogue::effects::group_of,
@@ -86,9 +86,9 @@ fn microseconds(ns: u64, out: &mut Vec<u8>) {
 }
 
 impl Sink for Chrome {
-    fn header(&mut self, targets: &[TargetInfo], out: &mut Vec<u8>) {
+    fn header(&mut self, began: &Began<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(b"[\n");
-        for target in targets {
+        for target in began.targets {
             let name = format!("{} (Python {})", target.executable, target.python);
             self.name("process_name", target.pid, target.pid, &name, out);
         }
@@ -121,6 +121,7 @@ impl Sink for Chrome {
         stack(&call.stack, out);
         target(call, names, out);
         attribution(&call.arguments.attribution, names, out);
+        chosen(call, out);
         out.extend_from_slice(b"}}");
     }
 

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use super::{
-    ProcessChange, Sink, Summary, TargetInfo,
+    Began, ProcessChange, Sink, Summary,
     escape::{json_str, json_text},
     json_value::{exception_args, list, object, text_of, value},
 };
@@ -21,13 +21,16 @@ use crate::event::{
 pub struct Json;
 
 impl Sink for Json {
-    fn header(&mut self, targets: &[TargetInfo], out: &mut Vec<u8>) {
-        let header = serde_json::json!({
+    fn header(&mut self, began: &Began<'_>, out: &mut Vec<u8>) {
+        let mut header = serde_json::json!({
             "type": "header",
             "v": 1,
             "tool": concat!("pytrace-ebpf ", env!("CARGO_PKG_VERSION")),
-            "targets": targets,
+            "targets": began.targets,
         });
+        if let Some(rate) = began.sample {
+            header["sample"] = rate.into();
+        }
         push!(out, "{header}\n");
     }
 
@@ -68,6 +71,7 @@ impl Sink for Json {
         stack(&call.stack, out);
         target(call, names, out);
         attribution(&call.arguments.attribution, names, out);
+        chosen(call, out);
         out.extend_from_slice(b"}\n");
     }
 
@@ -138,7 +142,7 @@ pub(super) fn summary_of(summary: &Summary) -> serde_json::Value {
             "hits": c.hits, "delivered": c.delivered, "dropped": c.dropped, "filtered": c.filtered,
             "return_hits": c.return_hits, "return_delivered": c.return_delivered,
             "return_dropped": c.return_dropped, "return_filtered": c.return_filtered,
-            "truncated": c.truncated, "faults": c.faults,
+            "truncated": c.truncated, "faults": c.faults, "skipped": c.skipped, "return_skipped": c.return_skipped,
         })
     };
     let sites: Vec<_> = summary
@@ -164,6 +168,16 @@ pub(super) fn summary_of(summary: &Summary) -> serde_json::Value {
         line["cut"] = true.into();
     }
     line
+}
+
+/// Appends `,"weight":128`, where it is not 1, and `,"late":true`.
+pub(super) fn chosen(call: &CallEvent<'_>, out: &mut Vec<u8>) {
+    if call.weight != 1 {
+        push!(out, ",\"weight\":{}", call.weight);
+    }
+    if call.late {
+        out.extend_from_slice(b",\"late\":true");
+    }
 }
 
 /// Appends `,"greenlet":{…},"task":{…},"trace":{…}`, where there are such, and what could not be found out.

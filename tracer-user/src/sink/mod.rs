@@ -95,7 +95,7 @@ pub struct Summary {
     pub unmatched: Vec<String>,
     /// Totals over all sites.
     pub totals: SiteCounters,
-    /// Sites where anything was lost, cut or unreadable.
+    /// Sites where anything was lost, cut or unreadable, or calls were skipped.
     pub sites: Vec<SiteSummary>,
     /// Of each process that had one.
     pub budgets: Vec<ProcessBudget>,
@@ -105,8 +105,12 @@ impl Summary {
     /// One line for standard error.
     pub fn line(&self) -> String {
         let t = &self.totals;
+        let skipped = match t.skipped {
+            0 => String::new(),
+            skipped => format!(" + skipped {skipped}"),
+        };
         format!(
-            "pytrace-ebpf: {} events, {} lost (hits {} = delivered {} + dropped {} + filtered {})",
+            "pytrace-ebpf: {} events, {} lost (hits {} = delivered {} + dropped {} + filtered {}{skipped})",
             self.events, self.lost, t.hits, t.delivered, t.dropped, t.filtered
         )
     }
@@ -183,10 +187,19 @@ pub struct Period {
     pub is_whole: bool,
 }
 
+/// What a trace begins with.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Began<'a> {
+    pub targets: &'a [TargetInfo],
+    /// Of functions that are called more often than that in a second only some calls come, each with what it stands for
+    /// ([`CallEvent::weight`]).
+    pub sample: Option<u32>,
+}
+
 /// A format.
 pub trait Sink: Send {
     /// Probes are in.
-    fn header(&mut self, targets: &[TargetInfo], out: &mut Vec<u8>);
+    fn header(&mut self, began: &Began<'_>, out: &mut Vec<u8>);
     /// A call.
     fn call(&mut self, call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>);
     /// A change of a traced process.

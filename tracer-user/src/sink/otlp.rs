@@ -4,7 +4,7 @@
 
 use std::{collections::HashMap, io::Write as _};
 
-use super::{ProcessChange, Sink, Summary, TargetInfo, escape::json_text, json, json_value, repr, text::act};
+use super::{Began, ProcessChange, Sink, Summary, escape::json_text, json, json_value, repr, text::act};
 use crate::event::call::{CallEvent, ExceptionArgs, Outcome, Raised, TypeNames};
 
 /// `SEVERITY_NUMBER_INFO`.
@@ -89,8 +89,8 @@ impl<'o> Attributes<'o> {
 }
 
 impl Sink for Otlp {
-    fn header(&mut self, targets: &[TargetInfo], _: &mut Vec<u8>) {
-        for target in targets {
+    fn header(&mut self, began: &Began<'_>, _: &mut Vec<u8>) {
+        for target in began.targets {
             let mut resource = Vec::new();
             let mut attributes = Attributes::open(&mut resource);
             attributes.number("process.pid", target.pid.into());
@@ -219,6 +219,12 @@ fn what(call: &CallEvent<'_>, names: &mut TypeNames<'_>, attributes: &mut Attrib
     }
     if let Some(ns) = call.duration_ns {
         attributes.number("pytrace.duration_ns", ns);
+    }
+    if call.weight != 1 {
+        attributes.number("pytrace.weight", call.weight);
+    }
+    if call.late {
+        attributes.number("pytrace.late", 1);
     }
     attributes.written("pytrace.call", |out| {
         out.push(b'{');

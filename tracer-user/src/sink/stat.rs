@@ -5,7 +5,7 @@ use std::{cmp::Reverse, collections::HashMap, io::Write as _, sync::Arc};
 use tracer_common::aggregate::{Aggregate, BUCKETS};
 
 use super::{
-    Period, ProcessChange, Sink, Summary, TargetInfo,
+    Began, Period, ProcessChange, Sink, Summary,
     escape::{json_text, plain},
     json::{Json, frames},
     text::{duration, place},
@@ -114,9 +114,9 @@ impl Stat {
 }
 
 impl Sink for Stat {
-    fn header(&mut self, targets: &[TargetInfo], out: &mut Vec<u8>) {
+    fn header(&mut self, began: &Began<'_>, out: &mut Vec<u8>) {
         if self.json {
-            Json.header(targets, out);
+            Json.header(began, out);
         }
     }
 

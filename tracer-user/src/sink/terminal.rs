@@ -4,7 +4,7 @@ use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthChar as _;
 
 use super::{
-    ProcessChange, Sink, Summary, TargetInfo,
+    Began, ProcessChange, Sink, Summary,
     text::{self, Text},
 };
 use crate::event::call::{CallEvent, Outcome, TypeNames};
@@ -53,8 +53,8 @@ impl Terminal {
 }
 
 impl Sink for Terminal {
-    fn header(&mut self, targets: &[TargetInfo], out: &mut Vec<u8>) {
-        self.text.header(targets, out);
+    fn header(&mut self, began: &Began<'_>, out: &mut Vec<u8>) {
+        self.text.header(began, out);
     }
 
     fn call(&mut self, call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
@@ -70,6 +70,7 @@ impl Sink for Terminal {
             _ => text::outcome(call, names, line.styled(ERROR)),
         }
         text::length(call, line.styled(DIM));
+        text::chosen(call, line.styled(DIM));
         self.flush(out);
         for frame in call.stack.iter().skip(1) {
             self.line.styled(DIM).extend_from_slice(b"    from ");

@@ -5,7 +5,7 @@ use std::{borrow::Cow, io::Write as _};
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
-    ProcessChange, Sink, Summary, TargetInfo,
+    Began, ProcessChange, Sink, Summary,
     escape::{plain, repr_str},
     json_value::text_of,
     repr,
@@ -72,7 +72,7 @@ impl Text {
 }
 
 impl Sink for Text {
-    fn header(&mut self, _: &[TargetInfo], _: &mut Vec<u8>) {}
+    fn header(&mut self, _: &Began<'_>, _: &mut Vec<u8>) {}
 
     fn call(&mut self, call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
         self.start(call, out);
@@ -81,6 +81,7 @@ impl Sink for Text {
         out.extend_from_slice(b"  ");
         act(call, names, out);
         length(call, out);
+        chosen(call, out);
         out.push(b'\n');
         for frame in call.stack.iter().skip(1) {
             out.extend_from_slice(b"    from ");
@@ -259,6 +260,16 @@ pub(super) fn length(call: &CallEvent<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(b" <");
         duration(ns, out);
         out.push(b'>');
+    }
+}
+
+/// Appends ` x128`: the calls that this one stands for, where it was chosen by chance; ` late` where it was not, and raised.
+pub(super) fn chosen(call: &CallEvent<'_>, out: &mut Vec<u8>) {
+    if call.weight != 1 {
+        push!(out, " x{}", call.weight);
+    }
+    if call.late {
+        out.extend_from_slice(b" late");
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, io::Write as _};
 
-use super::{Period, ProcessChange, Sink, Summary, TargetInfo, escape::plain};
+use super::{Began, Period, ProcessChange, Sink, Summary, escape::plain};
 use crate::event::{
     call::{CallEvent, Outcome, TypeNames},
     sum::Sum,
@@ -19,6 +19,8 @@ const NS_PER_S: f64 = 1e9;
 /// The calls of one function.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Row {
+    /// Some calls stand for others too: calls and times are estimates.
+    estimated: bool,
     calls: u64,
     errors: u64,
     /// Calls whose end was not seen: they have no time.
@@ -76,22 +78,23 @@ impl Totals {
 }
 
 impl Sink for Totals {
-    fn header(&mut self, targets: &[TargetInfo], out: &mut Vec<u8>) {
+    fn header(&mut self, began: &Began<'_>, out: &mut Vec<u8>) {
         if self.json {
-            super::json::Json.header(targets, out);
+            super::json::Json.header(began, out);
         }
     }
 
     fn call(&mut self, call: &CallEvent<'_>, _: &mut TypeNames<'_>, _: &mut Vec<u8>) {
         let row = self.row(call.function);
-        row.calls += 1;
+        row.estimated |= call.weight != 1;
+        row.calls = row.calls.saturating_add(call.weight);
         row.errors += u64::from(matches!(call.outcome, Outcome::Raised(_)));
         match call.duration_ns {
             Some(ns) => {
-                row.total_ns = row.total_ns.saturating_add(ns);
+                row.total_ns = row.total_ns.saturating_add(ns.saturating_mul(call.weight));
                 row.max_ns = row.max_ns.max(ns);
             }
-            None => row.unobserved += 1,
+            None => row.unobserved = row.unobserved.saturating_add(call.weight),
         }
     }
 
@@ -117,10 +120,13 @@ impl Sink for Totals {
     fn summary(&mut self, summary: &Summary, out: &mut Vec<u8>) {
         if self.json {
             for (function, row) in self.sorted() {
-                let line = serde_json::json!({
+                let mut line = serde_json::json!({
                     "type": "total", "function": function, "calls": row.calls, "errors": row.errors,
                     "unobserved": row.unobserved, "total_ns": row.total_ns, "max_ns": row.max_ns,
                 });
+                if row.estimated {
+                    line["estimated"] = true.into();
+                }
                 push!(out, "{line}\n");
             }
             super::json::Json.summary(summary, out);
@@ -140,12 +146,15 @@ impl Totals {
         for (function, row) in self.sorted() {
             push!(
                 out,
-                "{:6.2} {:11.6} {:12.1} {:11.1} {:10} {:>10}  ",
+                "{:6.2} {:11.6} {:12.1} {:11.1} {:>10} {:>10}  ",
                 100.0 * row.total_ns as f64 / all.max(1.0),
                 row.total_ns as f64 / NS_PER_S,
                 row.mean_ns() / NS_PER_US,
                 row.max_ns as f64 / NS_PER_US,
-                row.calls,
+                match row.estimated {
+                    true => format!("~{}", row.calls),
+                    false => row.calls.to_string(),
+                },
                 if row.errors == 0 {
                     String::new()
                 } else {
@@ -168,6 +177,7 @@ mod tests {
     fn totals() -> Totals {
         let mut totals = Totals::new(false);
         *totals.row("posix.stat") = Row {
+            estimated: true,
             calls: 4,
             errors: 1,
             unobserved: 1,
@@ -190,7 +200,7 @@ mod tests {
         let expected = "\
 % time     seconds   usecs/call   usecs max      calls     errors  function
  75.00    0.000018         18.0        18.0          1             builtins.\\u{1b}print
- 25.00    0.000006          2.0         3.0          4          1  posix.stat (1 without an end, not timed)
+ 25.00    0.000006          2.0         3.0         ~4          1  posix.stat (1 without an end, not timed)
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

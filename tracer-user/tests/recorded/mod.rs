@@ -426,6 +426,8 @@ pub fn line(record: &Record, names: &mut dyn Names) -> String {
         outcome,
         stack,
         handle: None,
+        weight: 1,
+        late: false,
         run: run.map(|run| call::Run {
             resumed: run.flags & RUN_RESUMED != 0,
             thrown: false,

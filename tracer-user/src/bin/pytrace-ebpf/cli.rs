@@ -205,6 +205,10 @@ pub struct TraceArgs {
     /// every call of a Python function costs the program some microseconds, also of those that do not match
     #[arg(long, value_name = "GLOB", help_heading = WHICH)]
     pub calls: Vec<String>,
+    /// Of a function that is called more often than this in a second about so many calls, chosen by chance, each with the number that it stands for
+    /// (`x128`); all that raise. Of others, and of Python functions by --calls, every call. Exact counts are in the summary
+    #[arg(long, value_name = "RATE", value_parser = clap::value_parser!(u32).range(1..=1_000_000), conflicts_with = "summary", help_heading = WHICH)]
+    pub sample: Option<u32>,
     #[command(flatten)]
     pub output: OutputArgs,
     /// Python frames per event, innermost first

@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use tracer_user::{
     event::call::{CallEvent, TypeNames},
     sink::{
-        ProcessChange, Sink, Summary, TargetInfo,
+        Began, ProcessChange, Sink, Summary,
         escape::plain,
         text::{full_place, target},
     },
@@ -38,6 +38,8 @@ struct Key {
 #[derive(Default)]
 struct Tally {
     counts: BTreeMap<Key, u64>,
+    /// Only some calls were recorded, and stand for the others: counts are estimates.
+    sampled: bool,
     /// Calls not counted, since there were too many different ones.
     left_out: u64,
 }
@@ -46,7 +48,7 @@ struct Tally {
 struct Counter(Arc<Mutex<Tally>>);
 
 impl Sink for Counter {
-    fn header(&mut self, _: &[TargetInfo], _: &mut Vec<u8>) {}
+    fn header(&mut self, _: &Began<'_>, _: &mut Vec<u8>) {}
 
     fn call(&mut self, call: &CallEvent<'_>, names: &mut TypeNames<'_>, _: &mut Vec<u8>) {
         let text = |write: &mut dyn FnMut(&mut Vec<u8>)| {
@@ -64,7 +66,8 @@ impl Sink for Counter {
         if tally.counts.len() >= MAX_EFFECTS && !tally.counts.contains_key(&key) {
             tally.left_out += 1;
         } else {
-            *tally.counts.entry(key).or_default() += 1;
+            let count = tally.counts.entry(key).or_default();
+            *count = count.saturating_add(call.weight);
         }
     }
 
@@ -99,6 +102,13 @@ fn tally(path: &Path, filters: &FilterArgs) -> anyhow::Result<Tally> {
     };
     let sink = Box::new(Counter(Arc::clone(&tally)));
     let play = Play::new(open(path)?, Narrow::default(), &options, sink)?;
+    let sampled = play.reporter.rate().is_some();
+    if sampled {
+        crate::logging::say!(
+            "{} was recorded with --sample: what it seems not to have may be among the calls that were not chosen",
+            path.display()
+        );
+    }
     let played = play
         .run(&mut |_| true)
         .with_context(|| format!("{} cannot be compared", path.display()))?;
@@ -112,7 +122,8 @@ fn tally(path: &Path, filters: &FilterArgs) -> anyhow::Result<Tally> {
             played.summary.lost
         );
     }
-    let tally = std::mem::take(&mut *tally.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut tally = std::mem::take(&mut *tally.lock().unwrap_or_else(PoisonError::into_inner));
+    tally.sampled = sampled;
     if tally.left_out != 0 {
         bail!("{} has more than {MAX_EFFECTS} different effects", path.display());
     }
@@ -135,6 +146,10 @@ fn only(path: &Path, has: &Tally, has_not: &Tally, out: &mut Vec<u8>) {
             target,
             place,
         } = key;
+        let count = match has.sampled {
+            true => format!("~{count}"),
+            false => count.to_string(),
+        };
         let _ = writeln!(out, "{count:>8}  {effect:<20} {function}({target})  {place}");
     }
 }

@@ -129,6 +129,7 @@ fn programs() -> Check {
     const NAME: &str = "BPF programs";
     let options = |runs| KernelOptions {
         sums: None,
+        rate: None,
         filters: 0,
         ring_bytes: 1 << 20,
         sites: 1,

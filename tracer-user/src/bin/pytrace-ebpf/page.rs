@@ -76,6 +76,7 @@ fn about(args: &ReportArgs, header: &Header) -> About {
         recorded.nested,
         recorded.max_events,
     );
+    recorded_with.extend(header.sample.map(|rate| format!("--sample {rate}")));
     recorded_with.extend(recorded.paths.iter().map(|glob| format!("--path {glob}")));
     recorded_with.extend(recorded.peers.iter().map(|glob| format!("--peer {glob}")));
     recorded_with.extend(recorded.tasks.iter().map(|glob| format!("--task {glob}")));

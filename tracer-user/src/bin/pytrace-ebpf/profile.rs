@@ -151,6 +151,7 @@ fn trace_args(args: &ProfileArgs) -> TraceArgs {
         max_str: 0,
         max_items: 0,
         max_depth: 0,
+        sample: None,
         duration: args.duration,
         follow: args.follow,
         ring: args.ring,

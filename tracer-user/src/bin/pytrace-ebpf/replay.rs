@@ -185,7 +185,8 @@ impl<R: Read> Play<R> {
         let options = both(options, &header.filter);
         let epoch_ns = reader.header().epoch_ns;
         let mut play = Self {
-            reporter: Reporter::new(RecordedNames::default(), &options, sink, epoch_ns)?,
+            reporter: Reporter::new(RecordedNames::default(), &options, sink, epoch_ns)?
+                .sampled(reader.header().sample),
             judge,
             pairing: Pairing::new(options.shown.nested),
             counted: Vec::new(),
@@ -363,6 +364,9 @@ fn both(options: &OutputArgs, recorded: &item::Filter) -> OutputArgs {
     }
 }
 
+#[cfg(test)]
+#[path = "sampled_tests.rs"]
+mod sampled_tests;
 #[cfg(test)]
 #[path = "replay_tests.rs"]
 mod tests;

@@ -67,7 +67,7 @@ fn site(function: &str, effect: &'static str) -> SiteMeta {
 
 const PRINT: u32 = 0;
 const WRITE: u32 = 1;
-const OPEN: u32 = 2;
+pub(super) const OPEN: u32 = 2;
 
 fn sites() -> Vec<SiteMeta> {
     vec![
@@ -77,7 +77,7 @@ fn sites() -> Vec<SiteMeta> {
     ]
 }
 
-fn record(kind: u8, site: u32, time_ns: u64, sp: u64, values: &[u64]) -> Record {
+pub(super) fn record(kind: u8, site: u32, time_ns: u64, sp: u64, values: &[u64]) -> Record {
     let code = time_ns % 4;
     let frames = [code, 500 + code, 0, code, 600 + code, u64::MAX];
     let mut words = vec![0, u64::from(site) | 7 << 32, time_ns, sp, 2 << 32];
@@ -88,7 +88,7 @@ fn record(kind: u8, site: u32, time_ns: u64, sp: u64, values: &[u64]) -> Record 
     Record::parse(bytes.into()).expect("a record")
 }
 
-fn entry(site: u32, time_ns: u64, sp: u64) -> Record {
+pub(super) fn entry(site: u32, time_ns: u64, sp: u64) -> Record {
     let values = [
         value_word(Tag::Self_, 0, 0),
         value_word(Tag::Object, 0, 0),
@@ -104,7 +104,7 @@ fn entry(site: u32, time_ns: u64, sp: u64) -> Record {
     record(KIND_ENTRY, site, time_ns, sp, &values)
 }
 
-fn leave(site: u32, time_ns: u64, sp: u64, raises: bool) -> Record {
+pub(super) fn leave(site: u32, time_ns: u64, sp: u64, raises: bool) -> Record {
     let none = [value_word(Tag::Result, 0, 0), value_word(Tag::None, 0, 0)];
     let error = [
         value_word(Tag::Raised, 0, 0),
@@ -159,7 +159,7 @@ fn counters() -> Vec<SiteCounters> {
     vec![counters(20), counters(20), counters(21)]
 }
 
-fn options() -> OutputArgs {
+pub(super) fn options() -> OutputArgs {
     OutputArgs {
         format: Format::Json,
         output: None,
@@ -172,7 +172,7 @@ fn options() -> OutputArgs {
     }
 }
 
-const EPOCH: u64 = 1_700_000_000_000_000_000;
+pub(super) const EPOCH: u64 = 1_700_000_000_000_000_000;
 
 /// What a live trace prints of the records of these sites, with these options.
 fn live(options: &OutputArgs, sites: Vec<SiteMeta>, seen: &[u32]) -> String {
@@ -204,7 +204,7 @@ fn live(options: &OutputArgs, sites: Vec<SiteMeta>, seen: &[u32]) -> String {
 }
 
 /// What stands before the first record.
-fn begin(header: item::Header, items: &mut Vec<u8>) {
+pub(super) fn begin(header: item::Header, items: &mut Vec<u8>) {
     Recorder::header(header, items);
     for (index, info) in targets().into_iter().enumerate() {
         Recorder::target(index as u16, info, false, items);
@@ -221,6 +221,7 @@ fn recorded(options: &OutputArgs) -> Vec<u8> {
         epoch_ns: EPOCH,
         limits: tracer_common::target::CaptureLimits::default().into(),
         filter: crate::session::filter(options),
+        sample: None,
     };
     begin(header, &mut items);
     let mut recorder = Recorder::default();
@@ -243,7 +244,7 @@ fn recorded(options: &OutputArgs) -> Vec<u8> {
     file
 }
 
-fn replayed(file: &[u8], narrow: Narrow, options: &OutputArgs) -> String {
+pub(super) fn replayed(file: &[u8], narrow: Narrow, options: &OutputArgs) -> String {
     let reader = Reader::open(file).expect("a recording");
     let sink = sink_for(options, EPOCH, false);
     let mut printed = Vec::new();
@@ -386,6 +387,7 @@ fn counters_without_a_sum_are_as_large_as_can_be() {
         epoch_ns: u64::MAX,
         limits: tracer_common::target::CaptureLimits::default().into(),
         filter: item::Filter::default(),
+        sample: None,
     };
     begin(header, &mut items);
     Recorder::loss(u64::MAX, 5, &mut items);

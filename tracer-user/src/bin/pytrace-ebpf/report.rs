@@ -26,7 +26,8 @@ use tracer_user::{
     },
     profile::{Profile, Thread},
     sink::{
-        self, Period, ProcessBudget, ProcessChange, Sink, SiteSummary, Summary, TargetInfo, escape::plainly,
+        self, Began, Period, ProcessBudget, ProcessChange, Sink, SiteSummary, Summary, TargetInfo,
+        escape::plainly,
     },
 };
 
@@ -81,6 +82,8 @@ pub struct Reporter<N> {
     codes: HashMap<CodeKey, Option<Named>>,
     /// Unix time of `CLOCK_MONOTONIC` 0, nanoseconds.
     epoch_ns: u64,
+    /// `--sample`.
+    sample: Option<u32>,
     /// `--path`, `--peer` and `--task`; those of a recording too.
     acted: Vec<ActedOn>,
     /// Calls that a filter was against.
@@ -110,9 +113,20 @@ impl<N: Names> Reporter<N> {
             show_secrets: options.shown.show_secrets,
             codes: HashMap::new(),
             epoch_ns,
+            sample: None,
             stack: usize::MAX,
             events: 0,
         })
+    }
+
+    /// Of functions that are called more often than that in a second, only some calls come.
+    pub fn sampled(self, sample: Option<u32>) -> Self {
+        Self { sample, ..self }
+    }
+
+    /// That rate.
+    pub fn rate(&self) -> Option<u32> {
+        self.sample
     }
 
     /// Shows the innermost frames only.
@@ -132,7 +146,8 @@ impl<N: Names> Reporter<N> {
 
     /// Writes the header.
     pub fn header(&mut self, targets: &[TargetInfo], out: &mut Vec<u8>) {
-        self.sink.header(targets, out);
+        let sample = self.sample;
+        self.sink.header(&Began { targets, sample }, out);
     }
 
     /// Whether `--max-events` is reached.
@@ -336,9 +351,7 @@ impl<N: Names> Reporter<N> {
         self.filtered.settle(&mut counters);
         for (site, c) in self.sites.iter().zip(&counters) {
             add(&mut summary.totals, c);
-            let whole = [c.dropped, c.return_dropped, c.truncated, c.faults] == [0; 4]
-                && Some(c.hits) == c.delivered.checked_add(c.filtered);
-            if !whole {
+            if c.skipped != 0 || !c.is_whole() {
                 summary.sites.push(SiteSummary {
                     function: site.function.to_string(),
                     counters: *c,
@@ -387,6 +400,8 @@ fn add(to: &mut SiteCounters, c: &SiteCounters) {
     add(&mut to.return_filtered, c.return_filtered);
     add(&mut to.truncated, c.truncated);
     add(&mut to.faults, c.faults);
+    add(&mut to.skipped, c.skipped);
+    add(&mut to.return_skipped, c.return_skipped);
 }
 
 /// Unix time, nanoseconds.
@@ -432,6 +447,22 @@ pub fn print_summary(summary: &Summary) {
     }
     for site in &summary.sites {
         let c = &site.counters;
+        if c.skipped != 0 {
+            let filtered = match c.filtered {
+                0 => String::new(),
+                n => format!(", {n} left out or part of others"),
+            };
+            crate::logging::say!(
+                "  {}: {} calls: {} shown, {} skipped{filtered}",
+                site.function,
+                c.hits,
+                c.delivered,
+                c.skipped
+            );
+        }
+        if c.is_whole() {
+            continue;
+        }
         crate::logging::say!(
             "  {}: hits {} delivered {} dropped {} filtered {}; returns {} dropped {}; cut {}, unreadable {}",
             site.function,

@@ -18,7 +18,7 @@ use tracer_common::{
     wire::{KIND_CODE, KIND_PATH, KIND_PLACE, KIND_SAMPLE},
 };
 use tracer_user::{
-    attach::{Kernel, Link, Sampler, Verdicts},
+    attach::{Kernel, Link, Sampler, SiteFacts, Verdicts},
     cpython::names::ProcessNames,
     decode::{pair::Pairing, record::Record},
     event::{SiteMeta, judge::Judge, runs::RunJudge},
@@ -95,6 +95,8 @@ pub struct Session {
     recorder: Option<Recorder>,
     /// Calls are added up in the kernel, and no record of them comes.
     adding: Option<Adding>,
+    /// Of sites, where the kernel half has to know more of them.
+    facts: Option<SiteFacts>,
     /// Formatted or recorded, not yet given to the writer.
     buffer: Vec<u8>,
     /// A recording that has not grown large is written now and then, in blocks worth compressing.
@@ -134,6 +136,7 @@ impl Session {
                 epoch_ns,
                 limits: limits.into(),
                 filter: filter(&args.output),
+                sample: args.sample,
             };
             Recorder::header(header, &mut buffer);
             Recorder::default()
@@ -153,6 +156,8 @@ impl Session {
         };
         let verdicts = Verdicts::new(&mut kernel)?;
         let budget = args.budget.map(|share| Budget::new(share, &kernel)).transpose()?;
+        let knows = args.sums().is_some() || args.sample.is_some();
+        let facts = knows.then(|| SiteFacts::new(&mut kernel)).transpose()?;
         let adding = args.sums().map(|_| Adding::new(&mut kernel)).transpose()?;
         Ok(Self {
             kernel,
@@ -163,13 +168,14 @@ impl Session {
             verdicts,
             pairing: Pairing::new(args.output.shown.nested),
             sites: Arc::new([]),
-            reporter: Reporter::new(ProcessNames::new(), &args.output, sink, epoch_ns)?,
+            reporter: Reporter::new(ProcessNames::new(), &args.output, sink, epoch_ns)?.sampled(args.sample),
             live: HashMap::new(),
             free: Vec::new(),
             next_index: 0,
             output,
             recorder,
             adding,
+            facts,
             buffer,
             flush_due: true,
             started: false,
@@ -188,9 +194,14 @@ impl Session {
     /// What is seen of a process, and how that ends.
     pub fn what(&self, info: &TargetInfo) -> String {
         let functions = format!("{} functions", info.functions);
-        match &self.profile {
-            Some(plan) => plan.what(&functions),
-            None => format!("{functions}; Ctrl-C detaches"),
+        match (&self.profile, self.reporter.rate()) {
+            (Some(plan), _) => plan.what(&functions),
+            (None, Some(rate)) => {
+                format!(
+                    "{functions}, of each about {rate} calls a second and all that raise; Ctrl-C detaches"
+                )
+            }
+            (None, None) => format!("{functions}; Ctrl-C detaches"),
         }
     }
 

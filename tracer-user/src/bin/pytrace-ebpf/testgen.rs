@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use serde_json::Value;
 use tracer_user::{
     event::call::{CallEvent, TypeNames},
-    sink::{ProcessChange, Sink, Summary, TargetInfo, json::Json},
+    sink::{Began, ProcessChange, Sink, Summary, json::Json},
     testgen::generate,
 };
 
@@ -33,7 +33,7 @@ struct Kept {
 }
 
 impl Sink for Keep {
-    fn header(&mut self, _: &[TargetInfo], _: &mut Vec<u8>) {}
+    fn header(&mut self, _: &Began<'_>, _: &mut Vec<u8>) {}
 
     fn call(&mut self, call: &CallEvent<'_>, names: &mut TypeNames<'_>, _: &mut Vec<u8>) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,6 +64,12 @@ pub fn run(args: &TestgenArgs) -> anyhow::Result<()> {
     let kept = Arc::new(Mutex::new(Kept::default()));
     let sink = Box::new(Keep(Arc::clone(&kept)));
     let play = Play::new(open(&args.file)?, Narrow::default(), &options, sink)?;
+    if play.reporter.rate().is_some() {
+        bail!(
+            "{} was recorded with --sample: acts of the calls are missing in it; record again without",
+            args.file.display()
+        );
+    }
     let played = play
         .run(&mut |_| true)
         .with_context(|| format!("{} could be read only in part", args.file.display()))?;

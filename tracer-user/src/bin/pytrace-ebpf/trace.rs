@@ -9,7 +9,7 @@ use tokio::{
 };
 use tracer_common::{limits::MAX_SITES, watch};
 use tracer_user::{
-    attach::{KernelOptions, Readiness, has_multi},
+    attach::{KernelOptions, Nested, Readiness, has_multi},
     catalogue::select::{Functions, Selection},
     event::judge::Judge,
     process::{Stage, pidfd},
@@ -172,6 +172,7 @@ impl<'a> Trace<'a> {
             runs: !args.calls.is_empty(),
             sums: args.sums(),
             budget: args.budget.is_some(),
+            rate: args.sample.map(|rate| (rate, Nested(args.output.shown.nested))),
             empty: args.empty,
         })?;
         logging::kernel(&mut kernel, args.verbose);

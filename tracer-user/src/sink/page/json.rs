@@ -32,6 +32,7 @@ impl Serialize for Data<'_> {
         map.serialize_entry("about", &page.about)?;
         map.serialize_entry("targets", &page.targets)?;
         map.serialize_entry("summary", &summary_of(&page.summary))?;
+        map.serialize_entry("sample", &page.sample)?;
         map.serialize_entry("left_out", &rows.left_out)?;
         map.serialize_entry("cut_texts", &rows.cut)?;
         // Browsers keep numbers as doubles, which have no room for it.
@@ -101,6 +102,7 @@ impl Serialize for Columns<'_> {
         column("parent", &parent)?;
         column("time", &|row| signed(row.time_ns.saturating_sub(start_ns)))?;
         column("duration", &|row| row.duration_ns.map_or(NONE, signed))?;
+        column("weight", &|row| signed(row.weight))?;
         column("thread", &|row| row.thread.into())?;
         column("function", &|row| row.function.into())?;
         column("effect", &|row| row.effect.into())?;

@@ -11,7 +11,7 @@ mod touched;
 
 use serde::Serialize;
 
-use super::{ProcessChange, Sink, Summary, TargetInfo, escape::plainly};
+use super::{Began, ProcessChange, Sink, Summary, TargetInfo, escape::plainly};
 use crate::event::call::{CallEvent, TypeNames};
 use rows::Rows;
 
@@ -40,6 +40,8 @@ pub struct About {
 pub struct Page {
     about: About,
     targets: Vec<TargetInfo>,
+    /// Of functions that are called more often than that in a second only some calls are here.
+    sample: Option<u32>,
     rows: Rows,
     /// Unix time, nanoseconds, and how many records.
     losses: Vec<(u64, u64)>,
@@ -96,8 +98,9 @@ impl Page {
 }
 
 impl Sink for Page {
-    fn header(&mut self, targets: &[TargetInfo], _: &mut Vec<u8>) {
-        self.targets = targets.iter().map(plain_target).collect();
+    fn header(&mut self, began: &Began<'_>, _: &mut Vec<u8>) {
+        self.sample = began.sample;
+        self.targets = began.targets.iter().map(plain_target).collect();
     }
 
     fn call(&mut self, call: &CallEvent<'_>, names: &mut TypeNames<'_>, _: &mut Vec<u8>) {

@@ -29,6 +29,8 @@ pub struct Row {
     /// Unix time, nanoseconds.
     pub time_ns: u64,
     pub duration_ns: Option<u64>,
+    /// Calls that it stands for.
+    pub weight: u64,
     pub thread: u32,
     pub function: u32,
     pub effect: u32,
@@ -123,6 +125,7 @@ impl Rows {
             parent: call.parent,
             time_ns: call.time_ns,
             duration_ns: call.duration_ns,
+            weight: call.weight,
             thread: number(self.threads.insert_full((call.pid, call.tid)).0),
             function: self.function(call),
             effect: number(self.effects.insert_full(call.effect).0),

@@ -16,7 +16,7 @@ use crate::{
         call::{Frame, Outcome},
         plain_site,
     },
-    sink::SiteSummary,
+    sink::{Began, SiteSummary},
 };
 
 const WRITE: &str = "posix.write";
@@ -61,6 +61,8 @@ fn call<'a>(id: u64, meta: &'a SiteMeta, path: &'a str, n: i64) -> CallEvent<'a>
         outcome: Outcome::Returned(Value::Int(n)),
         stack: Vec::new(),
         handle: None,
+        weight: 1,
+        late: false,
         run: None,
     }
 }
@@ -142,14 +144,17 @@ fn nothing_of_a_traced_program_becomes_markup() {
         ..About::default()
     });
     page.header(
-        &[TargetInfo {
-            pid: 7,
-            python: HOSTILE.into(),
-            executable: HOSTILE.into(),
-            functions: 1,
-            unseen: Some(HOSTILE.into()),
-            budget: None,
-        }],
+        &Began {
+            targets: &[TargetInfo {
+                pid: 7,
+                python: HOSTILE.into(),
+                executable: HOSTILE.into(),
+                functions: 1,
+                unseen: Some(HOSTILE.into()),
+                budget: None,
+            }],
+            sample: None,
+        },
         &mut Vec::new(),
     );
     let mut hostile = call(1, &meta, HOSTILE, 1);

@@ -121,6 +121,9 @@ pub const COLUMNS: &[Column] = &[
         "span_id",
         What::Text(|call, _| Some(format!("{:016x}", call.arguments.attribution.span?.span_id))),
     ),
+    // Calls that this one stands for; 1: its values are as at the call's end.
+    Column::new("weight", What::Number(|call| Some(call.weight))),
+    Column::new("late", What::Number(|call| Some(call.late.into()))),
     Column::new("stack", What::Json(|call, _, out| json::frames(&call.stack, out))),
 ];
 

@@ -14,7 +14,7 @@ use parquet::{
     file::{metadata::KeyValue, properties::WriterProperties, writer::SerializedFileWriter},
 };
 
-use super::{ProcessChange, Sink, Summary, TargetInfo, json::Json};
+use super::{Began, ProcessChange, Sink, Summary, json::Json};
 use crate::event::call::{CallEvent, TypeNames};
 use columns::{COLUMNS, Cells};
 
@@ -117,8 +117,8 @@ impl Parquet {
 }
 
 impl Sink for Parquet {
-    fn header(&mut self, targets: &[TargetInfo], _: &mut Vec<u8>) {
-        self.keep(HEADER_KEY, |line| Json.header(targets, line));
+    fn header(&mut self, began: &Began<'_>, _: &mut Vec<u8>) {
+        self.keep(HEADER_KEY, |line| Json.header(began, line));
     }
 
     fn call(&mut self, call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {

@@ -55,6 +55,8 @@ fn call<'a>(id: u64, meta: &'a SiteMeta, path: &'a [u8], len: u64) -> CallEvent<
         outcome: Outcome::Unobserved("it ended"),
         stack: Vec::new(),
         handle: None,
+        weight: 1,
+        late: false,
         run: None,
     }
 }

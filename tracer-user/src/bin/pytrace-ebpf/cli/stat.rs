@@ -141,6 +141,7 @@ impl StatArgs {
             max_str: 0,
             max_items: 0,
             max_depth: 0,
+            sample: None,
             duration: self.duration,
             follow: self.added.follow,
             ring: 1 << 20,

@@ -55,14 +55,6 @@ impl Adding {
         })
     }
 
-    /// Tells the kernel half about sites, before they are probed.
-    pub fn number(&mut self, first: u32, sites: &[SiteMeta]) -> Result<(), KernelError> {
-        for (site, meta) in (first..).zip(sites) {
-            self.sums.set_site(site, sum::facts(meta))?;
-        }
-        Ok(())
-    }
-
     /// Takes in the types of a process's C modules.
     pub fn know_types(&mut self, target: u16, types: &[(TypeRef, Arc<str>)]) {
         let types = types

@@ -7,6 +7,7 @@ use tracer_common::budget::Terms;
 use tracer_user::{
     attach::{Kernel, KernelError, Prices},
     budget::{Account, Seen, Step},
+    decode::pair::Lost,
     process::Process,
     sink::{ProcessBudget, ProcessChange, ShedFunction},
     sites::Price,
@@ -24,28 +25,21 @@ use crate::{
 /// Why the ends of calls in progress were not seen.
 const OVER_BUDGET: &str = "its return probe was taken out to keep the budget";
 
-/// Where probes were taken out for good.
-struct Closed {
-    target: u16,
-    /// Sites whose calls in progress lost their ends, of those entered before that time (`CLOCK_MONOTONIC`).
-    sites: Vec<u32>,
-    before_ns: u64,
-}
-
 /// The accounts of all processes.
 pub struct Budget {
     share: Share,
     prices: Prices,
     accounts: HashMap<u32, Account>,
-    /// By site; others' is false.
-    gates: HashMap<u32, bool>,
+    /// Of the probes of sites; others' is 0.
+    generations: HashMap<u32, u32>,
     /// Windows in progress by process: when each began (Unix time), the site's calls until then, and since when it had not been
     /// seen (`CLOCK_MONOTONIC`).
     windows: HashMap<u32, (u64, u64, u64)>,
     /// When a site was last seen, by process and site.
     left: HashMap<(u32, u32), u64>,
     ended: Vec<ProcessBudget>,
-    closed: (mpsc::Sender<Closed>, mpsc::Receiver<Closed>),
+    /// Where probes are out by now.
+    closed: (mpsc::Sender<Lost>, mpsc::Receiver<Lost>),
 }
 
 impl Budget {
@@ -62,7 +56,7 @@ impl Budget {
             share,
             prices,
             accounts: HashMap::new(),
-            gates: HashMap::new(),
+            generations: HashMap::new(),
             windows: HashMap::new(),
             left: HashMap::new(),
             ended: Vec::new(),
@@ -80,8 +74,8 @@ impl Budget {
             Price::Emulated => self.prices.entry_ns,
             Price::SingleStepped => self.prices.stepped_entry_ns,
         };
-        let gate = self.gates.get(&site.number).copied().unwrap_or(false);
-        Terms::new(gate, entry_ns, self.prices.return_ns)
+        let generation = self.generations.get(&site.number).copied().unwrap_or(0);
+        Terms::new(generation, entry_ns, self.prices.return_ns)
     }
 
     /// Tells it what sites cost, before they are probed.
@@ -105,17 +99,23 @@ impl Budget {
         Ok(())
     }
 
-    /// Turns the gate of a site: who came by the probe that serves it now is not served any more.
+    /// Turns the gate of a site: who comes by the probe that serves it now is not served any more. The bit of the next one.
     fn turn(&mut self, kernel: &mut Kernel, site: &Site) -> Result<bool, KernelError> {
-        let gate = self.gates.entry(site.number).or_insert(false);
-        *gate = !*gate;
-        let gate = *gate;
+        let generation = self.generations.entry(site.number).or_insert(0);
+        *generation += 1;
+        let gate = *generation % 2 == 1;
         kernel.set_terms(site.number, self.terms(site))?;
         Ok(gate)
     }
 
     /// Does what the account of a process asks for.
-    fn step(&mut self, kernel: &mut Kernel, live: &mut Live, step: Step) -> anyhow::Result<Option<Told>> {
+    fn step(
+        &mut self,
+        kernel: &mut Kernel,
+        live: &mut Live,
+        step: Step,
+        lost: &mut Vec<Lost>,
+    ) -> anyhow::Result<Option<Told>> {
         let (Step::Shed { site, .. } | Step::Open { site } | Step::Close { site } | Step::Restore { site }) =
             step;
         let Some((part, of_part)) = live.find(site) else {
@@ -158,6 +158,8 @@ impl Budget {
         };
         match step {
             Step::Shed { .. } | Step::Close { .. } => {
+                // From now on nobody comes by its probes, and those who have may not be seen to end.
+                self.turn(kernel, &traced.sites[of_part])?;
                 let at = At {
                     kernel,
                     process: &live.process,
@@ -171,11 +173,12 @@ impl Budget {
                     }
                     let moved = shed.moved.iter().filter(|_| shed.in_flight_too);
                     let moved = moved.map(|moved| traced.sites[*moved].number);
-                    let closed = Closed {
+                    let closed = Lost {
                         target: live.index,
                         sites: moved.chain([site]).collect(),
                         before_ns: monotonic_ns(),
                     };
+                    lost.push(closed.clone());
                     let tell = self.closed.0.clone();
                     // Taking probes out waits for the kernel; nothing waits for this.
                     thread::spawn(move || {
@@ -272,7 +275,7 @@ impl Session {
             .iter()
             .filter(|(_, account)| account.next_ns() <= now);
         let due: Vec<u32> = due.map(|(pid, _)| *pid).collect();
-        let mut told = Vec::new();
+        let (mut told, mut lost) = (Vec::new(), Vec::new());
         for pid in due {
             let (Some(live), Some(account)) = (self.live.get_mut(&pid), budget.accounts.get_mut(&pid)) else {
                 continue;
@@ -281,7 +284,7 @@ impl Session {
             let kernel = &self.kernel;
             let steps = account.look(now, paid, |site| kernel.site_cost_ns(site).unwrap_or(0));
             for step in steps {
-                match budget.step(&mut self.kernel, live, step) {
+                match budget.step(&mut self.kernel, live, step, &mut lost) {
                     Ok(one) => told.extend(one),
                     // One that has ended meanwhile is no more than that.
                     Err(error) if Process::open(pid).is_ok() => {
@@ -290,6 +293,9 @@ impl Session {
                     Err(_) => {}
                 }
             }
+        }
+        for lost in lost {
+            self.pairing.loses(lost);
         }
         for Told { pid, change } in told {
             self.event(pid, &change);
@@ -300,7 +306,7 @@ impl Session {
     /// Ends the calls whose returns are not seen any more, where probes are out by now.
     pub fn end_closed(&mut self, ring: &mut Ring) {
         let closed = self.budget.iter().flat_map(|budget| budget.closed.1.try_iter());
-        let closed: Vec<Closed> = closed.collect();
+        let closed: Vec<Lost> = closed.collect();
         if closed.is_empty() {
             return;
         }
@@ -313,10 +319,7 @@ impl Session {
                 buffer,
                 ..
             } = self;
-            let is_lost = |target, site: u32, time_ns| {
-                target == closed.target && time_ns < closed.before_ns && closed.sites.contains(&site)
-            };
-            pairing.give_up(is_lost, OVER_BUDGET, &mut |call| reporter.call(&call, buffer));
+            pairing.give_up(&closed, OVER_BUDGET, &mut |call| reporter.call(&call, buffer));
         }
     }
 

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use tracer_common::limits::{MAX_SITES, MAX_TARGETS};
 use tracer_user::{
     attach::Link,
-    event::SiteMeta,
+    event::{SiteMeta, sum},
     process::Process,
     recording::{Recorder, item},
     sink::{ProcessChange, TargetInfo},
@@ -236,8 +236,10 @@ impl Session {
         if let Some(budget) = &self.budget {
             budget.number(&mut self.kernel, &traced.sites)?;
         }
-        if let Some(adding) = &mut self.adding {
-            adding.number(first as u32, &self.sites[first..])?;
+        if let Some(facts) = &mut self.facts {
+            for (site, meta) in (first as u32..).zip(&self.sites[first..]) {
+                facts.set(site, sum::facts(meta))?;
+            }
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ const columns = {
   parent: Int32Array.from(data.columns.parent),
   time: Float64Array.from(data.columns.time),
   duration: Float64Array.from(data.columns.duration),
+  weight: Float64Array.from(data.columns.weight),
   thread: Uint32Array.from(data.columns.thread),
   function: Uint32Array.from(data.columns.function),
   effect: Uint32Array.from(data.columns.effect),

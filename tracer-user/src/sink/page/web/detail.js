@@ -132,6 +132,10 @@ const detail = (() => {
           `${day(columns.time[row])} ${clock(columns.time[row])} (${format.offset(columns.time[row])})`,
         ],
         ['Took', took],
+        [
+          'Stands for',
+          columns.weight[row] === 1 ? '' : `${format.count(columns.weight[row])} calls, of which it was chosen by chance`,
+        ],
         ['Ended', data.endings[columns.ending[row]]],
         ['Process/thread', threadText(columns.thread[row])],
         ['On', names(row)],

@@ -13,6 +13,11 @@ const notices = (() => {
     say(
       `${format.counted(summary.lost_returns, 'end')} of calls lost: those calls are here without a result.`,
     );
+  if (data.sample)
+    say(
+      `Sampled (--sample ${data.sample}): ${format.counted(summary.skipped, 'call')} of functions that were called more often are ` +
+        'not here. Counts, times and bytes on this page are those of the calls that are; what raised is here in full.',
+    );
   if (summary.cut)
     say(
       'The recording was not finished (the tracer was killed, or still wrote): nothing after its end is here.',
@@ -82,13 +87,14 @@ const loss = (() => {
   }
 
   function sum() {
-    const { hits, delivered, dropped, filtered } = summary;
-    const holds = hits === delivered + dropped + filtered;
+    const { hits, delivered, dropped, filtered, skipped } = summary;
+    const holds = hits === delivered + dropped + filtered + skipped;
     return make(
       'p',
       { class: 'equation' },
       `${format.count(hits)} calls entered = ${format.count(delivered)} delivered + `,
       `${format.count(dropped)} dropped + ${format.count(filtered)} left out by filters`,
+      skipped ? ` + ${format.count(skipped)} not chosen` : '',
       make('b', { class: holds ? 'good' : 'bad' }, holds ? ' ✓' : ' ✗ does not add up'),
     );
   }
@@ -112,6 +118,7 @@ const loss = (() => {
       'delivered',
       'dropped',
       'filtered',
+      'skipped',
       'return_hits',
       'return_delivered',
       'return_dropped',
@@ -124,6 +131,7 @@ const loss = (() => {
       'Delivered',
       'Dropped',
       'Filtered',
+      'Not chosen',
       'Ended',
       'Delivered',
       'Dropped',
@@ -131,7 +139,7 @@ const loss = (() => {
       'Unreadable',
     ];
     const rows = summary.sites.map((site) => [site.function, ...fields.map((field) => site[field])]);
-    rows.sort((a, b) => b[3] + b[7] - a[3] - a[7]);
+    rows.sort((a, b) => b[3] + b[8] - a[3] - a[8] || b[5] - a[5]);
     return some(headings, rows);
   }
 
