@@ -3,6 +3,8 @@
 //! A machine as the encoder is one: [`search_step`] looks at one entry of a dict, or at one node of a tree, so that the verifier
 //! goes through it once and the kernel half decides how many steps there are.
 
+mod greenlet;
+
 use super::{Cursor, Memory, Slot, at, container::Table, slot::Window};
 use crate::{
     target::{ABSENT, Target},
@@ -118,51 +120,6 @@ pub fn begin_search<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M,
     slot.search.phase != Phase::Done as u64
 }
 
-/// The current greenlet: by the thread's `fs` base, which is what Python has as its id, and its vector of thread-local storage
-/// (`tcbhead_t` and `dtv_t`, sysdeps/x86_64/nptl/tls.h of glibc) to greenlet's state of the thread, which begins with the first and the
-/// current greenlet (`ThreadState`, src/greenlet/TThreadState.hpp at 2.0.0 and 3.5).
-#[inline(always)]
-fn current_greenlet<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M) -> Option<()> {
-    let a = &target.attribution;
-    slot.search.phase = Phase::Task as u64;
-    let fs = memory.field(slot.search.tstate, target.offsets.tstate_thread_id)?;
-    let vector = memory.pointer(fs.wrapping_add(8))?;
-    // Its length is before it. A thread that has never been in a later module has a shorter one.
-    if a.greenlet_module > memory.pointer(vector.wrapping_sub(16))? {
-        return Some(());
-    }
-    let block = memory.pointer(vector.wrapping_add(a.greenlet_module.wrapping_mul(16)))?;
-    if block.wrapping_add(1) <= 1 {
-        return Some(());
-    }
-    let state = memory.pointer(block.wrapping_add(a.greenlet_state))?;
-    // 1: not made yet.
-    if state <= 1 {
-        return Some(());
-    }
-    let [first, current] = memory.words::<2>(state)?;
-    if current != 0 && current != first {
-        slot.search.node = current;
-        slot.search.key = current;
-        slot.search.shift = 0;
-        slot.search.phase = Phase::GreenletBases as u64;
-    }
-    Some(())
-}
-
-/// Whether it is one: one type of its bases a step.
-#[inline(always)]
-fn greenlet_base<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M) -> Option<()> {
-    let ty = next_base(slot, target, memory)?;
-    if ty == target.attribution.greenlet_type {
-        slot.search.greenlet = slot.search.key;
-        slot.search.phase = Phase::Task as u64;
-        return Some(());
-    }
-    // What has no such base is no greenlet, so the way to it was wrong.
-    if ty == 0 { None } else { Some(()) }
-}
-
 /// The next type of an object's: its own, then one base after the other.
 #[inline(always)]
 fn next_base<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M) -> Option<u64> {
@@ -258,10 +215,10 @@ pub fn end_search(slot: &mut Slot) {
 fn take_step<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M) -> Option<()> {
     let phase = slot.search.phase;
     if phase == Phase::Greenlet as u64 {
-        return current_greenlet(slot, target, memory);
+        return greenlet::current(slot, target, memory);
     }
     if phase == Phase::GreenletBases as u64 {
-        return greenlet_base(slot, target, memory);
+        return greenlet::base(slot, target, memory);
     }
     if phase == Phase::Task as u64 {
         slot.search.phase = Phase::Context as u64;
