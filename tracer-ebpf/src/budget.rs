@@ -72,14 +72,13 @@ fn add(hit: &Hit, returns: bool) -> u64 {
         terms.entry_ns()
     };
     let cost = price + if ran < MAX_RUN_NS { ran } else { MAX_RUN_NS };
-    for counter in [
-        SITE_COSTS.get_ptr_mut(hit.cookie.site()),
-        COSTS.get_ptr_mut(hit.cookie.target()),
-    ] {
-        if let Some(counter) = counter {
-            // SAFETY: map values live as long as the program; they are only touched by atomic addition.
-            atomic::add(unsafe { &mut *counter }, cost);
-        }
+    if let Some(of_site) = SITE_COSTS.get_ptr_mut(hit.cookie.site()) {
+        // SAFETY: map values live as long as the program; they are only touched by atomic addition.
+        atomic::add(unsafe { &mut *of_site }, cost);
+    }
+    if let Some(of_process) = COSTS.get_ptr_mut(hit.cookie.target()) {
+        // SAFETY: as above.
+        atomic::add(unsafe { &mut *of_process }, cost);
     }
     0
 }

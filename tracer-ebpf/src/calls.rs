@@ -4,6 +4,10 @@ use aya_ebpf::maps::{Array, LruHashMap};
 use tracer_common::filter::thread_key;
 
 /// The current thread's, if it has made any calls.
+#[expect(
+    clippy::mut_from_ref,
+    reason = "what is in a map is not in the static that stands for it"
+)]
 #[inline(always)]
 pub fn known<T>(map: &'static LruHashMap<u64, T>, target: u32, tid: u32) -> Option<&'static mut T> {
     let calls = map.get_ptr_mut(thread_key(target, tid))?;
@@ -12,6 +16,7 @@ pub fn known<T>(map: &'static LruHashMap<u64, T>, target: u32, tid: u32) -> Opti
 }
 
 /// The current thread's. `none`: the one of a thread that has made no calls. `None`: there is no room.
+#[expect(clippy::mut_from_ref, reason = "as above")]
 #[inline(always)]
 pub fn of<T>(
     map: &'static LruHashMap<u64, T>,
