@@ -16,7 +16,6 @@ pub fn known<T>(map: &'static LruHashMap<u64, T>, target: u32, tid: u32) -> Opti
 }
 
 /// The current thread's. `none`: the one of a thread that has made no calls. `None`: there is no room.
-#[expect(clippy::mut_from_ref, reason = "as above")]
 #[inline(always)]
 pub fn of<T>(
     map: &'static LruHashMap<u64, T>,
