@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use serde_json::Value;
-use tests::{Program, Trace, Tracer, interpreters, version};
+use tests::{Folder, Program, Recording, Trace, Tracer, interpreters, replay, version};
 
 /// Of a processor. Larger than anybody would give: the tests are short, and a process pays for the time until it is looked at first.
 const BUDGET: f64 = 0.05;
@@ -188,6 +188,28 @@ fn an_act_that_goes_hides_no_other() {
             let counted: u64 = rows.map(|row| number(&row["calls"])).sum();
             assert_eq!(counted, calls.len() as u64, "{function}: {}", python.display());
         }
+        assert!(program.end());
+    }
+}
+
+/// A recording is paired again, and has to say which calls have lost their ends.
+#[test]
+fn so_it_is_in_a_recording() {
+    for python in some_interpreters() {
+        let folder = Folder::new("budget");
+        let file = folder.file("acts.pytrace");
+        let mut program = Program::start_of(&python, "budgeted.py", &[SECONDS, "acts"]);
+        let recording = Recording::of(&program, &file, &["-e", "file", "--budget=5%"]);
+        let truth = program.run().remove(0);
+        recording.stop();
+        let trace = replay(&file, &[]);
+        assert_eq!(
+            seen(&trace, &noted(&truth)),
+            noted(&truth),
+            "{}",
+            python.display()
+        );
+        assert!(changes(&trace, "shed").count() > 0 && changes(&trace, "window").count() > 0);
         assert!(program.end());
     }
 }

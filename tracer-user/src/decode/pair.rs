@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use serde::{Deserialize, Serialize};
 use tracer_common::{
     activation::{RUN_RESUMED, RUN_YIELDED, Role},
     wire::{FLAG_SPARED, FrameRecord, KIND_ENTRY},
@@ -34,13 +35,16 @@ const MAX_SUSPENDED: usize = 256 * 1024;
 /// Threads whose latest bytecode is known at most.
 const MAX_THREADS: usize = 64 * 1024;
 
+/// Times that probes were taken out, not yet known to be out, at most.
+const MAX_LOST: usize = 1024;
+
 const NOT_RECORDED: &str = "its return was not recorded";
 
 /// Of functions in which Python code may run, where that may switch C stacks.
 pub const STACK_SWITCHES: &str = "greenlet is loaded: a return probe could crash the process";
 
 /// Calls of some sites that began before a time: their probes were taken out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lost {
     pub target: u16,
     pub sites: Vec<u32>,
@@ -390,6 +394,9 @@ impl Pairing {
 
     /// The ends of these calls may not be seen any more: what comes from now on is not inside of them.
     pub fn loses(&mut self, lost: Lost) {
+        if self.lost.len() >= MAX_LOST {
+            self.lost.remove(0);
+        }
         self.lost.push(lost);
     }
 

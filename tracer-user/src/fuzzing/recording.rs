@@ -61,6 +61,10 @@ fn play(file: &[u8]) -> Result<(), RecordingError> {
             }
             Ok(Some(Happened::Process(item))) => printer.process(item.pid, &item.change, item.time_ns),
             Ok(Some(Happened::Loss(loss))) => printer.loss(loss.count, loss.since_ns),
+            Ok(Some(Happened::Lost(calls))) => pairing.loses(calls),
+            Ok(Some(Happened::GivenUp(calls))) => pairing.give_up(&calls, "its probe went", &mut |call| {
+                printer.call(&call, &sites, &mut names);
+            }),
             Ok(Some(Happened::End(counters))) => {
                 summary.totals = counters.first().copied().unwrap_or_default();
             }

@@ -11,7 +11,7 @@ use tracer_common::{counters::SiteCounters, target::CaptureLimits};
 
 use super::site::SiteItem;
 use crate::{
-    decode::{linetable::LineFormat, names::Code},
+    decode::{linetable::LineFormat, names::Code, pair::Lost},
     sink::{ProcessChange, TargetInfo},
 };
 
@@ -84,6 +84,10 @@ items! {
     14 Thread(ThreadItem),
     /// A Python function, before the first record of a run of it.
     15 Function(FunctionItem),
+    /// Calls whose ends may not be seen any more: their probes went, to keep the budget.
+    16 Lost(Lost),
+    /// Those of them that are in progress end there.
+    17 GivenUp(Lost),
 }
 
 /// What holds for the whole recording.

@@ -14,7 +14,10 @@ use super::{
     item::{Gone, Header, Item, Loss, ProcessItem, SiteCount, Spared, TargetItem, take},
     site::{SiteItem, intern},
 };
-use crate::{decode::record::Record, event::SiteMeta};
+use crate::{
+    decode::{pair::Lost, record::Record},
+    event::SiteMeta,
+};
 
 /// Where a recording stops that the tracer could not finish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +40,9 @@ pub enum Happened {
     Gone(Gone),
     Process(ProcessItem),
     Loss(Loss),
+    /// Calls whose ends may not be seen any more, and those that end so.
+    Lost(Lost),
+    GivenUp(Lost),
     /// The end of a whole recording: counters of all sites.
     End(Vec<SiteCounters>),
     /// The file ends here, but the trace went on.
@@ -193,6 +199,8 @@ impl<R: Read> Reader<R> {
             Item::Gone(gone) => return Ok(Some(Happened::Gone(gone))),
             Item::Process(process) => return Ok(Some(Happened::Process(process))),
             Item::Loss(loss) => return Ok(Some(Happened::Loss(loss))),
+            Item::Lost(calls) => return Ok(Some(Happened::Lost(calls))),
+            Item::GivenUp(calls) => return Ok(Some(Happened::GivenUp(calls))),
             Item::End(counts) => return Ok(Some(Happened::End(self.counters(&counts)))),
             Item::Target(target) => return Ok(Some(Happened::Target(self.target(target)?))),
             Item::Site(site) => {

@@ -19,6 +19,7 @@ use crate::{
     decode::{
         handle::FileId,
         names::{FunctionName, Names},
+        pair::Lost,
         record::Record,
         refs::{Ref, refs},
         value::{activation, arguments},
@@ -178,6 +179,16 @@ impl Recorder {
     /// Return probes were taken out.
     pub fn spared(sites: Vec<u32>, why: &str, out: &mut Vec<u8>) {
         Item::Spared(Spared(sites, why.to_owned())).append(out);
+    }
+
+    /// The ends of these calls may not be seen any more.
+    pub fn lost_calls(calls: Lost, out: &mut Vec<u8>) {
+        Item::Lost(calls).append(out);
+    }
+
+    /// Those of them that are in progress end here.
+    pub fn given_up(calls: Lost, out: &mut Vec<u8>) {
+        Item::GivenUp(calls).append(out);
     }
 
     /// Records were lost.

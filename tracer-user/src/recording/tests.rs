@@ -21,6 +21,7 @@ use crate::{
     decode::{
         linetable::LineFormat,
         names::{Code, Names},
+        pair::Lost,
         record::Record,
         value::activation,
     },
@@ -274,6 +275,13 @@ fn processes_and_sites_come_and_go() {
     Recorder::sites(&[site(), probed], &mut out);
     Recorder::target(0, targets().remove(0), false, &mut out);
     Recorder::spared(vec![2, 7], "why", &mut out);
+    let lost = Lost {
+        target: 0,
+        sites: vec![1],
+        before_ns: 3,
+    };
+    Recorder::lost_calls(lost.clone(), &mut out);
+    Recorder::given_up(lost.clone(), &mut out);
     // The index stands for another process: its names are written anew.
     recorder.record(&record(5), &mut Process, &mut out);
     let bytes = file(&[&out]);
@@ -295,6 +303,8 @@ fn processes_and_sites_come_and_go() {
         "3 sites".into(),
         format!("0 is {}", targets()[0].pid),
         "3 sites".into(),
+        format!("Lost({lost:?})"),
+        format!("GivenUp({lost:?})"),
         described(&record(5), &mut Process),
         format!("Torn(Torn {{ offset: {}, bytes: 0 }})", bytes.len()),
     ];

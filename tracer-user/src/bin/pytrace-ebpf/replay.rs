@@ -28,7 +28,7 @@ use crate::{
     filters::judge,
     output::{CHUNK, Output, is_recording},
     report::{Reporter, print_summary, sink_for},
-    session::{PROCESS_ENDED, PROGRAM_REPLACED, TRACING_ENDED},
+    session::{OVER_BUDGET, PROCESS_ENDED, PROGRAM_REPLACED, TRACING_ENDED},
 };
 
 /// Calls whose end is not in a recording that was not finished.
@@ -259,6 +259,16 @@ impl<R: Read> Play<R> {
                 Happened::Loss(loss) => {
                     self.lost = self.lost.saturating_add(loss.count);
                     self.reporter.lost(loss.count, loss.since_ns, &mut self.buffer);
+                }
+                Happened::Lost(calls) => self.pairing.loses(calls),
+                Happened::GivenUp(calls) => {
+                    let Self {
+                        pairing,
+                        reporter,
+                        buffer,
+                        ..
+                    } = self;
+                    pairing.give_up(&calls, OVER_BUDGET, &mut |call| reporter.call(&call, buffer));
                 }
                 Happened::End(counters) => return Ok(self.end(counters)),
                 Happened::Torn(torn) => return Ok(self.torn(torn)),

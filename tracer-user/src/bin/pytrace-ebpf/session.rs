@@ -44,6 +44,7 @@ use crate::{
 pub const PROCESS_ENDED: &str = "process ended";
 pub const PROGRAM_REPLACED: &str = "the process runs another program";
 pub const TRACING_ENDED: &str = "tracing ended";
+pub const OVER_BUDGET: &str = "its return probe was taken out to keep the budget";
 
 /// Bytes of a recording that are written without waiting.
 const FLUSH: usize = 64 * 1024;

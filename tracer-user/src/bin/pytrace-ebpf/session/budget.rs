@@ -9,11 +9,12 @@ use tracer_user::{
     budget::{Account, Seen, Step},
     decode::pair::Lost,
     process::Process,
+    recording::Recorder,
     sink::{ProcessBudget, ProcessChange, ShedFunction},
     sites::Price,
 };
 
-use super::{Live, Session, processes::name};
+use super::{Live, OVER_BUDGET, Session, processes::name};
 use crate::{
     cli::Share,
     probes::{At, Attached, Grouping},
@@ -21,9 +22,6 @@ use crate::{
     ring::Ring,
     target::{Site, Traced},
 };
-
-/// Why the ends of calls in progress were not seen.
-const OVER_BUDGET: &str = "its return probe was taken out to keep the budget";
 
 /// The accounts of all processes.
 pub struct Budget {
@@ -295,6 +293,9 @@ impl Session {
             }
         }
         for lost in lost {
+            if self.recorder.is_some() {
+                Recorder::lost_calls(lost.clone(), &mut self.buffer);
+            }
             self.pairing.loses(lost);
         }
         for Told { pid, change } in told {
@@ -317,9 +318,13 @@ impl Session {
                 pairing,
                 reporter,
                 buffer,
+                recorder,
                 ..
             } = self;
             pairing.give_up(&closed, OVER_BUDGET, &mut |call| reporter.call(&call, buffer));
+            if recorder.is_some() {
+                Recorder::given_up(closed, buffer);
+            }
         }
     }
 
