@@ -105,6 +105,16 @@ def main():
         hot(float(sys.argv[1]), [])
         calm(2 * float(sys.argv[1]), rare)
         did.append({"rare": rare})
+    elif sys.argv[2:] == ["family"]:
+        children = []
+        for n in range(100):
+            child = os.fork()
+            if child == 0:
+                stat(n)
+                os._exit(0)
+            os.waitpid(child, 0)
+            children.append(["posix.stat", n])
+        did.append({"rare": children})
     elif sys.argv[2:] == ["forks"]:
         child = os.fork()
         if child == 0:

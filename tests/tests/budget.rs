@@ -265,6 +265,23 @@ fn what_is_cheap_again_is_seen_again() {
     }
 }
 
+/// Each has more sites than a hundredth of those there may be.
+#[test]
+fn children_that_come_after_each_other_are_all_seen() {
+    let python = interpreters().pop().expect("an interpreter");
+    let mut program = Program::start_of(&python, "budgeted.py", &[SECONDS, "family"]);
+    let tracer = Tracer::attach(&program, &["-e", "world", "--budget=50%", "--follow"]);
+    let sites = number(&tracer.header["targets"][0]["functions"]);
+    assert!(sites * 101 > 16_384, "{sites}");
+    let truth = program.run().remove(0);
+    let trace = tracer.stop();
+    let noted = noted(&truth);
+    let mut seen = seen(&trace, &noted);
+    seen.values_mut().for_each(|calls| calls.sort_unstable());
+    assert_eq!(seen, noted, "{}", trace.stderr);
+    assert!(program.end());
+}
+
 #[test]
 fn each_process_has_an_account_of_its_own() {
     for python in some_interpreters() {

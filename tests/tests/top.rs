@@ -122,6 +122,28 @@ fn a_screen_of_what_all_interpreters_do() {
 }
 
 #[test]
+fn what_tracing_costs_and_what_goes_for_it() {
+    let Some(python) = interpreters().pop() else {
+        return;
+    };
+    let mut program = Program::start_of(&python, "budgeted.py", &["3"]);
+    let options = "--interval 200ms --budget 5% -e none -f posix.getppid";
+    let mut terminal = top(std::slice::from_ref(&program), options);
+    terminal.line("call sites");
+    program.tell("go");
+    terminal.until("the cost, and a function that is seen in part", |screen| {
+        let marked = screen.iter().any(|line| line.contains("posix.getppid (moments)"));
+        (marked && screen[0].contains("% of 5%")).then_some(())
+    });
+    terminal.keys(&["q"]);
+    assert_eq!(terminal.end(), 0);
+    program.line();
+    program.line();
+    breakpoints_go(program.pid());
+    assert!(program.end());
+}
+
+#[test]
 fn one_call_site_with_its_latest_values() {
     let (programs, mut terminal) = all_at_work("");
     if programs.is_empty() {

@@ -63,3 +63,29 @@ pub const fn hamt_hash(var_hash: u64) -> u32 {
     let mixed = var_hash as u32 ^ (var_hash >> 32) as u32;
     if mixed == u32::MAX { u32::MAX - 1 } else { mixed }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_there_is_none_of_is_not_looked_for() {
+        assert!(!Attribution::default().is_wanted());
+        for wanted in [
+            Attribution {
+                task_type: 1,
+                ..Attribution::NONE
+            },
+            Attribution {
+                context_var: 1,
+                ..Attribution::NONE
+            },
+            Attribution {
+                greenlet_type: 1,
+                ..Attribution::NONE
+            },
+        ] {
+            assert!(wanted.is_wanted());
+        }
+    }
+}

@@ -65,3 +65,39 @@ pub struct Control {
 }
 
 const _: () = assert!(size_of::<Control>() == 72);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_noticed() {
+        let whole = SiteCounters {
+            hits: 10,
+            delivered: 3,
+            filtered: 2,
+            skipped: 5,
+            ..SiteCounters::default()
+        };
+        assert!(whole.is_whole());
+        for lacking in [
+            SiteCounters { hits: 11, ..whole },
+            SiteCounters { dropped: 1, ..whole },
+            SiteCounters {
+                return_dropped: 1,
+                ..whole
+            },
+            SiteCounters {
+                truncated: 1,
+                ..whole
+            },
+            SiteCounters { faults: 1, ..whole },
+            SiteCounters {
+                delivered: u64::MAX,
+                ..whole
+            },
+        ] {
+            assert!(!lacking.is_whole(), "{lacking:?}");
+        }
+    }
+}

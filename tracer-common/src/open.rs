@@ -245,6 +245,22 @@ mod tests {
     }
 
     #[test]
+    fn the_latest_bytecode_is_known_by_its_place() {
+        let mut kept = KeptCalls::default();
+        assert!(!kept.may_be_of_bytecode(0));
+        kept.here = [7, 8];
+        kept.begin_bytecode(100);
+        assert!(kept.may_be_of_bytecode(99) && !kept.may_be_of_bytecode(100));
+        assert!(kept.is_of_bytecode());
+        kept.here = [7, 9];
+        assert!(!kept.is_of_bytecode());
+        // No place is known, neither then nor now.
+        kept.here = [0; 2];
+        kept.begin_bytecode(100);
+        assert!(!kept.is_of_bytecode());
+    }
+
+    #[test]
     fn there_is_an_end_to_the_room() {
         let mut kept = KeptCalls::default();
         for n in 0..MAX_OPEN as u64 {

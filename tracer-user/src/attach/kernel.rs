@@ -3,6 +3,8 @@
 use std::{
     collections::HashMap,
     os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd},
+    panic::resume_unwind,
+    thread,
 };
 
 use aya::{
@@ -197,15 +199,13 @@ impl Kernel {
         } else {
             &RECORDED
         };
-        let entry = programs.load(or_empty(calls.entry), Probe::Entry)?;
-        let returns = if has_sessions() {
-            Returns::Sessions {
-                calls: programs.load(or_empty(calls.session), Probe::Session)?,
-                loads: programs.load("pytrace_load", Probe::Session)?,
-            }
-        } else {
-            Returns::Alone(programs.load(or_empty(calls.leave), Probe::Return)?)
-        };
+        // The kernel goes through the two large ones side by side.
+        let (entry, returns) = thread::scope(|scope| {
+            let entry = scope.spawn(|| programs.load(or_empty(calls.entry), Probe::Entry));
+            let returns = Returns::load(&programs, calls, or_empty);
+            let entry = entry.join().unwrap_or_else(|panic| resume_unwind(panic));
+            Ok::<_, LoadError>((entry?, returns?))
+        })?;
         let watch = programs.load("pytrace_watch", Probe::Entry)?;
         let run = options
             .runs
@@ -408,6 +408,21 @@ enum Returns {
 }
 
 impl Returns {
+    /// `name`: of the program to be loaded in its place.
+    fn load(
+        programs: &Programs,
+        calls: &CallPrograms,
+        name: impl Fn(&'static str) -> &'static str,
+    ) -> Result<Self, LoadError> {
+        if has_sessions() {
+            return Ok(Self::Sessions {
+                calls: programs.load(name(calls.session), Probe::Session)?,
+                loads: programs.load("pytrace_load", Probe::Session)?,
+            });
+        }
+        Ok(Self::Alone(programs.load(name(calls.leave), Probe::Return)?))
+    }
+
     fn probe(&self) -> Probe {
         match self {
             Self::Alone(_) => Probe::Return,

@@ -92,6 +92,8 @@ impl fmt::Display for Span {
 
 #[cfg(test)]
 mod tests {
+    use tracer_common::wire::TypeRef;
+
     use super::*;
     use crate::decode::value::Text;
 
@@ -118,6 +120,18 @@ mod tests {
         assert_eq!(Span::new(&big(6, 1), &Value::Int(1)), None);
         assert_eq!(Span::new(&Value::Int(1), &big(5, 1 << 64)), None);
         assert_eq!(Span::new(&Value::None, &Value::Int(1)), None);
+    }
+
+    #[test]
+    fn only_an_object_is_a_greenlet() {
+        let of = |greenlet| Attribution {
+            greenlet,
+            ..Attribution::default()
+        };
+        let ty = TypeRef::default();
+        assert_eq!(of(Some(Value::Object { ty, id: 7 })).greenlet_id(), Some(7));
+        assert_eq!(of(Some(Value::Unreadable(7))).greenlet_id(), None);
+        assert_eq!(of(None).greenlet_id(), None);
     }
 
     #[test]

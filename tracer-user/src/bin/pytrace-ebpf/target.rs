@@ -103,6 +103,13 @@ impl Traced {
         Self::look(process, Arc::new(interpreter), wanted, &HashSet::new())
     }
 
+    /// Whether the same was found in that process, which runs the same program.
+    pub fn has_same_sites(&self, other: &Self) -> bool {
+        let place = |site: &Site| (site.file, site.file_offset);
+        Arc::ptr_eq(&self.interpreter, &other.interpreter)
+            && self.sites.iter().map(place).eq(other.sites.iter().map(place))
+    }
+
     /// Looks it, or a process that was forked from it, over again, for what has come since: functions that are not at these places.
     pub fn find_new(&self, pid: u32, wanted: &Wanted, known: &HashSet<Place>) -> anyhow::Result<Self> {
         let process = Process::open(pid)?;

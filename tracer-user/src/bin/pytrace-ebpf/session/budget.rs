@@ -1,6 +1,10 @@
 //! What tracing may cost each process (`--budget`): probes go where they cost too much, and come back for moments.
 
-use std::{collections::HashMap, sync::mpsc, thread};
+use std::{
+    collections::HashMap,
+    sync::{Arc, mpsc},
+    thread,
+};
 
 use tokio::time::Instant;
 use tracer_common::budget::Terms;
@@ -23,6 +27,9 @@ use crate::{
     target::{Site, Traced},
 };
 
+/// Ended processes whose sites wait for others, at most.
+const MAX_RETIRED: usize = 256;
+
 /// The accounts of all processes.
 pub struct Budget {
     share: Share,
@@ -36,6 +43,8 @@ pub struct Budget {
     /// When a site was last seen, by process and site.
     left: HashMap<(u32, u32), u64>,
     ended: Vec<ProcessBudget>,
+    /// What was found in processes that have ended: their sites' numbers serve others.
+    retired: Vec<Vec<Arc<Traced>>>,
     /// Where probes are out by now.
     closed: (mpsc::Sender<Lost>, mpsc::Receiver<Lost>),
 }
@@ -58,6 +67,7 @@ impl Budget {
             windows: HashMap::new(),
             left: HashMap::new(),
             ended: Vec::new(),
+            retired: Vec::new(),
             closed: mpsc::channel(),
         })
     }
@@ -119,7 +129,7 @@ impl Budget {
         let Some((part, of_part)) = live.find(site) else {
             return Ok(None);
         };
-        let traced = std::sync::Arc::clone(&live.parts[part]);
+        let traced = Arc::clone(&live.parts[part]);
         let pid = live.process.pid();
         let (now, calls) = (monotonic_ns(), kernel.counters(site)?.hits);
         let function = traced.sites[of_part].meta.function.to_string();
@@ -200,6 +210,21 @@ impl Budget {
         Ok(told.map(|change| Told { pid, change }))
     }
 
+    /// The sites of a process that has ended may be another's.
+    pub fn retire(&mut self, parts: Vec<Arc<Traced>>) {
+        if self.retired.len() < MAX_RETIRED {
+            self.retired.push(parts);
+        }
+    }
+
+    /// Those of one in which the same was found.
+    fn take_like(&mut self, parts: &[Arc<Traced>]) -> Option<Vec<Arc<Traced>>> {
+        let found = self.retired.iter().position(|retired| {
+            retired.len() == parts.len() && retired.iter().zip(parts).all(|(a, b)| a.has_same_sites(b))
+        })?;
+        Some(self.retired.swap_remove(found))
+    }
+
     /// A process is not traced any more.
     pub fn forget(&mut self, pid: u32, name: impl Fn(u32) -> String) {
         if let Some(account) = self.accounts.remove(&pid) {
@@ -246,6 +271,20 @@ impl Live {
 }
 
 impl Session {
+    /// What was found in a process, with sites of its own for one that was forked from it: each pays for its own.
+    pub(super) fn own(&mut self, parts: Vec<Arc<Traced>>) -> anyhow::Result<Vec<Arc<Traced>>> {
+        let retired = self.budget.as_mut().and_then(|budget| budget.take_like(&parts));
+        if let Some(retired) = retired {
+            return Ok(retired);
+        }
+        let own = parts.into_iter().map(|part| {
+            let mut own = Traced::clone(&part);
+            self.number(&mut own)?;
+            Ok(Arc::new(own))
+        });
+        own.collect()
+    }
+
     /// How sites are put into links.
     pub(super) fn grouping(&self) -> Grouping {
         match self.budget {

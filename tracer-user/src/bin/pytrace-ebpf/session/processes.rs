@@ -39,12 +39,7 @@ impl Session {
         };
         let (mut parts, switches, parent) = (live.parts.clone(), live.switches, live.index);
         if self.budget.is_some() {
-            // Each process pays for its own.
-            for part in &mut parts {
-                let mut own = Traced::clone(part);
-                self.number(&mut own)?;
-                *part = Arc::new(own);
-            }
+            parts = self.own(parts)?;
         }
         let info = self.info(parts.first().context("nothing was found")?, pid);
         self.enter(Arc::new(Process::open(pid)?), parts, switches, info, Some(parent))?;
@@ -218,7 +213,7 @@ impl Session {
     }
 
     /// Gives the sites of a process their numbers.
-    fn number(&mut self, traced: &mut Traced) -> anyhow::Result<()> {
+    pub(super) fn number(&mut self, traced: &mut Traced) -> anyhow::Result<()> {
         let first = self.sites.len();
         let all = first + traced.sites.len();
         if all > MAX_SITES as usize {
@@ -277,6 +272,7 @@ impl Session {
         if let Some(budget) = &mut self.budget {
             let sites = Arc::clone(&self.sites);
             budget.forget(pid, |site| name(&sites, site));
+            budget.retire(live.parts.clone());
         }
         let why = if exec { PROGRAM_REPLACED } else { PROCESS_ENDED };
         self.unobserved(Some(live.index), why);
