@@ -104,6 +104,8 @@ fn row_of(event: &Value) -> Value {
         "kwargs_len": total(event, "kwargs", event["kwargs"].as_object().map(|kwargs| kwargs.len())),
         "filled": event["filled"],
         "cut": i32::from(event["cut"] == true),
+        "weight": event["weight"].as_u64().unwrap_or(1),
+        "late": i32::from(event["late"] == true),
         "result": event["result"],
         "exception": event["exception"],
         "stack": event["stack"],
