@@ -10,9 +10,9 @@ const BUDGET: &str = "1%";
 const ROUNDS: usize = 5;
 /// Calls that take a fraction of a second, and how often they are made: untraced, some seconds in all.
 const CALLS: u32 = 8_000_000;
-const TIMES: usize = 16;
+const TIMES: usize = 48;
 /// Of these, before the cost counts: more than a second.
-const FIRST: usize = 4;
+const FIRST: usize = 10;
 
 /// `--budget 1%`, from the second second on.
 pub fn part(python: &PathBuf) -> anyhow::Result<Vec<Figure>> {
