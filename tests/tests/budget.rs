@@ -39,6 +39,15 @@ fn some_interpreters() -> Vec<PathBuf> {
     if some.is_empty() { all } else { some }
 }
 
+/// `links`: as on kernels without session programs.
+fn attach(program: &Program, links: bool, args: &[&str]) -> Tracer {
+    if links {
+        Tracer::attach_by_links(program, args)
+    } else {
+        Tracer::attach(program, args)
+    }
+}
+
 fn changes<'t>(trace: &'t Trace, of: &'t str) -> impl Iterator<Item = &'t Value> {
     let events = trace.events.iter();
     events.filter(move |event| event["type"] == "process" && event["event"] == of)
@@ -78,6 +87,19 @@ fn seen(trace: &Trace, functions: &BTreeMap<String, Vec<u64>>) -> BTreeMap<Strin
     seen
 }
 
+/// The sums of the whole trace are what the program notes.
+fn assert_sums(trace: &Trace, truth: &Value) {
+    for (function, calls) in noted(truth) {
+        let rows = trace.events.iter().filter(|row| {
+            let file = row["stack"][0]["file"].as_str().unwrap_or_default();
+            let is_own = file.ends_with("budgeted.py");
+            row["type"] == "stat" && row["whole"] == true && row["function"] == *function && is_own
+        });
+        let counted: u64 = rows.map(|row| number(&row["calls"])).sum();
+        assert_eq!(counted, calls.len() as u64, "{function}: {}", trace.python());
+    }
+}
+
 /// What tracing the process cost.
 fn assert_kept(trace: &Trace, dear: &str) {
     let budget = &trace.summary["budgets"][0];
@@ -99,11 +121,7 @@ fn assert_the_dear_one_goes_and_others_are_all_seen(links: bool) {
     };
     for python in pythons {
         let mut program = Program::start_of(&python, "budgeted.py", &[SECONDS]);
-        let tracer = if links {
-            Tracer::attach_by_links(&program, &TRACED)
-        } else {
-            Tracer::attach(&program, &TRACED)
-        };
+        let tracer = attach(&program, links, &TRACED);
         assert_eq!(tracer.header["targets"][0]["budget"], BUDGET);
         let truth = program.run().remove(0);
         let trace = tracer.stop();
@@ -162,12 +180,11 @@ fn so_they_are_without_session_programs() {
 }
 
 /// Each of these is one act, in which others' calls would be left out: one whose end is not seen must hide nothing.
-#[test]
-fn an_act_that_goes_hides_no_other() {
+fn assert_an_act_that_goes_hides_no_other(links: bool) {
     let acts = ["-e", "file", "--budget=10%"];
     for python in some_interpreters() {
         let mut program = Program::start_of(&python, "budgeted.py", &[SECONDS, "acts"]);
-        let tracer = Tracer::attach(&program, &acts);
+        let tracer = attach(&program, links, &acts);
         let truth = program.run().remove(0);
         let trace = tracer.stop();
         assert_kept(&trace, "posix.stat");
@@ -177,20 +194,23 @@ fn an_act_that_goes_hides_no_other() {
             "{}",
             python.display()
         );
-        let tracer = Tracer::stat(&program, false, &[&acts[..], &["--top", "1000"]].concat());
+        let tracer = Tracer::stat(&program, links, &[&acts[..], &["--top", "1000"]].concat());
         let truth = program.run().remove(0);
         let trace = tracer.stop();
         assert_kept(&trace, "posix.stat");
-        for (function, calls) in noted(&truth) {
-            let rows = trace.events.iter().filter(|row| {
-                let file = row["stack"][0]["file"].as_str().unwrap_or_default();
-                row["type"] == "stat" && row["function"] == *function && file.ends_with("budgeted.py")
-            });
-            let counted: u64 = rows.map(|row| number(&row["calls"])).sum();
-            assert_eq!(counted, calls.len() as u64, "{function}: {}", python.display());
-        }
+        assert_sums(&trace, &truth);
         assert!(program.end());
     }
+}
+
+#[test]
+fn an_act_that_goes_hides_no_other() {
+    assert_an_act_that_goes_hides_no_other(false);
+}
+
+#[test]
+fn nor_does_it_without_session_programs() {
+    assert_an_act_that_goes_hides_no_other(true);
 }
 
 /// A recording is paired again, and has to say which calls have lost their ends.
@@ -224,14 +244,7 @@ fn sums_of_others_are_whole() {
         let truth = program.run().remove(0);
         let trace = tracer.stop();
         assert_kept(&trace, "posix.getppid");
-        for (function, calls) in noted(&truth) {
-            let rows = trace
-                .events
-                .iter()
-                .filter(|row| row["type"] == "stat" && row["whole"] == true && row["function"] == *function);
-            let counted: u64 = rows.map(|row| number(&row["calls"])).sum();
-            assert_eq!(counted, calls.len() as u64, "{function}");
-        }
+        assert_sums(&trace, &truth);
         let costs: Vec<&Value> = changes(&trace, "cost").collect();
         assert!(costs.len() > 2, "{costs:?}");
         assert!(

@@ -2,7 +2,7 @@
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use tracer_common::{
-    budget::{MAX_RUN_NS, Terms},
+    budget::{GENERATIONS, MAX_RUN_NS, Terms},
     counters::Control,
     open::{GENERATION, OpenCall},
 };
@@ -50,7 +50,10 @@ pub fn generation(hit: &Hit) -> u64 {
     if hit.began == 0 {
         return 0;
     }
-    (terms(hit).generation() as u64) << GENERATION
+    // Turned since it was looked at: this probe served the one before.
+    let terms = terms(hit);
+    let late = !terms.is_served_by(hit.cookie.gate()) as u32;
+    (terms.generation().wrapping_sub(late) as u64 & (GENERATIONS - 1) as u64) << GENERATION
 }
 
 /// Adds what the probe cost the process, up to now.

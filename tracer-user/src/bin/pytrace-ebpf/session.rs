@@ -32,7 +32,7 @@ use self::{adding::Adding, belongings::Belongings, budget::Budget};
 use crate::{
     cli::{OutputArgs, TraceArgs},
     output::{CHUNK, Output, is_recording},
-    probes::Attached,
+    probes::{At, Attached},
     profile::Plan,
     report::{Reporter, epoch_ns, now_ns, sink_for},
     ring::Ring,
@@ -68,6 +68,19 @@ struct Live {
     belongings: Belongings,
     /// It switches C stacks (greenlet): [`harm::Policy`].
     switches: bool,
+}
+
+impl Live {
+    /// Where its probes go, what was found, and those that are there, in the same order.
+    fn probes<'a>(&'a mut self, kernel: &'a Kernel) -> (At<'a>, &'a [Arc<Traced>], &'a mut Vec<Attached>) {
+        let at = At {
+            kernel,
+            process: &self.process,
+            index: self.index as u8,
+            switches: self.switches,
+        };
+        (at, &self.parts, &mut self.attached)
+    }
 }
 
 /// What a rescan found.

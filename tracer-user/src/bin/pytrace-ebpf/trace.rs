@@ -9,7 +9,7 @@ use tokio::{
 };
 use tracer_common::{limits::MAX_SITES, watch};
 use tracer_user::{
-    attach::{KernelOptions, Nested, Readiness, has_multi, has_sessions},
+    attach::{KernelOptions, Nested, Readiness, has_multi},
     catalogue::select::{Functions, Selection},
     event::judge::Judge,
     process::{Stage, pidfd},
@@ -162,11 +162,6 @@ impl<'a> Trace<'a> {
         if args.budget.is_some() && !has_multi() {
             anyhow::bail!(
                 "--budget needs Linux 6.6 (uprobe_multi links): probes do not come and go fast enough here; trace less with -e"
-            );
-        }
-        if args.budget.is_some() && args.sums().is_some() && !has_sessions() {
-            anyhow::bail!(
-                "--budget with `stat`, `top` and `-c` needs Linux 6.13 (session programs): calls would be missing from the sums here"
             );
         }
         let mut kernel = advice::load(KernelOptions {

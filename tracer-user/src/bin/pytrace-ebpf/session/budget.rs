@@ -21,11 +21,14 @@ use tracer_user::{
 use super::{Live, OVER_BUDGET, Session, processes::name};
 use crate::{
     cli::Share,
-    probes::{At, Attached, Grouping},
+    probes::{Attached, Grouping},
     report::{monotonic_ns, now_ns},
     ring::Ring,
     target::{Site, Traced},
 };
+
+/// How much later than it was let in a call may say that it began, nanoseconds: a site that was closed is not open again so soon.
+const LATE_NS: u64 = 5_000_000;
 
 /// Ended processes whose sites wait for others, at most.
 const MAX_RETIRED: usize = 256;
@@ -116,7 +119,7 @@ impl Budget {
         Ok(gate)
     }
 
-    /// Does what the account of a process asks for.
+    /// Does what the account of a process asks for; the calls whose ends may not be seen are added to `lost`.
     fn step(
         &mut self,
         kernel: &mut Kernel,
@@ -129,85 +132,99 @@ impl Budget {
         let Some((part, of_part)) = live.find(site) else {
             return Ok(None);
         };
-        let traced = Arc::clone(&live.parts[part]);
         let pid = live.process.pid();
-        let (now, calls) = (monotonic_ns(), kernel.counters(site)?.hits);
-        let function = traced.sites[of_part].meta.function.to_string();
-        let told = match step {
+        let traced = Arc::clone(&live.parts[part]);
+        let change = self.note(pid, &traced.sites[of_part], step, kernel.counters(site)?.hits);
+        match step {
+            Step::Shed { .. } | Step::Close { .. } => {
+                self.take_out(kernel, live, (part, of_part), lost)?;
+            }
+            Step::Open { .. } => {
+                let gate = self.turn(kernel, &traced.sites[of_part])?;
+                let (at, _, attached) = live.probes(kernel);
+                traced.restore(&mut attached[part], &at, (of_part, gate))?;
+            }
+            Step::Restore { .. } => {}
+        }
+        Ok(change.map(|change| Told { pid, change }))
+    }
+
+    /// Notes what is done; what is to be written of it. `calls`: of that site, so far.
+    fn note(&mut self, pid: u32, site: &Site, step: Step, calls: u64) -> Option<ProcessChange> {
+        let (now, key) = (monotonic_ns(), (pid, site.number));
+        let function = || site.meta.function.to_string();
+        match step {
             Step::Shed { rate, .. } => {
-                self.left.insert((pid, site), now);
+                self.left.insert(key, now);
                 Some(ProcessChange::Shed {
-                    function,
+                    function: function(),
                     cost_ppm: (rate * 1e6) as u64,
                     budget_ppm: self.share.ppm(),
                 })
             }
             Step::Open { .. } => {
-                let left = self.left.get(&(pid, site)).copied().unwrap_or(now);
+                let left = self.left.get(&key).copied().unwrap_or(now);
                 self.windows.insert(pid, (now_ns(), calls, left));
                 None
             }
             Step::Close { .. } | Step::Restore { .. } => {
-                let stays = matches!(step, Step::Restore { .. });
-                self.left.insert((pid, site), now);
-                let window = self.windows.remove(&pid);
-                window.map(|(from_ns, before, left)| {
-                    let seen_ns = now_ns().saturating_sub(from_ns);
-                    let unseen_ns = now.saturating_sub(left).saturating_sub(seen_ns);
-                    ProcessChange::Window {
-                        function,
-                        from_ns,
-                        calls: calls.saturating_sub(before),
-                        unseen_ns,
-                        stays,
-                    }
+                self.left.insert(key, now);
+                let (from_ns, before, left) = self.windows.remove(&pid)?;
+                let seen_ns = now_ns().saturating_sub(from_ns);
+                Some(ProcessChange::Window {
+                    function: function(),
+                    from_ns,
+                    calls: calls.saturating_sub(before),
+                    unseen_ns: now.saturating_sub(left).saturating_sub(seen_ns),
+                    stays: matches!(step, Step::Restore { .. }),
                 })
             }
-        };
-        match step {
-            Step::Shed { .. } | Step::Close { .. } => {
-                // From now on nobody comes by its probes, and those who have may not be seen to end.
-                self.turn(kernel, &traced.sites[of_part])?;
-                let at = At {
-                    kernel,
-                    process: &live.process,
-                    index: live.index as u8,
-                    switches: live.switches,
-                };
-                let shed = traced.shed(&mut live.attached[part], &at, of_part)?;
-                if let Some(shed) = shed {
-                    for moved in &shed.moved {
-                        self.turn(kernel, &traced.sites[*moved])?;
-                    }
-                    let moved = shed.moved.iter().filter(|_| shed.in_flight_too);
-                    let moved = moved.map(|moved| traced.sites[*moved].number);
-                    let closed = Lost {
-                        target: live.index,
-                        sites: moved.chain([site]).collect(),
-                        before_ns: monotonic_ns(),
-                    };
-                    lost.push(closed.clone());
-                    let tell = self.closed.0.clone();
-                    // Taking probes out waits for the kernel; nothing waits for this.
-                    thread::spawn(move || {
-                        Attached::detach(vec![shed.old]);
-                        let _ = tell.send(closed);
-                    });
-                }
-            }
-            Step::Open { .. } => {
-                let gate = self.turn(kernel, &traced.sites[of_part])?;
-                let at = At {
-                    kernel,
-                    process: &live.process,
-                    index: live.index as u8,
-                    switches: live.switches,
-                };
-                traced.restore(&mut live.attached[part], &at, (of_part, gate))?;
-            }
-            Step::Restore { .. } => {}
         }
-        Ok(told.map(|change| Told { pid, change }))
+    }
+
+    /// Takes the probes of a site out.
+    fn take_out(
+        &mut self,
+        kernel: &mut Kernel,
+        live: &mut Live,
+        (part, of_part): (usize, usize),
+        lost: &mut Vec<Lost>,
+    ) -> anyhow::Result<()> {
+        let traced = Arc::clone(&live.parts[part]);
+        // From now on nobody comes by its probes, and those who have may not be seen to end.
+        self.turn(kernel, &traced.sites[of_part])?;
+        let target = live.index;
+        let (at, _, attached) = live.probes(kernel);
+        let Some(shed) = traced.shed(&mut attached[part], &at, of_part)? else {
+            return Ok(());
+        };
+        for moved in &shed.moved {
+            self.turn(kernel, &traced.sites[*moved])?;
+        }
+        let before_ns = monotonic_ns();
+        let number = |site: &usize| traced.sites[*site].number;
+        let mut closed = vec![Lost {
+            target,
+            sites: vec![number(&of_part)],
+            before_ns: before_ns + LATE_NS,
+        }];
+        if shed.in_flight_too && !shed.moved.is_empty() {
+            closed.push(Lost {
+                target,
+                sites: shed.moved.iter().map(number).collect(),
+                before_ns,
+            });
+        }
+        lost.extend(closed.iter().cloned());
+        let tell = self.closed.0.clone();
+        // Taking probes out waits for the kernel; nothing waits for this.
+        thread::spawn(move || {
+            Attached::detach(vec![shed.old]);
+            for closed in closed {
+                let _ = tell.send(closed);
+            }
+        });
+        Ok(())
     }
 
     /// The sites of a process that has ended may be another's.

@@ -132,16 +132,12 @@ impl Session {
         let Some(live) = self.live.get_mut(&pid) else {
             return Ok(());
         };
-        for part in &live.parts {
-            let at = At {
-                kernel: &self.kernel,
-                process: &live.process,
-                index: live.index as u8,
-                switches: live.switches,
-            };
-            live.attached.push(part.attach(&at, grouping)?);
+        let index = live.index;
+        let (at, parts, attached) = live.probes(&self.kernel);
+        for part in parts {
+            attached.push(part.attach(&at, grouping)?);
             if let Some(budget) = &mut self.budget {
-                budget.add(&self.kernel, pid, live.index, part)?;
+                budget.add(&self.kernel, pid, index, part)?;
             }
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Instant};
 use tracer_user::{event::SiteMeta, process::Process, recording::Recorder};
 
 use super::Session;
-use crate::{harm, probes::At, target::NOT_APART};
+use crate::{harm, target::NOT_APART};
 
 impl Session {
     /// Spares the returns of a process where it has come to switch C stacks; whether it does.
@@ -30,14 +30,9 @@ impl Session {
         // Those at the end of imports are return probes as well.
         let loads = std::mem::take(&mut live.loads);
         let before = Instant::now();
-        for (attached, part) in live.attached.iter_mut().zip(&live.parts) {
+        let (at, parts, attached) = live.probes(&self.kernel);
+        for (attached, part) in attached.iter_mut().zip(parts) {
             attached.spare_stack_switches();
-            let at = At {
-                kernel: &self.kernel,
-                process: &live.process,
-                index: live.index as u8,
-                switches: true,
-            };
             part.enter_apart(attached, &at)?;
         }
         drop(loads);
