@@ -1,7 +1,7 @@
 //! greenlet's greenlets.
 //!
-//! Which one runs is in a C++ `thread_local` of the extension module (`g_thread_state_global`, src/greenlet/TThreadStateCreator.hpp, from
-//! greenlet 2 on): where each thread has that, the module's table of relocations says. Should it be anything else that is found
+//! Which one runs is in a C++ `thread_local` of the extension module (`g_thread_state_global`, src/greenlet/greenlet.cpp at 2.0.0,
+//! TThreadStateDestroy.cpp from 3.0.0 on): where each thread has that, the module's table of relocations says. Should it be anything else that is found
 //! there, it is no object of that type, and the kernel half tells none.
 
 use object::{Object as _, ObjectSymbol as _, RelocationFlags, SymbolKind, elf::R_X86_64_DTPMOD64};
@@ -16,7 +16,7 @@ use crate::{
 pub(super) const MODULE: &str = "greenlet._greenlet";
 
 const TYPE: &str = "greenlet.greenlet";
-/// Part of the variable's name, which is mangled.
+/// How the variable's name ends, which is mangled; builds of 2.0 without standard threads have a pointer by a longer name, which is not followed.
 const STATE: &str = "g_thread_state_global";
 /// All symbols of a file are looked at; it has some hundred.
 const MAX_SYMBOLS: usize = 1 << 16;
@@ -72,7 +72,7 @@ fn storage<M: ReadMemory>(view: &View<'_, M>, ty: u64) -> Option<(u64, u64)> {
     let bias = load_bias(&elf, mapping)?;
     let mut symbols = elf.symbols().take(MAX_SYMBOLS);
     let variable = symbols.find(|symbol| {
-        symbol.kind() == SymbolKind::Tls && symbol.name().is_ok_and(|name| name.contains(STATE))
+        symbol.kind() == SymbolKind::Tls && symbol.name().is_ok_and(|name| name.ends_with(STATE))
     })?;
     let is_module = RelocationFlags::Elf {
         r_type: R_X86_64_DTPMOD64,

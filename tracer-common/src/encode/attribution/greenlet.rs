@@ -8,7 +8,7 @@ use crate::{
 
 /// The current greenlet: by the thread's `fs` base, which is what Python has as its id, and its vector of thread-local storage
 /// (`tcbhead_t` and `dtv_t`, sysdeps/x86_64/nptl/tls.h of glibc) to greenlet's state of the thread, which begins with the first and the
-/// current greenlet (`ThreadState`, src/greenlet/TThreadState.hpp at 2.0.0 and 3.5).
+/// current greenlet (`ThreadState`, src/greenlet/greenlet_thread_state.hpp at 2.0.0, TThreadState.hpp at 3.5.3).
 #[inline(always)]
 pub(super) fn current<M: Memory>(slot: &mut Slot, target: &Target, memory: &mut M) -> Option<()> {
     let a = &target.attribution;
