@@ -21,10 +21,13 @@ pub const MAX_STEPS: u32 = 16 * 1024;
 pub const MAX_THREADS: u32 = 32 * 1024;
 /// Traced processes at once.
 pub const MAX_TARGETS: u32 = 256;
-/// Probe sites at once.
-pub const MAX_SITES: u32 = 16 * 1024;
+/// Probe sites at once: what the agent needs for 200 processes.
+pub const MAX_SITES: u32 = 64 * 1024;
+/// Probe sites at once of a trace of a few processes, and where calls are added up.
+pub const USUAL_SITES: u32 = 16 * 1024;
 
 const _: () = assert!(RECORD_MAX.is_power_of_two());
 const _: () = assert!(MAX_STR.is_power_of_two());
 const _: () = assert!(MAX_FRAMES.is_power_of_two());
+const _: () = assert!(USUAL_SITES <= MAX_SITES && MAX_SITES <= 1 << 20);
 const _: () = assert!(MAX_STR as usize * 2 <= RECORD_MAX);

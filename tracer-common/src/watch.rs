@@ -14,6 +14,9 @@ pub const LINKED: u32 = 5;
 /// A process that is not followed was forked, with a copy of its parent's memory: the breakpoints are in it.
 pub const COPIED: u32 = 6;
 
+/// Followed in the place of a process: each that begins another program is told, and none is held.
+pub const EVERY_PROCESS: u32 = 0;
+
 /// One of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]

@@ -23,6 +23,12 @@ const WINDOWS_NS: (f64, f64) = (2e6, 100e6);
 const SWITCH_NS: f64 = 60e3;
 /// Windows in a row in which a site has to be cheap to stay: it may do a lot in turns.
 const CHEAP_WINDOWS: u32 = 3;
+/// Of one processor, what every process may cost, however many there are.
+const LEAST_SHARE: f64 = 1e-5;
+/// How often it is looked at what all processes cost together.
+const HOST_LOOK_NS: u64 = 500_000_000;
+/// How far the part that each may spend goes up or down at a look.
+const HOST_STEPS: (f64, f64) = (0.25, 1.25);
 /// How old the costs of sites may be by which the dearest are chosen.
 const FRESH_NS: u64 = 1_000_000_000;
 
@@ -101,6 +107,7 @@ impl Account {
     /// `share`: of one processor. `paid_ns`: what the process's index has cost already.
     pub fn new(share: f64, now_ns: u64, paid_ns: u64) -> Self {
         Self {
+            own_share: share,
             share,
             began_ns: now_ns,
             looked_ns: now_ns,
@@ -124,6 +131,16 @@ impl Account {
             ..Site::default()
         };
         self.sites.insert(site, new);
+    }
+
+    /// Lets it spend that part of its share only, from 0 to 1.
+    pub fn allow(&mut self, part: f64) {
+        self.share = (self.own_share * part).max(LEAST_SHARE);
+    }
+
+    /// What was paid since the account was opened, as of the last look.
+    pub fn paid_ns(&self) -> u64 {
+        self.paid_ns.saturating_sub(self.first_ns)
     }
 
     /// When there is something to be done at the earliest, if [`Self::look`] was called at `now_ns`.
@@ -259,10 +276,7 @@ impl Account {
     /// The budget, and what was paid of one processor since the account was opened.
     pub fn cost(&self) -> (f64, f64) {
         let took = self.looked_ns.saturating_sub(self.began_ns).max(1) as f64;
-        (
-            self.share,
-            self.paid_ns.saturating_sub(self.first_ns) as f64 / took,
-        )
+        (self.own_share, self.paid_ns() as f64 / took)
     }
 
     /// What was paid since this was last asked, of one processor, and the sites that are not seen now.
@@ -295,6 +309,44 @@ impl Account {
     /// Whether the probes of a site are there.
     pub fn is_there(&self, site: u32) -> bool {
         self.sites.get(&site).is_some_and(|site| site.there.is_some())
+    }
+}
+
+/// What all processes may cost together: where they cost more, each may spend a part of its share only.
+#[derive(Debug)]
+pub struct Host {
+    share: f64,
+    part: f64,
+    looked_ns: Option<u64>,
+    paid_ns: u64,
+}
+
+impl Host {
+    /// `share`: of one processor.
+    pub fn new(share: f64) -> Self {
+        Self {
+            share,
+            part: 1.0,
+            looked_ns: None,
+            paid_ns: 0,
+        }
+    }
+
+    /// Whether it is time for [`Self::look`].
+    pub fn is_due(&self, now_ns: u64) -> bool {
+        self.looked_ns.is_none_or(|looked| now_ns.saturating_sub(looked) >= HOST_LOOK_NS)
+    }
+
+    /// The part of its share that each may spend, given what all have paid, those that are there now.
+    pub fn look(&mut self, now_ns: u64, paid_ns: u64) -> f64 {
+        let before = self.looked_ns.replace(now_ns);
+        // Less: some have ended.
+        let spent = paid_ns.saturating_sub(std::mem::replace(&mut self.paid_ns, paid_ns));
+        if let Some(took) = before.map(|before| now_ns.saturating_sub(before)).filter(|took| *took != 0) {
+            let wanted = self.share / (spent as f64 / took as f64).max(1e-9);
+            self.part = (self.part * wanted.clamp(HOST_STEPS.0, HOST_STEPS.1)).clamp(0.0, 1.0);
+        }
+        self.part
     }
 }
 

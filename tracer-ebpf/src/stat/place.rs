@@ -5,7 +5,7 @@ use tracer_common::{
     aggregate::{Calls, MAX_PLACES, PlaceKey, REMEMBERED, Remembered},
     encode::{Slot, place},
     fingerprint::mix,
-    limits::MAX_SITES,
+    limits::USUAL_SITES,
     wire::{KIND_PLACE, RecordHeader},
 };
 
@@ -57,7 +57,7 @@ fn new(key: &PlaceKey, hit: &mut Hit) -> u64 {
     if place >= MAX_PLACES as u64 {
         return site;
     }
-    let index = MAX_SITES as u64 + place;
+    let index = USUAL_SITES as u64 + place;
     if let Some(aggregate) = AGGREGATES.get_ptr_mut(index as u32) {
         // SAFETY: map values live as long as the program; nobody else has this index yet.
         unsafe { (*aggregate).site = site };
@@ -75,7 +75,7 @@ fn new(key: &PlaceKey, hit: &mut Hit) -> u64 {
 /// Sends what names a place to the daemon, as soon as it can be.
 #[inline(always)]
 pub fn tell(slot: &mut Slot, hit: &mut Hit, index: u64, ty: u64) {
-    if index < MAX_SITES as u64 {
+    if index < USUAL_SITES as u64 {
         return;
     }
     write_frame(slot, hit);

@@ -20,7 +20,7 @@ use tracer_common::{
     counters::{Control, SiteCounters},
     filter::MAX_VERDICTS,
     handle::KernelOffsets,
-    limits::MAX_SITES,
+    limits::USUAL_SITES,
     open::MAX_CALLERS,
     rate::Rate,
     target::Target,
@@ -183,14 +183,14 @@ impl Kernel {
             .map_max_entries("HIDDEN_CALLS", verdicts)
             .map_max_entries("RUNS", runs)
             .map_max_entries("RUN_VERDICTS", runs)
-            .map_max_entries("AGGREGATES", sums(MAX_SITES + MAX_PLACES))
+            .map_max_entries("AGGREGATES", sums(USUAL_SITES + MAX_PLACES))
             .map_max_entries("PLACES", sums(MAX_PLACES))
             .map_max_entries("CALLS", sums(MAX_CALLERS))
-            .map_max_entries("SITE_FACTS", sums(MAX_SITES).max(rate(MAX_SITES)))
-            .map_max_entries("SITE_RATES", rate(MAX_SITES))
+            .map_max_entries("SITE_FACTS", sums(options.sites).max(rate(options.sites)))
+            .map_max_entries("SITE_RATES", rate(options.sites))
             .map_max_entries("KEPT_CALLS", rate(MAX_CALLERS))
-            .map_max_entries("TERMS", budget(MAX_SITES))
-            .map_max_entries("SITE_COSTS", budget(MAX_SITES))
+            .map_max_entries("TERMS", budget(options.sites))
+            .map_max_entries("SITE_COSTS", budget(options.sites))
             .load(OBJECT)?;
         let programs = Programs::link(OBJECT, &map_fds(&ebpf))?;
         let or_empty = |name| if options.empty { "pytrace_empty" } else { name };

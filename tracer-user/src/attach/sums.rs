@@ -27,7 +27,7 @@ impl Sums {
         })
     }
 
-    /// The sums of a site or, from [`tracer_common::limits::MAX_SITES`] on, of a place.
+    /// The sums of a site or, from [`tracer_common::limits::USUAL_SITES`] on, of a place.
     pub fn get(&self, index: u32) -> Result<Aggregate, KernelError> {
         Ok(self.aggregates.get(&index, 0)?.0)
     }

@@ -10,7 +10,7 @@ use aya::{
     Pod,
     maps::{Array, HashMap, Map, MapData, MapError, RingBuf},
 };
-use tracer_common::watch::{Happening, TaskOffsets};
+use tracer_common::watch::{EVERY_PROCESS, Happening, TaskOffsets};
 
 use super::{Kernel, KernelError, Readiness, btf::Btf};
 
@@ -65,6 +65,12 @@ impl Watch {
         kernel.tracepoint("pytrace_exec", "sched_process_exec")
     }
 
+    /// From now on, it is told which processes begin a program; none is held.
+    pub fn all_programs(&mut self, kernel: &mut Kernel) -> Result<(), KernelError> {
+        self.followed.insert(EVERY_PROCESS, 0, 0)?;
+        self.programs(kernel)
+    }
+
     /// From now on, children of followed processes are followed; or not `follow`: those are told that have a copy of the memory.
     ///
     /// # Errors
@@ -101,7 +107,8 @@ impl Watch {
 
     /// Processes followed now; those that ended may still be among them.
     pub fn followed(&self) -> Vec<u32> {
-        self.followed.keys().filter_map(Result::ok).collect()
+        let followed = self.followed.keys().filter_map(Result::ok);
+        followed.filter(|pid| *pid != EVERY_PROCESS).collect()
     }
 
     /// The next thing that happened, if any.

@@ -178,15 +178,7 @@ impl Process {
     pub fn is_forked_copy(pid: u32) -> bool {
         const PF_FORKNOEXEC: u32 = 0x40;
         const FLAGS: usize = 6;
-        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
-            return false;
-        };
-        // The name, in parentheses, may hold anything.
-        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-        let flags = fields.split_whitespace().nth(FLAGS);
-        flags
-            .and_then(|flags| flags.parse::<u32>().ok())
-            .is_some_and(|flags| flags & PF_FORKNOEXEC != 0)
+        stat_field(pid, FLAGS).is_some_and(|flags| flags & u64::from(PF_FORKNOEXEC) != 0)
     }
 
     /// Whether the process is stopped by a signal.
@@ -249,6 +241,22 @@ impl ReadMemory for Process {
     fn read(&self, addr: u64, out: &mut [u8]) -> Result<(), ReadError> {
         self.memory.read(addr, out)
     }
+}
+
+/// When a process began, in clock ticks since the machine did (`starttime` of `/proc/PID/stat`, proc_pid_stat(5)); with its id it says which
+/// process is meant. `None`: there is none.
+pub fn began(pid: u32) -> Option<u64> {
+    const STARTTIME: usize = 19;
+    stat_field(pid, STARTTIME)
+}
+
+/// A number in `/proc/PID/stat`, counted from behind the name.
+fn stat_field(pid: u32, field: usize) -> Option<u64> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
+    // The name, in parentheses, may hold anything.
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(field)?.parse().ok()
 }
 
 /// Whether the shadow stack is among features that the kernel lists.

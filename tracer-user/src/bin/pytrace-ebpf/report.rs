@@ -139,6 +139,11 @@ impl<N: Names> Reporter<N> {
         self.acted.push(acted);
     }
 
+    /// Events written.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
     /// Where the names come from.
     pub fn names(&mut self) -> &mut N {
         &mut self.names

@@ -5,6 +5,7 @@ mod adding;
 mod belongings;
 mod budget;
 mod end;
+mod numbers;
 mod processes;
 mod switches;
 
@@ -28,9 +29,9 @@ use tracer_user::{
     sink::{ProcessChange, Sink, TargetInfo, nothing::Nothing},
 };
 
-use self::{adding::Adding, belongings::Belongings, budget::Budget};
+use self::{adding::Adding, belongings::Belongings, budget::Budget, numbers::Numbers};
 use crate::{
-    cli::{OutputArgs, TraceArgs},
+    cli::{OutputArgs, Share, TraceArgs},
     output::{CHUNK, Output, is_recording},
     probes::{At, Attached},
     profile::Plan,
@@ -68,6 +69,16 @@ struct Live {
     belongings: Belongings,
     /// It switches C stacks (greenlet): [`harm::Policy`].
     switches: bool,
+    how: How,
+}
+
+/// How a process is traced.
+#[derive(Clone)]
+pub struct How {
+    pub wanted: Arc<Wanted>,
+    pub limits: CaptureLimits,
+    /// What that may cost it.
+    pub budget: Option<Share>,
 }
 
 impl Live {
@@ -92,8 +103,8 @@ pub struct Found {
 /// A trace in progress.
 pub struct Session {
     pub kernel: Kernel,
-    wanted: Wanted,
-    limits: CaptureLimits,
+    /// Where nothing else is said of a process.
+    how: How,
     judge: Judge,
     run_judge: RunJudge,
     verdicts: Verdicts,
@@ -101,9 +112,8 @@ pub struct Session {
     sites: Arc<[SiteMeta]>,
     pub reporter: Reporter<ProcessNames>,
     live: HashMap<u32, Live>,
-    /// Target indices that were used and are free again.
-    free: Vec<u16>,
-    next_index: u16,
+    /// Numbers of targets and sites.
+    numbers: Numbers,
     output: Output,
     /// A recording is made, not text.
     recorder: Option<Recorder>,
@@ -126,7 +136,9 @@ pub struct Session {
 }
 
 impl Session {
-    /// `to_stderr`: events may go there too, so that the summary has to come after them.
+    /// `to_stderr`: events may go there too, so that the summary has to come after them. `feed`: where they go, if the agent says what to
+    /// trace.
+    #[expect(clippy::too_many_arguments, reason = "the parts of a trace, each given once")]
     pub fn new(
         args: &TraceArgs,
         wanted: Wanted,
@@ -135,6 +147,7 @@ impl Session {
         output: Output,
         to_stderr: bool,
         profile: Option<Plan>,
+        feed: Option<Box<dyn Sink>>,
     ) -> anyhow::Result<Self> {
         let limits = CaptureLimits {
             max_str: args.max_str,
@@ -155,7 +168,12 @@ impl Session {
             Recorder::header(header, &mut buffer);
             Recorder::default()
         });
+        let numbers = match feed {
+            Some(_) => Numbers::of_many(),
+            None => Numbers::default(),
+        };
         let sink: Box<dyn Sink> = match (&recorder, &profile) {
+            _ if let Some(feed) = feed => feed,
             // The events are counted, and printed by `replay`.
             (Some(_), _) => Box::new(Nothing),
             (None, Some(plan)) => {
@@ -169,14 +187,17 @@ impl Session {
             None => None,
         };
         let verdicts = Verdicts::new(&mut kernel)?;
-        let budget = args.budget.map(|share| Budget::new(share, &kernel)).transpose()?;
+        let budget = args.budget.map(|_| Budget::new(&kernel)).transpose()?;
         let knows = args.sums().is_some() || args.sample.is_some();
         let facts = knows.then(|| SiteFacts::new(&mut kernel)).transpose()?;
         let adding = args.sums().map(|_| Adding::new(&mut kernel)).transpose()?;
         Ok(Self {
             kernel,
-            wanted,
-            limits,
+            how: How {
+                wanted: Arc::new(wanted),
+                limits,
+                budget: args.budget,
+            },
             judge,
             run_judge: RunJudge::new(&args.calls).map_err(crate::Usage::from)?,
             verdicts,
@@ -184,8 +205,7 @@ impl Session {
             sites: Arc::new([]),
             reporter: Reporter::new(ProcessNames::new(), &args.output, sink, epoch_ns)?.sampled(args.sample),
             live: HashMap::new(),
-            free: Vec::new(),
-            next_index: 0,
+            numbers,
             output,
             recorder,
             adding,
@@ -201,8 +221,9 @@ impl Session {
         })
     }
 
+    /// What is looked for where nothing else is said.
     pub fn wanted(&self) -> &Wanted {
-        &self.wanted
+        &self.how.wanted
     }
 
     /// What is seen of a process, and how that ends.
@@ -272,6 +293,11 @@ impl Session {
         if self.recorder.is_some() {
             Recorder::process(pid, change, now, &mut self.buffer);
         }
+    }
+
+    /// Adds to the output.
+    pub fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.buffer);
     }
 
     /// Takes a batch of records; how many.

@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 use tracer_common::{
     cookie::{COOKIE_REGISTERS, Convention, Register, ReturnKind, SelfKind},
     handle::HandleKind,
-    limits::MAX_SITES,
+    limits::USUAL_SITES,
     load::Module,
 };
 use tracer_user::{
@@ -101,6 +101,15 @@ impl Traced {
         harm::check(&process)?;
         let interpreter = Interpreter::find(&process)?;
         Self::look(process, Arc::new(interpreter), wanted, &HashSet::new())
+    }
+
+    /// Forgets the functions that were found and are not to be probed, but for those that say where to watch: most of the memory that is
+    /// needed for a process.
+    pub fn forget_functions(&mut self) {
+        let functions = std::mem::take(&mut self.discovery.functions).into_iter();
+        let tells_of_modules = |function: &CFunction| start::LOAD.contains(&function.function.as_str());
+        self.discovery.functions = functions.filter(tells_of_modules).collect();
+        self.discovery.refused = Vec::new();
     }
 
     /// Whether the same was found in that process, which runs the same program.
@@ -500,8 +509,8 @@ pub fn find_all(pids: &[u32], wanted: &Wanted) -> anyhow::Result<Vec<Traced>> {
             pids[0]
         );
     }
-    if sites > MAX_SITES as usize {
-        bail!("{sites} functions are too many at once (at most {MAX_SITES}); narrow -e or -f");
+    if sites > USUAL_SITES as usize {
+        bail!("{sites} functions are too many at once (at most {USUAL_SITES}); narrow -e or -f");
     }
     Ok(traced)
 }

@@ -1,5 +1,7 @@
 //! `pytrace-ebpf --pid` and `pytrace-ebpf run`: attach, print, detach.
 
+mod serving;
+
 use std::{ffi::OsString, path::Path, time::Duration};
 
 use tokio::{
@@ -7,16 +9,21 @@ use tokio::{
     sync::mpsc,
     time::{Instant, sleep, sleep_until},
 };
-use tracer_common::{limits::MAX_SITES, watch};
+use tracer_common::{
+    limits::{MAX_SITES, USUAL_SITES},
+    watch,
+};
 use tracer_user::{
     attach::{KernelOptions, Nested, Readiness, has_multi},
     catalogue::select::{Functions, Selection},
     event::judge::Judge,
     process::{Stage, pidfd},
+    sink::Sink,
 };
 
 use crate::{
     advice,
+    agent::orders::{Said, push_said},
     cli::{Format, TraceArgs},
     command::Launched,
     filters::{check_threads, judge, no_thread, thread_ids},
@@ -28,7 +35,7 @@ use crate::{
     session::Session,
     sweep::Sweep,
     target::{Traced, Wanted, find_all},
-    watching::Watching,
+    watching::{self, Watching},
 };
 
 /// How long records may wait while the ring buffer is busy. Idle, the kernel wakes the daemon.
@@ -52,6 +59,8 @@ fn wanted(args: &TraceArgs) -> anyhow::Result<Wanted> {
     })
 }
 
+pub use serving::serve;
+
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
@@ -70,7 +79,7 @@ pub fn run(args: &TraceArgs, profile: Option<Plan>) -> anyhow::Result<()> {
         let output = Opened::new(args.output.output.as_deref(), false)?;
         privileges::reduce()?;
         let output = output.start()?;
-        let mut trace = Trace::new(args, wanted, judge, output, false, profile)?;
+        let mut trace = Trace::new(args, wanted, judge, output, false, profile, None)?;
         privileges::confine(Stage::Traces);
         trace.attach(traced)?;
         trace.until_stopped(&mut stop).await?;
@@ -92,7 +101,7 @@ pub fn run_command(args: &TraceArgs, command: &[OsString], profile: Option<Plan>
         // The program is to be as free as it would be: it was started before.
         privileges::confine(Stage::Begins);
         let output = output.start()?;
-        let mut trace = Trace::new(args, wanted, judge, output, true, profile)?;
+        let mut trace = Trace::new(args, wanted, judge, output, true, profile, None)?;
         privileges::confine(Stage::Traces);
         trace.watching.follow(launched.pid())?;
         let mut stop = Stop::Program(launched);
@@ -147,10 +156,12 @@ struct Trace<'a> {
     /// Processes that ended.
     exits: mpsc::Receiver<u32>,
     exited: mpsc::Sender<u32>,
+    /// The agent says what to trace.
+    serving: Option<serving::Serving>,
 }
 
 impl<'a> Trace<'a> {
-    /// `starts`: the tool itself starts the program.
+    /// `starts`: the tool itself starts the program. `feed`: where events go, if the agent says what to trace.
     fn new(
         args: &'a TraceArgs,
         wanted: Wanted,
@@ -158,6 +169,7 @@ impl<'a> Trace<'a> {
         output: Output,
         starts: bool,
         profile: Option<Plan>,
+        feed: Option<Box<dyn Sink>>,
     ) -> anyhow::Result<Self> {
         if args.budget.is_some() && !has_multi() {
             anyhow::bail!(
@@ -167,7 +179,7 @@ impl<'a> Trace<'a> {
         let mut kernel = advice::load(KernelOptions {
             filters: judge.filters(),
             ring_bytes: args.ring,
-            sites: MAX_SITES,
+            sites: if feed.is_some() { MAX_SITES } else { USUAL_SITES },
             log_level: if args.verbose == 0 { 0 } else { args.verbose + 1 },
             runs: !args.calls.is_empty(),
             sums: args.sums(),
@@ -177,16 +189,25 @@ impl<'a> Trace<'a> {
         })?;
         logging::kernel(&mut kernel, args.verbose);
         let ring = Ring::new(kernel.take_events()?)?;
-        let watching = Watching::new(&mut kernel, starts, args.follow, !wanted.is_nothing())?;
+        let watching = Watching::new(
+            &mut kernel,
+            watching::What {
+                hold: starts,
+                follow: args.follow,
+                probes: !wanted.is_nothing(),
+                all: feed.is_some(),
+            },
+        )?;
         let (exited, exits) = mpsc::channel(EXITS);
         Ok(Self {
             args,
-            session: Session::new(args, wanted, judge, kernel, output, starts, profile)?,
+            session: Session::new(args, wanted, judge, kernel, output, starts, profile, feed)?,
             watching,
             sweep: Sweep::default(),
             ring,
             exits,
             exited,
+            serving: None,
         })
     }
 
@@ -266,7 +287,7 @@ impl<'a> Trace<'a> {
                 }
                 Some(pid) = self.exits.recv() => {
                     self.exited(pid);
-                    let is_last = self.session.live() == 0 && !self.args.follow;
+                    let is_last = self.session.live() == 0 && !self.args.follow && self.serving.is_none();
                     if is_last && matches!(stop, Stop::Signals(..)) {
                         return Ok(());
                     }
@@ -280,11 +301,16 @@ impl<'a> Trace<'a> {
                 _ = loss_check.tick() => {
                     self.session.check_loss()?;
                     let fewer = self.session.look_for_others();
-                    if fewer && self.session.live() == 0 && matches!(stop, Stop::Signals(..)) {
+                    if fewer && self.session.live() == 0 && self.serving.is_none() && matches!(stop, Stop::Signals(..)) {
                         return Ok(());
                     }
                     self.session.look_for_belongings()?;
                     if self.args.follow && self.all_ended() && self.session.live() == 0 {
+                        return Ok(());
+                    }
+                }
+                event = serving::next(&mut self.serving), if self.session.has_room() => {
+                    if !self.serve(event)? {
                         return Ok(());
                     }
                 }
@@ -309,6 +335,10 @@ impl<'a> Trace<'a> {
         while let Some(what) = self.watching.take() {
             if what.what == watch::COPIED {
                 self.sweep.copied(what.pid, what.parent);
+                if self.serving.is_some() {
+                    let forked = Said::Forked { pid: what.pid };
+                    self.session.write(|out| push_said(&forked, out));
+                }
                 continue;
             }
             self.session.drain_all(&mut self.ring);

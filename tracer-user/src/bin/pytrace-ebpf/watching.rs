@@ -31,7 +31,7 @@ use tracer_user::{
     sink::ProcessChange,
 };
 
-use crate::{guard::Guard, report::monotonic_ns, session::Session, target::Traced};
+use crate::{agent::orders::{Said, push_said}, guard::Guard, report::monotonic_ns, session::Session, target::Traced};
 
 /// Executable mappings in which an interpreter is looked for.
 const MAX_FILES: usize = 1024;
@@ -42,15 +42,34 @@ pub struct Watching {
     /// Stop processes where modules were loaded.
     hold: bool,
     follow: bool,
+    /// Which program any process begins is told, and that is all.
+    all: bool,
     /// Probes in programs that have not begun their own code yet.
     starting: HashMap<u32, Vec<Link>>,
     _guard: Option<Guard>,
 }
 
+/// What is to be watched.
+#[derive(Clone, Copy, Debug)]
+pub struct What {
+    /// The tool started the program and may make it wait.
+    pub hold: bool,
+    /// Children too.
+    pub follow: bool,
+    /// There will be probes, of which forked children have copies.
+    pub probes: bool,
+    /// All processes that begin a program, which do not wait.
+    pub all: bool,
+}
+
 impl Watching {
-    /// `hold`: the tool started the program and may make it wait. `follow`: children too. `probes`: there will be some, of which
-    /// forked children have copies.
-    pub fn new(kernel: &mut Kernel, hold: bool, follow: bool, probes: bool) -> anyhow::Result<Self> {
+    pub fn new(kernel: &mut Kernel, what: What) -> anyhow::Result<Self> {
+        let What {
+            hold,
+            follow,
+            probes,
+            all,
+        } = what;
         let mut watch = Watch::new(kernel)?;
         let mut guard = None;
         if hold || follow {
@@ -63,6 +82,9 @@ impl Watching {
             guard = Some(Guard::start(&watch)?);
             watch.programs(kernel)?;
         }
+        if all {
+            watch.all_programs(kernel)?;
+        }
         if follow || probes {
             match watch.children(kernel, follow) {
                 Err(error) if follow => return Err(error.into()),
@@ -74,6 +96,7 @@ impl Watching {
             watch,
             hold,
             follow,
+            all,
             starting: HashMap::new(),
             _guard: guard,
         })
@@ -153,6 +176,11 @@ impl Watching {
     fn program(&mut self, session: &mut Session, what: Happening) -> anyhow::Result<bool> {
         let pid = what.pid;
         session.ended(pid, true);
+        if self.all {
+            self.watch.forget(pid);
+            session.write(|out| push_said(&Said::Begins { pid }, out));
+            return Ok(false);
+        }
         self.drop_later(pid);
         let exe = PathBuf::from(format!("/proc/{pid}/exe"));
         session.event(

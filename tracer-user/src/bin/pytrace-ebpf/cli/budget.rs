@@ -1,9 +1,12 @@
 //! A share of a processor: `--budget`.
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
 
 /// Of one processor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Share {
     ppm: u32,
 }
@@ -17,9 +20,25 @@ impl Share {
         f64::from(self.ppm) / 1e6
     }
 
-    /// In millionths.
-    pub fn ppm(self) -> u64 {
-        self.ppm.into()
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}%", f64::from(self.ppm) / 1e4)
+    }
+}
+
+impl TryFrom<String> for Share {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Share> for String {
+    fn from(share: Share) -> Self {
+        share.to_string()
     }
 }
 
@@ -43,8 +62,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_share_is_printed_as_it_is_given() {
+        for text in ["1%", "0.25%", "100%", "0.01%", "33.3333%"] {
+            assert_eq!(text.parse::<Share>().map(|share| share.to_string()), Ok(text.to_owned()));
+        }
+    }
+
+    #[test]
     fn a_share_is_given_in_percent() {
-        let ppm = |text: &str| text.parse::<Share>().map(Share::ppm).ok();
+        let ppm = |text: &str| text.parse::<Share>().map(|share| share.ppm).ok();
         assert_eq!(ppm("1%"), Some(10_000));
         assert_eq!(ppm("0.25%"), Some(2_500));
         assert_eq!(ppm("100%"), Some(1_000_000));

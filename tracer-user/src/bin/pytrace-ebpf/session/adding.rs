@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use tracer_common::{
     aggregate::{Aggregate, MAX_PLACES},
-    limits::MAX_SITES,
+    limits::USUAL_SITES,
     wire::TypeRef,
 };
 use tracer_user::{
@@ -87,7 +87,7 @@ impl Adding {
     /// The sums as they are now, those without calls left out.
     fn look(&self, sites: u32, places: u64) -> Result<Vec<(u32, Aggregate)>, KernelError> {
         let places = places.min(u64::from(MAX_PLACES)) as u32;
-        let all = (0..sites).chain(MAX_SITES..MAX_SITES + places);
+        let all = (0..sites).chain(USUAL_SITES..USUAL_SITES + places);
         let mut found = Vec::new();
         for index in all {
             let sums = self.sums.get(index)?;
@@ -99,7 +99,7 @@ impl Adding {
     }
 
     fn sum(&self, index: u32, calls: Aggregate, sites: &[SiteMeta]) -> Option<Sum> {
-        let site = if index < MAX_SITES {
+        let site = if index < USUAL_SITES {
             index
         } else {
             calls.site as u32

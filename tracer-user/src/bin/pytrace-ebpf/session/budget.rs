@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tracer_common::budget::Terms;
 use tracer_user::{
     attach::{Kernel, KernelError, Prices},
-    budget::{Account, Seen, Step},
+    budget::{Account, Host, Seen, Step},
     decode::pair::Lost,
     process::Process,
     recording::Recorder,
@@ -20,6 +20,7 @@ use tracer_user::{
 
 use super::{Live, OVER_BUDGET, Session, processes::name};
 use crate::{
+    agent::orders::Cost,
     cli::Share,
     probes::{Attached, Grouping},
     report::{monotonic_ns, now_ns},
@@ -30,12 +31,14 @@ use crate::{
 /// How much later than it was let in a call may say that it began, nanoseconds: a site that was closed is not open again so soon.
 const LATE_NS: u64 = 5_000_000;
 
+/// Ended processes that the summary has, at most.
+const MAX_ENDED: usize = 1024;
+
 /// Ended processes whose sites wait for others, at most.
 const MAX_RETIRED: usize = 256;
 
 /// The accounts of all processes.
 pub struct Budget {
-    share: Share,
     prices: Prices,
     accounts: HashMap<u32, Account>,
     /// Of the probes of sites; others' is 0.
@@ -46,6 +49,8 @@ pub struct Budget {
     /// When a site was last seen, by process and site.
     left: HashMap<(u32, u32), u64>,
     ended: Vec<ProcessBudget>,
+    /// What all may cost together.
+    host: Option<Host>,
     /// What was found in processes that have ended: their sites' numbers serve others.
     retired: Vec<Vec<Arc<Traced>>>,
     /// Where probes are out by now.
@@ -54,7 +59,7 @@ pub struct Budget {
 
 impl Budget {
     /// Finds out what a probe costs here.
-    pub fn new(share: Share, kernel: &Kernel) -> Result<Self, KernelError> {
+    pub fn new(kernel: &Kernel) -> Result<Self, KernelError> {
         let prices = kernel.prices()?;
         log::info!(
             "a probe costs {} ns at an entry ({} where the instruction is stepped), {} ns at a return, and its program's time",
@@ -63,20 +68,16 @@ impl Budget {
             prices.return_ns
         );
         Ok(Self {
-            share,
             prices,
             accounts: HashMap::new(),
             generations: HashMap::new(),
             windows: HashMap::new(),
             left: HashMap::new(),
             ended: Vec::new(),
+            host: None,
             retired: Vec::new(),
             closed: mpsc::channel(),
         })
-    }
-
-    pub fn share(&self) -> Share {
-        self.share
     }
 
     /// What the kernel half is told of a site.
@@ -97,13 +98,19 @@ impl Budget {
     }
 
     /// Takes in what was attached.
-    pub fn add(&mut self, kernel: &Kernel, pid: u32, index: u16, traced: &Traced) -> Result<(), KernelError> {
-        let (now, share) = (monotonic_ns(), self.share.of_one());
+    pub fn add(
+        &mut self,
+        kernel: &Kernel,
+        (pid, index): (u32, u16),
+        traced: &Traced,
+        share: Share,
+    ) -> Result<(), KernelError> {
+        let now = monotonic_ns();
         let paid = kernel.cost_ns(index.into())?;
         let account = self
             .accounts
             .entry(pid)
-            .or_insert_with(|| Account::new(share, now, paid));
+            .or_insert_with(|| Account::new(share.of_one(), now, paid));
         for site in &traced.sites {
             account.add(site.number, now, kernel.site_cost_ns(site.number)?);
         }
@@ -158,8 +165,8 @@ impl Budget {
                 self.left.insert(key, now);
                 Some(ProcessChange::Shed {
                     function: function(),
-                    cost_ppm: (rate * 1e6) as u64,
-                    budget_ppm: self.share.ppm(),
+                    cost_ppm: ppm(rate),
+                    budget_ppm: ppm(self.accounts.get(&pid).map_or(0.0, |account| account.cost().0)),
                 })
             }
             Step::Open { .. } => {
@@ -244,7 +251,10 @@ impl Budget {
 
     /// A process is not traced any more.
     pub fn forget(&mut self, pid: u32, name: impl Fn(u32) -> String) {
-        if let Some(account) = self.accounts.remove(&pid) {
+        // Of the many that an agent sees, nobody waits for a summary.
+        if let Some(account) = self.accounts.remove(&pid)
+            && self.ended.len() < MAX_ENDED
+        {
             self.ended.push(report(pid, &account, name));
         }
         self.windows.remove(&pid);
@@ -256,6 +266,11 @@ impl Budget {
 struct Told {
     pid: u32,
     change: ProcessChange,
+}
+
+/// A share of a processor in millionths.
+fn ppm(share: f64) -> u64 {
+    (share * 1e6).round() as u64
 }
 
 fn report(pid: u32, account: &Account, name: impl Fn(u32) -> String) -> ProcessBudget {
@@ -324,6 +339,13 @@ impl Session {
             return Ok(());
         };
         let now = monotonic_ns();
+        if let Some(host) = &mut budget.host
+            && host.is_due(now)
+        {
+            let paid = budget.accounts.values().map(Account::paid_ns).sum();
+            let part = host.look(now, paid);
+            budget.accounts.values_mut().for_each(|account| account.allow(part));
+        }
         let due = budget
             .accounts
             .iter()
@@ -389,15 +411,15 @@ impl Session {
         let Some(budget) = &mut self.budget else {
             return;
         };
-        let (share, sites) = (budget.share.ppm(), &self.sites);
+        let sites = &self.sites;
         let changes: Vec<Told> = budget
             .accounts
             .iter_mut()
             .map(|(pid, account)| {
                 let (cost, shed) = account.cost_since();
                 let change = ProcessChange::Cost {
-                    cost_ppm: (cost * 1e6) as u64,
-                    budget_ppm: share,
+                    cost_ppm: ppm(cost),
+                    budget_ppm: ppm(account.cost().0),
                     shed: shed.into_iter().map(|site| name(sites, site)).collect(),
                 };
                 Told { pid: *pid, change }
@@ -405,6 +427,29 @@ impl Session {
             .collect();
         for Told { pid, change } in changes {
             self.event(pid, &change);
+        }
+    }
+
+    /// What each process has paid since the last time, and how many of its functions are not seen now.
+    pub fn costs(&mut self) -> Vec<Cost> {
+        let accounts = self.budget.iter_mut().flat_map(|budget| &mut budget.accounts);
+        accounts
+            .map(|(pid, account)| {
+                let (cost, shed) = account.cost_since();
+                Cost {
+                    pid: *pid,
+                    cost_ppm: ppm(cost),
+                    budget_ppm: ppm(account.cost().0),
+                    shed: shed.len(),
+                }
+            })
+            .collect()
+    }
+
+    /// What tracing may cost all processes together.
+    pub fn set_host_budget(&mut self, share: Share) {
+        if let Some(budget) = &mut self.budget {
+            budget.host = Some(Host::new(share.of_one()));
         }
     }
 

@@ -2,8 +2,7 @@
 
 use std::{borrow::Cow, collections::HashSet, sync::Arc, thread};
 
-use anyhow::{Context as _, bail};
-use tracer_common::limits::{MAX_SITES, MAX_TARGETS};
+use anyhow::Context as _;
 use tracer_user::{
     attach::Link,
     event::{SiteMeta, sum},
@@ -12,8 +11,9 @@ use tracer_user::{
     sink::{ProcessChange, TargetInfo},
 };
 
-use super::{Belongings, Found, Live, PROCESS_ENDED, PROGRAM_REPLACED, Session};
+use super::{Belongings, Found, How, Live, PROCESS_ENDED, PROGRAM_REPLACED, Session, TRACING_ENDED, numbers::Returned};
 use crate::{
+    cli::Share,
     harm,
     probes::{At, Attached},
     profile,
@@ -22,12 +22,17 @@ use crate::{
 
 impl Session {
     /// Takes a process in, of which nothing is seen before [`Self::attach`].
-    pub fn admit(&mut self, mut traced: Traced) -> anyhow::Result<TargetInfo> {
+    pub fn admit(&mut self, traced: Traced) -> anyhow::Result<TargetInfo> {
+        self.admit_as(traced, self.how.clone())
+    }
+
+    /// As [`Self::admit`], to be traced in its own way.
+    pub fn admit_as(&mut self, mut traced: Traced, how: How) -> anyhow::Result<TargetInfo> {
         self.number(&mut traced)?;
-        let info = self.info(&traced, traced.process.pid());
+        let info = self.info(&traced, traced.process.pid(), how.budget);
         let switches = harm::Policy::of(&traced.process)?.switches_stacks();
         let process = Arc::clone(&traced.process);
-        self.enter(process, vec![Arc::new(traced)], switches, info.clone(), None)?;
+        self.enter(process, vec![Arc::new(traced)], switches, info.clone(), how, None)?;
         Ok(info)
     }
 
@@ -38,11 +43,13 @@ impl Session {
             return Ok(false);
         };
         let (mut parts, switches, parent) = (live.parts.clone(), live.switches, live.index);
+        let how = live.how.clone();
         if self.budget.is_some() {
             parts = self.own(parts)?;
         }
-        let info = self.info(parts.first().context("nothing was found")?, pid);
-        self.enter(Arc::new(Process::open(pid)?), parts, switches, info, Some(parent))?;
+        let info = self.info(parts.first().context("nothing was found")?, pid, how.budget);
+        let process = Arc::new(Process::open(pid)?);
+        self.enter(process, parts, switches, info, how, Some(parent))?;
         Ok(true)
     }
 
@@ -52,11 +59,12 @@ impl Session {
         parts: Vec<Arc<Traced>>,
         switches: bool,
         info: TargetInfo,
+        how: How,
         parent: Option<u16>,
     ) -> anyhow::Result<()> {
-        let index = self.free_index()?;
+        let index = self.numbers.target()?;
         let first = parts.first().context("nothing was found")?;
-        let mut target = first.interpreter.target(&process, self.limits);
+        let mut target = first.interpreter.target(&process, how.limits);
         let mut belongings = Belongings::default();
         belongings.look(&process, &first.interpreter, &mut target);
         self.kernel.set_target(u32::from(index), target)?;
@@ -94,6 +102,7 @@ impl Session {
             target,
             belongings,
             switches,
+            how,
         };
         self.live.insert(live.process.pid(), live);
         Ok(())
@@ -104,7 +113,7 @@ impl Session {
         let attached = self.put_in(pid);
         if attached.is_err() {
             if let Some(live) = self.live.remove(&pid) {
-                self.free.push(live.index);
+                self.give_back(live);
             }
             // One that has ended meanwhile is no more than that.
             Process::open(pid)?;
@@ -132,12 +141,12 @@ impl Session {
         let Some(live) = self.live.get_mut(&pid) else {
             return Ok(());
         };
-        let index = live.index;
+        let (index, share) = (live.index, live.how.budget);
         let (at, parts, attached) = live.probes(&self.kernel);
         for part in parts {
             attached.push(part.attach(&at, grouping)?);
-            if let Some(budget) = &mut self.budget {
-                budget.add(&self.kernel, pid, index, part)?;
+            if let (Some(budget), Some(share)) = (&mut self.budget, share) {
+                budget.add(&self.kernel, (pid, index), part, share)?;
             }
         }
         Ok(())
@@ -173,8 +182,8 @@ impl Session {
             return Ok(None);
         };
         let first = live.parts.first().context("nothing was found")?;
-        let mut traced = first.find_new(pid, &self.wanted, &live.known)?;
-        let index = live.index as u8;
+        let mut traced = first.find_new(pid, &live.how.wanted, &live.known)?;
+        let (index, share) = (live.index as u8, live.how.budget);
         let functions = traced.sites.len();
         let files: HashSet<usize> = traced.sites.iter().map(|site| site.file).collect();
         let files = files
@@ -190,8 +199,8 @@ impl Session {
                 switches,
             };
             let attached = traced.attach(&at, self.grouping())?;
-            if let Some(budget) = &mut self.budget {
-                budget.add(&self.kernel, pid, index.into(), &traced)?;
+            if let (Some(budget), Some(share)) = (&mut self.budget, share) {
+                budget.add(&self.kernel, (pid, index.into()), &traced, share)?;
             }
             if let Some(live) = self.live.get_mut(&pid) {
                 live.known.extend(traced.places());
@@ -210,16 +219,17 @@ impl Session {
 
     /// Gives the sites of a process their numbers.
     pub(super) fn number(&mut self, traced: &mut Traced) -> anyhow::Result<()> {
-        let first = self.sites.len();
-        let all = first + traced.sites.len();
-        if all > MAX_SITES as usize {
-            bail!("{all} functions are too many at once (at most {MAX_SITES}); narrow -e or -f");
-        }
-        for (site, number) in traced.sites.iter_mut().zip(first as u32..) {
+        let numbers = self.numbers.sites(traced.sites.len())?;
+        let mut sites = self.sites.to_vec();
+        for (site, number) in traced.sites.iter_mut().zip(numbers) {
             site.number = number;
+            match sites.get_mut(number as usize) {
+                Some(before) => *before = site.meta.clone(),
+                None => sites.push(site.meta.clone()),
+            }
         }
-        let metas = traced.sites.iter().map(|site| site.meta.clone());
-        self.sites = self.sites.iter().cloned().chain(metas).collect();
+        let first = self.sites.len();
+        self.sites = sites.into();
         self.reporter.set_sites(Arc::clone(&self.sites));
         if self.recorder.is_some() {
             Recorder::sites(&self.sites[first..], &mut self.buffer);
@@ -228,37 +238,40 @@ impl Session {
             budget.number(&mut self.kernel, &traced.sites)?;
         }
         if let Some(facts) = &mut self.facts {
-            for (site, meta) in (first as u32..).zip(&self.sites[first..]) {
-                facts.set(site, sum::facts(meta))?;
+            for site in &traced.sites {
+                facts.set(site.number, sum::facts(&site.meta))?;
             }
         }
         Ok(())
     }
 
-    pub(super) fn info(&self, traced: &Traced, pid: u32) -> TargetInfo {
+    pub(super) fn info(&self, traced: &Traced, pid: u32, budget: Option<Share>) -> TargetInfo {
         TargetInfo {
             pid,
             python: traced.interpreter.python_version_string().to_owned(),
             executable: traced.interpreter.executable().display().to_string(),
             functions: traced.sites.len(),
             unseen: traced.unseen.map(Cow::Borrowed),
-            budget: self.budget.as_ref().map(|budget| budget.share().of_one()),
+            budget: budget.map(Share::of_one),
         }
-    }
-
-    fn free_index(&mut self) -> anyhow::Result<u16> {
-        if let Some(index) = self.free.pop() {
-            return Ok(index);
-        }
-        if u32::from(self.next_index) >= MAX_TARGETS {
-            bail!("more than {MAX_TARGETS} processes at once");
-        }
-        self.next_index += 1;
-        Ok(self.next_index - 1)
     }
 
     /// A process ended, or runs another program; false where it was not traced. Take its records first.
     pub fn ended(&mut self, pid: u32, exec: bool) -> bool {
+        let why = if exec { PROGRAM_REPLACED } else { PROCESS_ENDED };
+        let was_traced = self.leave(pid, why);
+        if was_traced && !exec {
+            self.event(pid, &ProcessChange::Exit);
+        }
+        was_traced
+    }
+
+    /// A process is not to be traced any more; false where it was not. Take its records first.
+    pub fn released(&mut self, pid: u32) -> bool {
+        self.leave(pid, TRACING_ENDED)
+    }
+
+    fn leave(&mut self, pid: u32, why: &'static str) -> bool {
         let Some(live) = self.live.remove(&pid) else {
             return false;
         };
@@ -268,9 +281,10 @@ impl Session {
         if let Some(budget) = &mut self.budget {
             let sites = Arc::clone(&self.sites);
             budget.forget(pid, |site| name(&sites, site));
-            budget.retire(live.parts.clone());
+            if self.numbers.way_back().is_none() {
+                budget.retire(live.parts.clone());
+            }
         }
-        let why = if exec { PROGRAM_REPLACED } else { PROCESS_ENDED };
         self.unobserved(Some(live.index), why);
         self.reporter.forget(live.index);
         self.reporter.names().remove(live.index);
@@ -282,20 +296,32 @@ impl Session {
         if let Some(recorder) = &mut self.recorder {
             let gone = item::Gone {
                 target: live.index,
-                replaced: exec,
+                replaced: why == PROGRAM_REPLACED,
             };
             recorder.gone(gone, &mut self.buffer);
         }
-        if !exec {
-            self.event(pid, &ProcessChange::Exit);
+        self.give_back(live);
+        true
+    }
+
+    /// Takes the probes of a process out that is not traced any more; its numbers may serve others.
+    fn give_back(&mut self, live: Live) {
+        let way_back = self.numbers.way_back();
+        if way_back.is_none() {
+            self.numbers.give_back_target(live.index);
         }
-        self.free.push(live.index);
         // Taking probes out waits for the kernel; nothing waits for this.
         thread::spawn(move || {
             Attached::detach(live.attached);
             drop((live.watch, live.loads));
+            if let Some(way_back) = way_back {
+                let sites = live.parts.iter().flat_map(|part| &part.sites);
+                let _ = way_back.send(Returned {
+                    target: live.index,
+                    sites: sites.map(|site| site.number).collect(),
+                });
+            }
         });
-        true
     }
 }
 

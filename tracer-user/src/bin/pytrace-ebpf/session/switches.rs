@@ -68,7 +68,7 @@ impl Session {
             .collect();
         let again = self.live.get(&pid).and_then(|live| {
             let first = live.parts.first()?;
-            Some((live.index, self.info(first, pid)))
+            Some((live.index, self.info(first, pid, live.how.budget)))
         });
         if let Some((index, info)) = again.filter(|_| self.recorder.is_some()) {
             Recorder::target(index, info, true, &mut self.buffer);
