@@ -13,6 +13,7 @@ pub mod catalogue;
 pub mod cpython;
 pub mod decode;
 pub mod event;
+pub mod export;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;

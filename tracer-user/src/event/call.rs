@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// One call.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct CallEvent<'a> {
     pub id: u64,
     pub parent: Option<u64>,
@@ -59,7 +59,7 @@ pub struct Run {
 }
 
 /// How the call ended.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Outcome<'a> {
     Returned(Value<'a>),
     /// A Python function: it may go on later.
@@ -69,7 +69,7 @@ pub enum Outcome<'a> {
 }
 
 /// An exception, made from what the interpreter held.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Raised<'a> {
     /// `None`: not even the type is known.
     pub ty: Option<TypeRef>,
@@ -79,7 +79,7 @@ pub struct Raised<'a> {
 }
 
 /// The `args` of an exception.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum ExceptionArgs<'a> {
     /// A tuple, `len` items in all.
     Items(Vec<Value<'a>>, u64),

@@ -1,6 +1,6 @@
 //! Masks secrets in a call before anything of it is written.
 
-use super::call::{ExceptionArgs, Outcome};
+use super::call::{CallEvent, ExceptionArgs, Outcome};
 use super::secret_text::masked;
 use crate::{
     bytecode::Operands,
@@ -45,6 +45,35 @@ pub fn call(function: &str, effect: &str, arguments: &mut Arguments<'_>, outcome
             }
         }
         Outcome::Unobserved(_) => {}
+    }
+}
+
+/// Whether something of the call is masked.
+pub fn is_masked(call: &CallEvent<'_>) -> bool {
+    let arguments = &call.arguments;
+    let keywords = arguments.kwargs.iter().map(|(_, value)| value);
+    let given = arguments.self_.iter().chain(&arguments.args).chain(keywords);
+    let mut all = given.chain(arguments.filled.iter().map(|(_, value)| value));
+    all.any(has_masked)
+        || match &call.outcome {
+            Outcome::Returned(value) | Outcome::Yielded(value) => has_masked(value),
+            Outcome::Raised(raised) => match &raised.args {
+                ExceptionArgs::Items(items, _) => items.iter().any(has_masked),
+                ExceptionArgs::Unknown => false,
+            },
+            Outcome::Unobserved(_) => false,
+        }
+}
+
+fn has_masked(value: &Value<'_>) -> bool {
+    match value {
+        Value::Masked(_) => true,
+        Value::Sequence { items, .. } | Value::Slice(items) => items.iter().any(has_masked),
+        Value::Dict { pairs, .. } => pairs
+            .iter()
+            .any(|(key, value)| has_masked(key) || has_masked(value)),
+        Value::Subclass { value, .. } | Value::Exception { args: value, .. } => has_masked(value),
+        _ => false,
     }
 }
 

@@ -171,7 +171,7 @@ pub(super) fn summary_of(summary: &Summary) -> serde_json::Value {
 }
 
 /// Appends `,"weight":128`, where it is not 1, and `,"late":true`.
-pub(super) fn chosen(call: &CallEvent<'_>, out: &mut Vec<u8>) {
+pub(crate) fn chosen(call: &CallEvent<'_>, out: &mut Vec<u8>) {
     if call.weight != 1 {
         push!(out, ",\"weight\":{}", call.weight);
     }
@@ -204,7 +204,7 @@ pub(super) fn attribution(attribution: &Attribution<'_>, names: &mut TypeNames<'
 }
 
 /// Appends `{"name":"Task-1","coroutine":"main","id":"0x7f3c"}`. Texts that were cut are VALUEs.
-pub(super) fn task(task: &Task<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+pub(crate) fn task(task: &Task<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
     out.push(b'{');
     match &task.name {
         Value::Null => {}
@@ -253,7 +253,7 @@ fn about_run(run: &Run, out: &mut Vec<u8>) {
 }
 
 /// Appends `,"self":…,"args":…,"kwargs":…`, the arguments of a Python function by their names, or the operands of a bytecode by their names.
-pub(super) fn arguments(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+pub(crate) fn arguments(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
     let arguments = &call.arguments;
     if call.meta.operands.is_some() {
         for (key, operand) in call.operands() {
@@ -381,7 +381,7 @@ pub(super) fn frames(frames: &[Frame], out: &mut Vec<u8>) {
 }
 
 /// Appends `,"target":{…}`, if there is one.
-pub(super) fn target(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+pub(crate) fn target(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
     if call.target_parts().next().is_some() {
         out.extend_from_slice(b",\"target\":");
         target_object(call, names, out);
@@ -389,7 +389,7 @@ pub(super) fn target(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut 
 }
 
 /// Appends `{"fd":3,…}`: the parts of the target.
-pub(super) fn target_object(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+pub(crate) fn target_object(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
     out.push(b'{');
     for (i, (key, part)) in call.target_parts().enumerate() {
         if i != 0 {

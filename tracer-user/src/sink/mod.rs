@@ -11,13 +11,13 @@ macro_rules! push {
 pub mod chrome;
 pub mod escape;
 pub mod json;
-mod json_value;
+pub(crate) mod json_value;
 pub mod nothing;
 pub mod number;
 pub mod otlp;
 pub mod page;
 pub mod parquet;
-mod plain_text;
+pub(crate) mod plain_text;
 pub mod repr;
 pub mod stat;
 pub mod terminal;

@@ -1,266 +1,197 @@
-//! OpenTelemetry log records as OTLP/JSON, one `LogsData` message a line, as its File Exporter writes them
-//! (opentelemetry-proto, `logs/v1/logs.proto`). Attributes have the names of the semantic conventions where there are
-//! any (`process.*`, `thread.id`, `code.*`, `exception.*`); others begin with `pytrace.`.
+//! OpenTelemetry log records as OTLP/JSON, one `LogsData` message a line, as its File Exporter writes them. What is in
+//! them: [`crate::export::record`].
 
-use std::{collections::HashMap, io::Write as _};
+use std::{
+    collections::HashMap,
+    io::{self, Write},
+};
 
-use super::{Began, ProcessChange, Sink, Summary, escape::json_text, json, json_value, repr, text::act};
-use crate::event::call::{CallEvent, ExceptionArgs, Outcome, Raised, TypeNames};
+use opentelemetry_proto::tonic::{
+    logs::v1::{LogRecord, LogsData, ResourceLogs, ScopeLogs},
+    resource::v1::Resource,
+};
+use serde::Serialize as _;
+use serde_json::ser::Formatter;
 
-/// `SEVERITY_NUMBER_INFO`.
-const INFO: (u8, &str) = (9, "INFO");
-/// `SEVERITY_NUMBER_WARN`: a call raised, or something is missing.
-const WARN: (u8, &str) = (13, "WARN");
+use super::{Began, Period, ProcessChange, Sink, Summary};
+use crate::{
+    event::{
+        call::{CallEvent, TypeNames},
+        sum::Sum,
+    },
+    export::{
+        batch::scope,
+        record::{Records, Values},
+        redact::Redaction,
+        resource,
+    },
+};
 
 /// The OTLP format.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Otlp {
-    /// The `resource` of each traced process, as JSON.
-    resources: HashMap<u32, Vec<u8>>,
+    records: Records,
+    /// The `resource` of each traced process.
+    resources: HashMap<u32, Resource>,
+}
+
+impl Default for Otlp {
+    fn default() -> Self {
+        Self {
+            records: Records::new(Values::Full, Redaction::default()),
+            resources: HashMap::new(),
+        }
+    }
 }
 
 impl Otlp {
-    /// Appends a line up to the record's attributes.
-    fn open(&self, pid: Option<u32>, event: &str, time_ns: u64, severity: (u8, &str), out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"resourceLogs\":[{\"resource\":{");
-        if let Some(resource) = pid.and_then(|pid| self.resources.get(&pid)) {
-            out.extend_from_slice(resource);
-        }
-        push!(
-            out,
-            "}},\"scopeLogs\":[{{\"scope\":{{\"name\":\"pytrace-ebpf\",\"version\":\"{}\"}},\"logRecords\":[{{",
-            env!("CARGO_PKG_VERSION")
-        );
-        let (number, text) = severity;
-        push!(
-            out,
-            "\"timeUnixNano\":\"{time_ns}\",\"severityNumber\":{number},\"severityText\":\"{text}\",\"eventName\":\"{event}\""
-        );
-    }
-}
-
-/// Appends the end of a line.
-fn close(out: &mut Vec<u8>) {
-    out.extend_from_slice(b"}]}]}]}\n");
-}
-
-/// Appends `"attributes":[…]`.
-struct Attributes<'o> {
-    out: &'o mut Vec<u8>,
-    first: bool,
-}
-
-impl<'o> Attributes<'o> {
-    fn open(out: &'o mut Vec<u8>) -> Self {
-        out.extend_from_slice(b"\"attributes\":[");
-        Self { out, first: true }
-    }
-
-    fn key(&mut self, key: &str) {
-        if !std::mem::take(&mut self.first) {
-            self.out.push(b',');
-        }
-        push!(self.out, "{{\"key\":\"{key}\",\"value\":{{");
-    }
-
-    fn text(&mut self, key: &str, value: &str) {
-        self.key(key);
-        self.out.extend_from_slice(b"\"stringValue\":");
-        json_text(value, self.out);
-        self.out.extend_from_slice(b"}}");
-    }
-
-    /// 64-bit numbers are strings in the JSON form of protobuf.
-    fn number(&mut self, key: &str, value: u64) {
-        self.key(key);
-        push!(self.out, "\"intValue\":\"{value}\"}}}}");
-    }
-
-    /// What `write` writes.
-    fn written(&mut self, key: &str, write: impl FnOnce(&mut Vec<u8>)) {
-        let mut text = Vec::new();
-        write(&mut text);
-        self.text(key, &String::from_utf8_lossy(&text));
-    }
-
-    fn close(self) {
-        self.out.push(b']');
+    /// Appends a line with one record.
+    fn line(&self, pid: Option<u32>, record: LogRecord, out: &mut Vec<u8>) {
+        let resource = pid.and_then(|pid| self.resources.get(&pid));
+        let data = LogsData {
+            resource_logs: vec![ResourceLogs {
+                resource: Some(resource.cloned().unwrap_or_default()),
+                scope_logs: vec![ScopeLogs {
+                    scope: Some(scope()),
+                    log_records: vec![record],
+                    schema_url: String::new(),
+                }],
+                schema_url: String::new(),
+            }],
+        };
+        let mut json = serde_json::Serializer::with_formatter(&mut *out, Plain);
+        // Texts and numbers are written to memory, which cannot fail.
+        let _ = data.serialize(&mut json);
+        out.push(b'\n');
     }
 }
 
 impl Sink for Otlp {
     fn header(&mut self, began: &Began<'_>, _: &mut Vec<u8>) {
         for target in began.targets {
-            let mut resource = Vec::new();
-            let mut attributes = Attributes::open(&mut resource);
-            attributes.number("process.pid", target.pid.into());
-            attributes.text("process.executable.path", &target.executable);
-            attributes.text("process.runtime.name", "cpython");
-            attributes.text("process.runtime.version", &target.python);
-            attributes.close();
-            self.resources.insert(target.pid, resource);
+            self.resources.insert(target.pid, resource::of_target(target));
         }
     }
 
     fn call(&mut self, call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
-        let severity = match &call.outcome {
-            Outcome::Returned(_) | Outcome::Yielded(_) => INFO,
-            Outcome::Raised(_) | Outcome::Unobserved(_) => WARN,
-        };
-        self.open(Some(call.pid), "pytrace.call", call.time_ns, severity, out);
-        if let Some(span) = call.arguments.attribution.span {
-            push!(
-                out,
-                ",\"traceId\":\"{:032x}\",\"spanId\":\"{:016x}\"",
-                span.trace_id,
-                span.span_id
-            );
-        }
-        let mut body = Vec::new();
-        act(call, names, &mut body);
-        out.extend_from_slice(b",\"body\":{\"stringValue\":");
-        json_text(&String::from_utf8_lossy(&body), out);
-        out.extend_from_slice(b"},");
-        let mut attributes = Attributes::open(out);
-        attributes.number("process.pid", call.pid.into());
-        attributes.number("thread.id", call.tid.into());
-        place(call, &mut attributes);
-        what(call, names, &mut attributes);
-        task(call, names, &mut attributes);
-        attributes.close();
-        close(out);
+        let record = self.records.call(call, names);
+        self.line(Some(call.pid), record, out);
     }
 
     fn process(&mut self, pid: u32, change: &ProcessChange, time_ns: u64, out: &mut Vec<u8>) {
-        let name = format!("pytrace.process.{}", change.name());
-        self.open(Some(pid), &name, time_ns, INFO, out);
-        out.push(b',');
-        let mut attributes = Attributes::open(out);
-        attributes.number("process.pid", pid.into());
-        match change {
-            ProcessChange::Fork { parent } => attributes.number("process.parent_pid", (*parent).into()),
-            ProcessChange::Exec { executable, .. } => {
-                attributes.text("process.executable.path", executable);
-            }
-            ProcessChange::Shed { function, .. } => attributes.text("pytrace.function", function),
-            ProcessChange::Window {
-                function,
-                calls,
-                unseen_ns,
-                ..
-            } => {
-                attributes.text("pytrace.function", function);
-                attributes.number("pytrace.calls", *calls);
-                attributes.number("pytrace.unseen_ns", *unseen_ns);
-            }
-            ProcessChange::Cost { cost_ppm, .. } => attributes.number("pytrace.cost_ppm", *cost_ppm),
-            ProcessChange::Exit | ProcessChange::Load { .. } => {}
-        }
-        attributes.close();
-        close(out);
+        let record = self.records.process(pid, change, time_ns);
+        self.line(Some(pid), record, out);
     }
 
     fn loss(&mut self, count: u64, since_ns: u64, out: &mut Vec<u8>) {
-        self.open(None, "pytrace.loss", since_ns, WARN, out);
-        out.push(b',');
-        let mut attributes = Attributes::open(out);
-        attributes.number("pytrace.lost", count);
-        attributes.close();
-        close(out);
+        self.line(None, self.records.loss(count, since_ns), out);
+    }
+
+    fn sums(&mut self, sums: &[Sum], period: Period, out: &mut Vec<u8>) {
+        for sum in sums {
+            self.line(sum.pid, self.records.sum(sum, period), out);
+        }
     }
 
     fn summary(&mut self, summary: &Summary, out: &mut Vec<u8>) {
-        // 0: no time is known.
-        self.open(
-            None,
-            "pytrace.summary",
-            0,
-            if summary.lost == 0 { INFO } else { WARN },
-            out,
+        self.line(None, self.records.summary(summary), out);
+    }
+}
+
+/// JSON in one line, in which no control character is raw: those beyond ASCII too, which a terminal obeys.
+struct Plain;
+
+impl Formatter for Plain {
+    fn write_string_fragment<W: Write + ?Sized>(&mut self, to: &mut W, fragment: &str) -> io::Result<()> {
+        let is_control = |c: char| ('\u{7f}'..'\u{a0}').contains(&c);
+        let mut rest = fragment;
+        while let Some((at, c)) = rest.char_indices().find(|(_, c)| is_control(*c)) {
+            to.write_all(&rest.as_bytes()[..at])?;
+            write!(to, "\\u{:04x}", u32::from(c))?;
+            rest = &rest[at + c.len_utf8()..];
+        }
+        to.write_all(rest.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::sink::TargetInfo;
+
+    #[test]
+    fn a_line_is_a_message_without_raw_control_characters() {
+        let mut otlp = Otlp::default();
+        let target = TargetInfo {
+            pid: 7,
+            python: "3.12.1".into(),
+            executable: "/bin/python\u{9b}".into(),
+            functions: 1,
+            unseen: None,
+            budget: None,
+        };
+        let mut out = Vec::new();
+        let began = Began {
+            targets: &[target],
+            sample: None,
+        };
+        otlp.header(&began, &mut out);
+        let exec = ProcessChange::Exec {
+            executable: "/\u{1b}[31m\u{7f}\u{85}\"é".into(),
+            parent: None,
+        };
+        otlp.process(7, &exec, 5, &mut out);
+        otlp.summary(&Summary::default(), &mut out);
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
+        let lines: Vec<Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let [exec, summary] = lines.as_slice() else {
+            panic!("{lines:?}")
+        };
+        let of = |line: &Value| line["resourceLogs"][0].clone();
+        assert_eq!(
+            of(exec)["resource"]["attributes"][1],
+            json!({"key": "process.executable.path", "value": {"stringValue": "/bin/python\u{9b}"}})
         );
-        out.push(b',');
-        let mut attributes = Attributes::open(out);
-        attributes.number("pytrace.events", summary.events);
-        attributes.number("pytrace.lost", summary.lost);
-        attributes.close();
-        close(out);
+        let scope = &of(exec)["scopeLogs"][0];
+        assert_eq!(scope["scope"]["name"], "pytrace-ebpf");
+        let record = &scope["logRecords"][0];
+        assert_eq!(record["timeUnixNano"], "5");
+        assert_eq!(record["eventName"], "pytrace.process.exec");
+        assert_eq!(
+            record["attributes"][2],
+            json!({"key": "process.executable.path", "value": {"stringValue": "/\u{1b}[31m\u{7f}\u{85}\"é"}})
+        );
+        assert_eq!(
+            of(summary)["scopeLogs"][0]["logRecords"][0]["eventName"],
+            "pytrace.summary"
+        );
     }
-}
 
-/// The Python frame that made the call.
-fn place(call: &CallEvent<'_>, attributes: &mut Attributes<'_>) {
-    let Some(frame) = call.stack.first() else { return };
-    if let Some(code) = &frame.code {
-        attributes.text("code.function.name", &code.function);
-        attributes.text("code.file.path", &code.file);
-    }
-    if let Some(line) = frame.line {
-        attributes.number("code.line.number", line.into());
-    }
-}
-
-/// The greenlet and the asyncio task that made it.
-fn task(call: &CallEvent<'_>, names: &mut TypeNames<'_>, attributes: &mut Attributes<'_>) {
-    if let Some(greenlet) = &call.arguments.attribution.greenlet {
-        attributes.written("pytrace.greenlet", |out| json_value::value(greenlet, names, out));
-    }
-    if let Some(task) = &call.arguments.attribution.task {
-        attributes.written("pytrace.task", |out| json::task(task, names, out));
-    }
-}
-
-/// The call itself. Values are JSON, as in the JSON format.
-fn what(call: &CallEvent<'_>, names: &mut TypeNames<'_>, attributes: &mut Attributes<'_>) {
-    attributes.text("pytrace.function", call.function);
-    attributes.text("pytrace.effect", call.effect);
-    attributes.number("pytrace.id", call.id);
-    if let Some(parent) = call.parent {
-        attributes.number("pytrace.parent", parent);
-    }
-    if let Some(ns) = call.duration_ns {
-        attributes.number("pytrace.duration_ns", ns);
-    }
-    if call.weight != 1 {
-        attributes.number("pytrace.weight", call.weight);
-    }
-    if call.late {
-        attributes.number("pytrace.late", 1);
-    }
-    attributes.written("pytrace.call", |out| {
-        out.push(b'{');
-        let start = out.len();
-        json::arguments(call, names, out);
-        json::target(call, names, out);
-        // Of a bytecode there may be nothing.
-        if out.get(start) == Some(&b',') {
-            out.remove(start);
-        }
-        out.push(b'}');
-    });
-    match &call.outcome {
-        Outcome::Returned(result) | Outcome::Yielded(result) => {
-            attributes.written("pytrace.result", |out| json_value::value(result, names, out));
-        }
-        Outcome::Raised(raised) => exception(raised, names, attributes),
-        Outcome::Unobserved(why) => attributes.text("pytrace.unobserved", why),
-    }
-}
-
-/// The type without `builtins.`, as OpenTelemetry's own instrumentation of Python names it; the message is what `str`
-/// would give for an exception that does not define its own: the only argument, or all of them.
-fn exception(raised: &Raised<'_>, names: &mut TypeNames<'_>, attributes: &mut Attributes<'_>) {
-    if let Some(ty) = raised.ty {
-        attributes.text("exception.type", repr::short(&names.of(ty)));
-    }
-    let ExceptionArgs::Items(items, len) = &raised.args else {
-        return;
-    };
-    match (items.as_slice(), len) {
-        ([], 0) => {}
-        ([only], 1) => match only.text() {
-            Some(text) => attributes.text("exception.message", &text),
-            None => attributes.written("exception.message", |out| repr::value(only, names, out)),
-        },
-        _ => attributes.written("exception.message", |out| repr::raised(&raised.args, names, out)),
+    #[test]
+    fn sums_are_lines_too() {
+        let sum = Sum {
+            pid: None,
+            function: "a.f".into(),
+            effect: "file.open",
+            place: None,
+            calls: tracer_common::aggregate::Aggregate::default(),
+        };
+        let period = Period {
+            from_ns: 1,
+            to_ns: 2,
+            is_whole: true,
+        };
+        let mut out = Vec::new();
+        Otlp::default().sums(&[sum.clone(), sum], period, &mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap().matches("\"pytrace.sum\"").count(),
+            4
+        );
     }
 }

@@ -3,7 +3,7 @@
 use crate::decode::value::{MaskedText, Value};
 
 /// The text that a `str` or bytes are, as far as it was captured; `…` stands for the rest.
-pub(super) fn plain_text(value: &Value<'_>) -> Option<String> {
+pub(crate) fn plain_text(value: &Value<'_>) -> Option<String> {
     let (mut text, cut) = match value {
         Value::Str(text) => (text.to_string_lossy(), text.captured() != text.len),
         Value::Bytes(_, data, len) => (lossy(data), data.len() as u64 != *len),

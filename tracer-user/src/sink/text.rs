@@ -215,7 +215,7 @@ impl Text {
 }
 
 /// Appends the call and its outcome: `open('/x', 'a') = <_io.TextIOWrapper 0x7f3c>`.
-pub(super) fn act(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+pub(crate) fn act(call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
     function(call, out);
     arguments(call, names, out);
     outcome(call, names, out);
@@ -320,7 +320,7 @@ pub fn full_place(frame: Option<&Frame>, out: &mut Vec<u8>) {
 }
 
 /// Methods without their module, builtins and `open` bare, the rest in full.
-pub(super) fn function(call: &CallEvent<'_>, out: &mut Vec<u8>) {
+pub(crate) fn function(call: &CallEvent<'_>, out: &mut Vec<u8>) {
     let bare =
         call.qualname().contains('.') || matches!(call.module(), "builtins" | "__builtin__" | "_io" | "io");
     plain(if bare { call.qualname() } else { call.function }, out);

@@ -1,0 +1,12 @@
+//! What leaves the host: events as OpenTelemetry log records (`record`), what is hidden of them (`redact`), and the way
+//! to the backend by OTLP.
+//!
+//! A record is made once, where the event is; everything behind that only carries it. So nothing that may not leave
+//! is ever in a record.
+
+mod attributes;
+pub mod batch;
+pub mod record;
+pub mod redact;
+pub mod resource;
+mod target;
