@@ -69,10 +69,10 @@ pub fn tell_here(what: u32, stop: bool) {
 #[inline(always)]
 pub fn exec() {
     let pid = process();
-    let parent = followed(pid);
-    let all = followed(watch::EVERY_PROCESS).is_some();
-    if all || parent.is_some() {
-        tell(watch::EXEC, pid, parent.unwrap_or(0), !all);
+    if followed(watch::EVERY_PROCESS).is_some() {
+        tell(watch::EXEC, pid, 0, false);
+    } else if let Some(parent) = followed(pid) {
+        tell(watch::EXEC, pid, parent, true);
     }
 }
 

@@ -85,7 +85,8 @@ struct Window {
 /// One process's account. Times are those of one clock, nanoseconds.
 #[derive(Debug)]
 pub struct Account {
-    /// In processors.
+    /// What it may cost, and what it may now, where all together must not cost more.
+    own_share: f64,
     share: f64,
     began_ns: u64,
     looked_ns: u64,

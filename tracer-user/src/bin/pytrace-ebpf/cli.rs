@@ -1,5 +1,6 @@
 //! The command line.
 
+mod agent;
 mod budget;
 mod profile;
 mod stat;
@@ -12,6 +13,7 @@ use clap_complete::Shell;
 use tracer_common::limits::{MAX_DEPTH, MAX_FRAMES, MAX_ITEMS, MAX_STR};
 use tracer_user::process::StartedWith;
 
+pub use agent::AgentArgs;
 pub use budget::Share;
 pub use profile::{Mode, ProfileArgs, ProfileFormat};
 pub use stat::{Stat, StatArgs};
@@ -112,6 +114,14 @@ pub enum Command {
     },
     /// Where a program spends its time: Python stacks on processors, or in calls that wait
     Profile(Box<ProfileArgs>),
+    /// Traces the Python processes of a machine by policies, and sends what they do to a collector
+    Agent(AgentArgs),
+    /// Traces what the agent says
+    #[command(hide = true)]
+    Tracer {
+        #[arg(short, long, action = ArgAction::Count)]
+        verbose: u8,
+    },
     /// Lets stopped processes go on when the tracer is killed
     #[command(hide = true)]
     Guard { tracer: u32 },

@@ -1,6 +1,7 @@
 //! The command.
 
 mod advice;
+mod agent;
 mod cli;
 mod command;
 mod commands;
@@ -98,6 +99,8 @@ fn main() -> ExitCode {
         Some(Command::Run { trace, .. }) => trace.verbose,
         Some(Command::Stat(args)) => args.verbose,
         Some(Command::Profile(args)) => args.verbose,
+        Some(Command::Agent(args)) => args.verbose.max(1),
+        Some(Command::Tracer { verbose }) => *verbose,
         _ => cli.trace.verbose,
     });
     let result = match &cli.command {
@@ -123,6 +126,8 @@ fn main() -> ExitCode {
             Ok(code) => return ExitCode::from(code),
             Err(error) => Err(error),
         },
+        Some(Command::Agent(args)) => agent::run(args),
+        Some(Command::Tracer { verbose }) => trace::serve(*verbose),
         Some(Command::Guard { tracer }) => guard::run(*tracer),
         Some(Command::Member) => guard::member(),
         Some(Command::Begin {

@@ -175,9 +175,12 @@ impl Watching {
     /// A process begins a program.
     fn program(&mut self, session: &mut Session, what: Happening) -> anyhow::Result<bool> {
         let pid = what.pid;
-        session.ended(pid, true);
+        let was_traced = session.ended(pid, true);
         if self.all {
             self.watch.forget(pid);
+            if was_traced {
+                session.write(|out| push_said(&Said::Ended { pid }, out));
+            }
             session.write(|out| push_said(&Said::Begins { pid }, out));
             return Ok(false);
         }

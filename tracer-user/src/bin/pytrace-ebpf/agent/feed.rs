@@ -5,9 +5,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use prost::Message as _;
 use tracer_user::{
-    event::call::{CallEvent, TypeNames},
+    event::call::{CallEvent, Outcome, TypeNames},
     export::{
         record::{Records, Values},
         redact::{Redaction, Settings},
@@ -15,9 +16,9 @@ use tracer_user::{
     sink::{Began, ProcessChange, Sink, Summary},
 };
 
-use super::orders::{Said, push_record, push_said};
+use super::orders::{Effect, Said, push_record, push_said};
 
-/// What of which process's events leaves the host.
+/// What of which process's events leaves the host, and how many there were.
 #[derive(Clone, Default)]
 pub struct Rules(Arc<Mutex<State>>);
 
@@ -27,6 +28,8 @@ struct State {
     /// By whether values leave.
     full: Arc<Records>,
     none: Arc<Records>,
+    /// Calls and errors by process and effect.
+    counts: HashMap<(u32, &'static str), (u64, u64)>,
 }
 
 impl Rules {
@@ -58,6 +61,25 @@ impl Rules {
         state.none = records(Values::None);
     }
 
+    fn count(&self, call: &CallEvent<'_>) {
+        let mut state = self.state();
+        let (calls, errors) = state.counts.entry((call.pid, call.effect)).or_default();
+        *calls += call.weight;
+        *errors += if matches!(call.outcome, Outcome::Raised(_)) { call.weight } else { 0 };
+    }
+
+    /// What was counted since the last time.
+    pub fn take_counts(&self) -> Vec<Effect> {
+        let counts = std::mem::take(&mut self.state().counts);
+        let effect = |((pid, effect), (calls, errors)): ((u32, &str), (u64, u64))| Effect {
+            pid,
+            effect: effect.to_owned(),
+            calls,
+            errors,
+        };
+        counts.into_iter().map(effect).collect()
+    }
+
     fn of(&self, pid: u32) -> Arc<Records> {
         let state = self.state();
         match state.values.get(&pid) {
@@ -78,8 +100,10 @@ impl Feed {
     }
 }
 
-fn push(pid: u32, record: &impl prost::Message, out: &mut Vec<u8>) {
-    push_record(pid, |out| out.extend_from_slice(&record.encode_to_vec()), out);
+fn push(pid: u32, record: &LogRecord, out: &mut Vec<u8>) {
+    // There is always room in a vector.
+    let encode = |out: &mut Vec<u8>| record.encode(out).unwrap_or_default();
+    push_record(pid, record.time_unix_nano, encode, out);
 }
 
 impl Sink for Feed {
@@ -88,6 +112,7 @@ impl Sink for Feed {
     }
 
     fn call(&mut self, call: &CallEvent<'_>, names: &mut TypeNames<'_>, out: &mut Vec<u8>) {
+        self.rules.count(call);
         let record = self.rules.of(call.pid).call(call, names);
         push(call.pid, &record, out);
     }

@@ -13,9 +13,13 @@ use super::{
     processes::Info,
 };
 
-/// After so long a process that had not finished starting is tried again, and so often.
-const AGAIN: Duration = Duration::from_millis(500);
+/// After so long a process that had not finished starting is tried again, each time after twice as long, up to the second; and so often.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(15), Duration::from_secs(1));
 const MOST_TRIES: u32 = 60;
+
+fn after(tries: u32) -> Duration {
+    AGAIN.0.saturating_mul(1 << tries.min(10)).min(AGAIN.1)
+}
 
 /// Where a process is.
 #[derive(Clone, Debug, PartialEq)]
@@ -145,7 +149,7 @@ impl Fleet {
             }
             Said::Refused { later: true, .. } if tries < MOST_TRIES => {
                 member.stage = Stage::Starts {
-                    again: now + AGAIN,
+                    again: now + after(tries),
                     tries: tries + 1,
                 };
             }
@@ -208,7 +212,7 @@ impl Fleet {
             if member.stage == Stage::Waits {
                 member.stage = Stage::Asked;
             } else if let Stage::Starts { again, .. } = &mut member.stage {
-                *again = now + AGAIN * 20;
+                *again = now + AGAIN.1 * 10;
             }
         }
     }
@@ -299,7 +303,7 @@ mod tests {
             assert_eq!(asked(&mut fleet, now), [1]);
             fleet.said(&later, now);
             assert_eq!(asked(&mut fleet, now), []);
-            now += AGAIN;
+            now += AGAIN.1;
         }
         assert_eq!(fleet.get(1).unwrap().stage, Stage::Refused("starts".into()));
         assert_eq!(fleet.next(), None);

@@ -71,6 +71,18 @@ pub struct Figures {
     pub lost: u64,
     /// By process.
     pub costs: Vec<Cost>,
+    /// Since the last time.
+    pub effects: Vec<Effect>,
+}
+
+/// Calls of one effect in one process.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Effect {
+    pub pid: u32,
+    pub effect: String,
+    pub calls: u64,
+    /// Of these, that raised.
+    pub errors: u64,
 }
 
 /// What tracing a process costs, in millionths of a processor.
@@ -87,12 +99,19 @@ pub struct Cost {
 #[derive(Debug)]
 pub enum Frame {
     Said(Said),
-    /// An encoded `LogRecord` of a process.
-    Record(u32, Vec<u8>),
+    /// An encoded `LogRecord` of a process, 0: of none.
+    Record {
+        pid: u32,
+        /// Unix time, nanoseconds.
+        time_ns: u64,
+        record: Vec<u8>,
+    },
 }
 
 const SAID: u8 = 1;
 const RECORD: u8 = 2;
+/// Bytes before a record: process and time.
+const RECORD_HEAD: usize = 12;
 /// Bytes of a frame at most: more than the largest record becomes as text.
 const MAX_FRAME: usize = 8 << 20;
 
@@ -103,9 +122,12 @@ pub fn push_said(said: &Said, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends one with a record that `encode` appends.
-pub fn push_record(pid: u32, encode: impl FnOnce(&mut Vec<u8>), out: &mut Vec<u8>) {
-    push(RECORD, &pid.to_le_bytes(), encode, out);
+/// Appends one with a record of a process and a time that `encode` appends.
+pub fn push_record(pid: u32, time_ns: u64, encode: impl FnOnce(&mut Vec<u8>), out: &mut Vec<u8>) {
+    let mut head = [0; RECORD_HEAD];
+    head[..4].copy_from_slice(&pid.to_le_bytes());
+    head[4..].copy_from_slice(&time_ns.to_le_bytes());
+    push(RECORD, &head, encode, out);
 }
 
 fn push(kind: u8, head: &[u8], encode: impl FnOnce(&mut Vec<u8>), out: &mut Vec<u8>) {
@@ -138,10 +160,14 @@ pub async fn next(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Fram
     let (kind, body) = (frame[0], &frame[1..]);
     match kind {
         SAID => Ok(Some(Frame::Said(serde_json::from_slice(body)?))),
-        RECORD if body.len() >= 4 => {
-            let (pid, record) = body.split_at(4);
-            let pid = u32::from_le_bytes([pid[0], pid[1], pid[2], pid[3]]);
-            Ok(Some(Frame::Record(pid, record.to_vec())))
+        RECORD if body.len() >= RECORD_HEAD => {
+            let (head, record) = body.split_at(RECORD_HEAD);
+            let (pid, time) = head.split_at(4);
+            Ok(Some(Frame::Record {
+                pid: u32::from_le_bytes(pid.try_into().unwrap_or_default()),
+                time_ns: u64::from_le_bytes(time.try_into().unwrap_or_default()),
+                record: record.to_vec(),
+            }))
         }
         _ => Err(io::Error::other(format!("a frame of kind {kind}"))),
     }
@@ -169,13 +195,13 @@ mod tests {
     fn frames_come_as_they_were_pushed() {
         let mut out = Vec::new();
         push_said(&Said::Ended { pid: 7 }, &mut out);
-        push_record(8, |out| out.extend_from_slice(b"record"), &mut out);
-        push_record(9, |_| {}, &mut out);
+        push_record(8, 1 << 60, |out| out.extend_from_slice(b"record"), &mut out);
+        push_record(9, 0, |_| {}, &mut out);
         let (frames, end) = read(&out);
         end.unwrap();
         assert!(matches!(&frames[0], Frame::Said(Said::Ended { pid: 7 })));
-        assert!(matches!(&frames[1], Frame::Record(8, bytes) if bytes == b"record"));
-        assert!(matches!(&frames[2], Frame::Record(9, bytes) if bytes.is_empty()));
+        assert!(matches!(&frames[1], Frame::Record { pid: 8, time_ns: 0x1000_0000_0000_0000, record } if record == b"record"));
+        assert!(matches!(&frames[2], Frame::Record { pid: 9, time_ns: 0, record } if record.is_empty()));
         assert_eq!(frames.len(), 3);
         // It was killed while it wrote.
         assert!(read(&out[..out.len() - 1]).1.is_err());
@@ -198,7 +224,7 @@ mod tests {
     #[test]
     fn a_record_that_is_too_large_is_left_out() {
         let mut out = Vec::new();
-        push_record(1, |out| out.resize(MAX_FRAME + 100, 0), &mut out);
+        push_record(1, 0, |out| out.resize(MAX_FRAME + 100, 0), &mut out);
         assert!(out.is_empty());
     }
 

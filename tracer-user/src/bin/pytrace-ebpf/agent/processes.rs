@@ -61,8 +61,8 @@ pub struct Changes {
 #[derive(Default)]
 pub struct Processes {
     known: HashMap<u32, Known>,
-    /// Whether a file is an interpreter, by device and inode, and when it was changed.
-    files: HashMap<(u64, u64, i64), bool>,
+    /// What files are, by device and inode, and when they were changed.
+    files: HashMap<(u64, u64, i64), ProgramKind>,
     users: HashMap<u32, String>,
     looks: u32,
 }
@@ -79,7 +79,7 @@ impl Processes {
         let all: Vec<u32> = all.flatten().filter_map(pid).filter(|pid| *pid != own).collect();
         let mut changes = Changes::default();
         for pid in &all {
-            self.look(*pid, &mut changes);
+            self.look(*pid, true, &mut changes);
         }
         let there: std::collections::HashSet<u32> = all.into_iter().collect();
         self.known.retain(|pid, known| {
@@ -92,15 +92,16 @@ impl Processes {
         changes
     }
 
-    /// Looks at one that may have begun another program.
+    /// Looks at one that may have begun another program. Whether that has loaded Python, which programs that do not need it may do
+    /// later, is only looked for among all.
     pub fn again(&mut self, pid: u32) -> Changes {
         self.known.remove(&pid);
         let mut changes = Changes::default();
-        self.look(pid, &mut changes);
+        self.look(pid, false, &mut changes);
         changes
     }
 
-    fn look(&mut self, pid: u32, changes: &mut Changes) {
+    fn look(&mut self, pid: u32, thoroughly: bool, changes: &mut Changes) {
         let Some(began) = began(pid) else { return };
         let mut looked = self.looks;
         if let Some(known) = self.known.get(&pid) {
@@ -111,11 +112,22 @@ impl Processes {
             } else if known.is_python {
                 changes.gone.push(pid);
             }
-        } else {
+        } else if thoroughly {
             // Those that are there at first are not all looked at again at once.
             looked = looked.wrapping_sub(pid % AGAIN);
         }
-        let found = self.is_python(pid).then(|| self.info(pid, began)).flatten();
+        let kind = self.kind(pid);
+        let is_python = match kind {
+            Some(ProgramKind::Interpreter) => true,
+            Some(ProgramKind::NeedsLibrary(_)) => has_library(pid),
+            Some(ProgramKind::Other) => thoroughly && has_library(pid),
+            None => false,
+        };
+        if !is_python && matches!(kind, Some(ProgramKind::NeedsLibrary(_))) {
+            // It will be there in a moment.
+            looked = looked.wrapping_sub(AGAIN);
+        }
+        let found = is_python.then(|| self.info(pid, began)).flatten();
         let known = Known {
             began,
             is_python: found.is_some(),
@@ -125,24 +137,22 @@ impl Processes {
         changes.new.extend(found);
     }
 
-    fn is_python(&mut self, pid: u32) -> bool {
+    /// What its program has to do with Python; `None`: it has none.
+    fn kind(&mut self, pid: u32) -> Option<ProgramKind> {
         let exe = PathBuf::from(format!("/proc/{pid}/exe"));
         // Kernel threads and processes that have ended have none.
-        let Ok(metadata) = fs::metadata(&exe) else { return false };
+        let metadata = fs::metadata(&exe).ok()?;
         let key = (metadata.dev(), metadata.ino(), metadata.mtime());
-        let is_interpreter = match self.files.get(&key) {
-            Some(known) => *known,
-            None => {
-                let code = File::open(&exe).ok().and_then(Code::of);
-                let is_interpreter = code.is_some_and(|code| code.kind() == ProgramKind::Interpreter);
-                if self.files.len() >= MAX_FILES {
-                    self.files.clear();
-                }
-                self.files.insert(key, is_interpreter);
-                is_interpreter
-            }
-        };
-        is_interpreter || Process::open(pid).is_ok_and(|process| process.has_mapping_named("libpython"))
+        if let Some(known) = self.files.get(&key) {
+            return Some(known.clone());
+        }
+        let code = File::open(&exe).ok().and_then(Code::of);
+        let kind = code.map_or(ProgramKind::Other, |code| code.kind());
+        if self.files.len() >= MAX_FILES {
+            self.files.clear();
+        }
+        self.files.insert(key, kind.clone());
+        Some(kind)
     }
 
     fn info(&mut self, pid: u32, began: u64) -> Option<Info> {
@@ -180,6 +190,10 @@ impl Processes {
         });
         found.clone()
     }
+}
+
+fn has_library(pid: u32) -> bool {
+    Process::open(pid).is_ok_and(|process| process.has_mapping_named("libpython"))
 }
 
 fn read(path: &Path) -> Vec<u8> {

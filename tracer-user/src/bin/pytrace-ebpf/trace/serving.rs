@@ -180,8 +180,8 @@ fn args(budget: Share, verbose: u8) -> TraceArgs {
 }
 
 /// Traces what the agent says until that ends, or says so.
-pub fn serve(budget: Share, verbose: u8) -> anyhow::Result<()> {
-    let args = args(budget, verbose);
+pub fn serve(verbose: u8) -> anyhow::Result<()> {
+    let args = args("1%".parse().map_err(anyhow::Error::msg)?, verbose);
     privileges::reduce_before_output()?;
     privileges::confine(Stage::Begins);
     runtime()?.block_on(async {
@@ -294,6 +294,7 @@ impl Trace<'_> {
             events: self.session.reporter.events(),
             lost: self.session.kernel.dropped()?,
             costs: self.session.costs(),
+            effects: self.serving.as_ref().map_or_else(Vec::new, |serving| serving.rules.take_counts()),
         };
         self.say(&Said::Figures(figures));
         Ok(())
