@@ -283,6 +283,11 @@ impl Packed {
     pub const fn target(self) -> u32 {
         (self.0 >> 44 & 0xff) as u32
     }
+    /// The same, with another target's index.
+    #[inline(always)]
+    pub const fn with_target(self, target: u32) -> Self {
+        Self(self.0 & !(0xff << 44) | (target as u64 & 0xff) << 44)
+    }
     #[inline(always)]
     pub const fn self_kind(self) -> u8 {
         (self.0 >> 52 & 3) as u8
@@ -359,6 +364,9 @@ mod tests {
             let packed = Packed(cookie.pack());
             assert_eq!(packed.site(), 0xf_fffe);
             assert_eq!(packed.target(), 0xa5);
+            let other = packed.with_target(0x5a);
+            assert_eq!(other.target(), 0x5a);
+            assert_eq!(other.with_target(0xa5).0, packed.0);
             assert_eq!(packed.convention(), convention as u8);
             assert_eq!(packed.self_kind(), SelfKind::Type as u8);
             assert_eq!(packed.return_kind(), ReturnKind::Size as u8);

@@ -39,6 +39,7 @@ pub mod load;
 pub mod open;
 pub mod rate;
 pub mod sample;
+pub mod share;
 pub mod target;
 pub mod watch;
 pub mod wire;

@@ -19,8 +19,8 @@ pub const MAX_C_NAME: u32 = 64;
 pub const MAX_STEPS: u32 = 16 * 1024;
 /// Thread states looked at to find the current thread's.
 pub const MAX_THREADS: u32 = 32 * 1024;
-/// Traced processes at once.
-pub const MAX_TARGETS: u32 = 256;
+/// Traced processes at once. Their indices are below [`crate::share::GROUPS`].
+pub const MAX_TARGETS: u32 = 240;
 /// Probe sites at once: what the agent needs for 200 processes.
 pub const MAX_SITES: u32 = 64 * 1024;
 /// Probe sites at once of a trace of a few processes, and where calls are added up.

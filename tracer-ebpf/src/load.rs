@@ -17,7 +17,7 @@ use tracer_common::{
 use crate::{
     maps::{SPARED, TARGETS},
     memory::User,
-    probe::{is_return, save_registers},
+    probe::{is_return, save_registers, whose},
     watch,
 };
 
@@ -36,7 +36,10 @@ pub fn session(ctx: &ProbeContext) -> bool {
         watch::tell_here(LOADED, cookie.stops());
         return false;
     }
-    if is_spared(cookie.target()) {
+    let Some(target) = whose(cookie.target()) else {
+        return true;
+    };
+    if is_spared(target) {
         return true;
     }
     let mut registers = [0; 16];
@@ -46,13 +49,13 @@ pub fn session(ctx: &ProbeContext) -> bool {
         text(module)
     } else {
         TARGETS
-            .get(cookie.target())
+            .get(target)
             .and_then(|target| name_of(target, module))
     };
     if !name.is_some_and(switches_stacks) {
         return false;
     }
-    let Some(spared) = SPARED.get_ptr_mut(cookie.target()) else {
+    let Some(spared) = SPARED.get_ptr_mut(target) else {
         return false;
     };
     // SAFETY: map values live as long as the program; one word, which only ever becomes 1 here.

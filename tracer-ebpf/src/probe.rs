@@ -20,17 +20,18 @@ use tracer_common::{
     guard,
     handle::HandleKind,
     limits::MAX_FRAMES,
+    share::{GROUPS, Sharer},
     target::Target,
     wire::{FLAG_NEW_THREAD, FLAG_NO_TSTATE, FLAG_SPARED, KIND_ENTRY, KIND_RETURN, RecordHeader},
 };
 
 use crate::{
     attribution, budget, codes, count, filter, handle, load,
-    maps::{CONTROL, FILLING, SITE_FACTS, TARGETS},
+    maps::{CONTROL, FILLING, SHARERS, SITE_FACTS, TARGETS},
     memory::User,
     paths,
     record::{encode, send},
-    scratch, skip, thread,
+    scratch, skip, thread, watch,
 };
 
 /// Bytes by which a function's stack pointer is higher at its return than at its entry.
@@ -78,6 +79,7 @@ fn find(ctx: *mut c_void, sp: u64, to: &mut MaybeUninit<Hit>) -> u64 {
 fn look_up(ctx: *mut c_void, sp: u64) -> Option<Hit> {
     // SAFETY: the context is the one the kernel gave this program.
     let cookie = Packed(unsafe { bpf_get_attach_cookie(ctx) });
+    let cookie = cookie.with_target(whose(cookie.target())?);
     let counters = count::of(cookie.site())?;
     let target = TARGETS.get(cookie.target())?;
     let control = CONTROL.get_ptr_mut(0)?;
@@ -93,6 +95,17 @@ fn look_up(ctx: *mut c_void, sp: u64) -> Option<Hit> {
         tid: 0,
         choice: 0,
     })
+}
+
+/// The target whose probe it is. `None`: it is shared, and the process is none of those that share it.
+#[inline(always)]
+pub fn whose(target: u32) -> Option<u32> {
+    if target < GROUPS.start {
+        return Some(target);
+    }
+    // SAFETY: map values are plain words.
+    let sharer = unsafe { SHARERS.get(watch::process()) }.copied()?;
+    Sharer(sharer).target(target)
 }
 
 impl Hit {

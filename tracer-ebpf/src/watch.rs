@@ -27,7 +27,7 @@ const CLONE_VM: u64 = 0x0000_0100;
 
 /// The current process.
 #[inline(always)]
-fn process() -> u32 {
+pub fn process() -> u32 {
     (bpf_get_current_pid_tgid() >> 32) as u32
 }
 

@@ -23,6 +23,7 @@ use tracer_common::{
     limits::USUAL_SITES,
     open::MAX_CALLERS,
     rate::Rate,
+    share::Sharer,
     target::Target,
 };
 
@@ -146,6 +147,7 @@ pub struct Kernel {
     targets: Array<MapData, PodTarget>,
     running_loop_keys: Array<MapData, u64>,
     spared: Array<MapData, u64>,
+    sharers: aya::maps::HashMap<MapData, u32, u32>,
     counters: Array<MapData, PodCounters>,
     control: Array<MapData, PodControl>,
     wake: Array<MapData, u64>,
@@ -223,6 +225,7 @@ impl Kernel {
         let targets = Array::try_from(take("TARGETS")?)?;
         let running_loop_keys = Array::try_from(take("RUNNING_LOOP_KEYS")?)?;
         let spared = Array::try_from(take("SPARED")?)?;
+        let sharers = aya::maps::HashMap::try_from(take("SHARERS")?)?;
         let counters = Array::try_from(take("COUNTERS")?)?;
         let mut control: Array<_, PodControl> = Array::try_from(take("CONTROL")?)?;
         let wake = Array::try_from(take("WAKE")?)?;
@@ -259,6 +262,7 @@ impl Kernel {
             targets,
             running_loop_keys,
             spared,
+            sharers,
             counters,
             control,
             wake,
@@ -359,6 +363,17 @@ impl Kernel {
     /// Tells it what more is known of a process.
     pub fn update_target(&mut self, index: u32, target: Target) -> Result<(), KernelError> {
         Ok(self.targets.set(index, PodTarget(target), 0)?)
+    }
+
+    /// From now on, the probes of a group of processes serve this one.
+    pub fn share(&mut self, pid: u32, sharer: Sharer) -> Result<(), KernelError> {
+        Ok(self.sharers.insert(pid, sharer.0, 0)?)
+    }
+
+    /// They do not any more.
+    pub fn unshare(&mut self, pid: u32) {
+        // It may not be there.
+        let _ = self.sharers.remove(&pid);
     }
 
     /// Returns of functions in which Python code may run are not awaited in that process: it switches C stacks.

@@ -264,7 +264,13 @@ impl Agent {
             Frame::Record { .. } => return,
         };
         match &said {
-            Said::Ready => self.unwell(None),
+            Said::Ready => {
+                self.unwell(None);
+                // From here on it is told which programs begin.
+                self.processes.forget_others();
+                let changes = self.processes.scan();
+                self.changed(changes);
+            }
             Said::Begins { pid } | Said::Forked { pid } => {
                 if matches!(said, Said::Begins { .. }) {
                     // What was known of it is over.
@@ -293,7 +299,7 @@ impl Agent {
                 );
             }
             Said::Refused { pid, why, later: false } => log::warn!("process {pid} is not traced: {why}"),
-            Said::Refused { .. } | Said::Ended { .. } => {}
+            Said::Refused { .. } | Said::Ended { .. } | Said::Switches { .. } => {}
             Said::Figures(figures) => {
                 self.fleet.costs(&figures.costs);
                 let fleet = &self.fleet;

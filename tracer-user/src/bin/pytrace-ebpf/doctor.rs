@@ -199,7 +199,7 @@ fn process(pid: u32) -> Vec<Check> {
         Ok(Wanted {
             effects,
             functions: Functions::parse::<String>(&[])?,
-            runs: false,
+            runs: false,            given: String::new(),
         })
     });
     let traced = found

@@ -96,11 +96,12 @@ fn may_wait(effect: &str) -> bool {
     WAITING.iter().any(|group| effect.starts_with(group))
 }
 
-/// The process that is probed.
+/// Whose probes they are.
 pub struct At<'a> {
     pub kernel: &'a Kernel,
-    pub process: &'a Process,
-    /// Its place among all targets.
+    /// `None`: the processes of a group.
+    pub process: Option<&'a Process>,
+    /// Its place among all targets, or the group's.
     pub index: u8,
     /// It switches C stacks.
     pub switches: bool,
@@ -301,8 +302,11 @@ impl Traced {
             }
         };
         let mapped = &self.discovery.files[group.file];
-        let path: PathBuf = at.process.mapping_link(&mapped.mapping);
-        Link::attach(program, probe, &path, &points, at.process.pid())
+        let path: PathBuf = match at.process {
+            Some(process) => process.mapping_link(&mapped.mapping),
+            None => self.opened(group.file)?,
+        };
+        Link::attach(program, probe, &path, &points, at.process.map_or(0, Process::pid))
             .with_context(|| format!("cannot probe {}", mapped.path.display()))
             .map(Some)
     }

@@ -7,6 +7,7 @@ mod budget;
 mod end;
 mod numbers;
 mod processes;
+mod shared;
 mod switches;
 
 use std::{
@@ -29,8 +30,9 @@ use tracer_user::{
     sink::{ProcessChange, Sink, TargetInfo, nothing::Nothing},
 };
 
-use self::{adding::Adding, belongings::Belongings, budget::Budget, numbers::Numbers};
+use self::{adding::Adding, belongings::Belongings, budget::Budget, numbers::Numbers, shared::Groups};
 use crate::{
+    agent::orders::Sharing,
     cli::{OutputArgs, Share, TraceArgs},
     output::{CHUNK, Output, is_recording},
     probes::{At, Attached},
@@ -70,6 +72,8 @@ struct Live {
     /// It switches C stacks (greenlet): [`harm::Policy`].
     switches: bool,
     how: How,
+    /// The group whose probes serve it.
+    group: Option<u32>,
 }
 
 /// How a process is traced.
@@ -79,6 +83,7 @@ pub struct How {
     pub limits: CaptureLimits,
     /// What that may cost it.
     pub budget: Option<Share>,
+    pub sharing: Sharing,
 }
 
 impl Live {
@@ -86,7 +91,7 @@ impl Live {
     fn probes<'a>(&'a mut self, kernel: &'a Kernel) -> (At<'a>, &'a [Arc<Traced>], &'a mut Vec<Attached>) {
         let at = At {
             kernel,
-            process: &self.process,
+            process: Some(&self.process),
             index: self.index as u8,
             switches: self.switches,
         };
@@ -133,6 +138,8 @@ pub struct Session {
     profile: Option<Plan>,
     sampler: Option<Sampler>,
     budget: Option<Budget>,
+    /// Probes that serve several processes.
+    groups: Groups,
 }
 
 impl Session {
@@ -197,6 +204,7 @@ impl Session {
                 wanted: Arc::new(wanted),
                 limits,
                 budget: args.budget,
+                sharing: Sharing::Own,
             },
             judge,
             run_judge: RunJudge::new(&args.calls).map_err(crate::Usage::from)?,
@@ -218,6 +226,7 @@ impl Session {
             profile,
             sampler,
             budget,
+            groups: Groups::default(),
         })
     }
 
@@ -268,7 +277,8 @@ impl Session {
     /// Where the breakpoints of those processes are.
     pub fn places(&self, pids: &[u32]) -> anyhow::Result<Vec<sweep::Places>> {
         let live = pids.iter().filter_map(|pid| self.live.get(pid));
-        live.map(|live| {
+        // Shared probes are in all processes of that file.
+        live.filter(|live| live.group.is_none()).map(|live| {
             let parts = live.parts.iter();
             Ok(sweep::Places {
                 program: self.kernel.watch().try_clone_to_owned()?,

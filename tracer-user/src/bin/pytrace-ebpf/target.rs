@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     fs::File,
-    os::unix::fs::FileExt as _,
+    os::{fd::AsRawFd as _, unix::fs::FileExt as _},
     path::PathBuf,
     sync::Arc,
 };
@@ -51,6 +51,8 @@ pub struct Wanted {
     pub functions: Functions,
     /// Runs of Python functions.
     pub runs: bool,
+    /// As it was given: the same for the same.
+    pub given: String,
 }
 
 impl Wanted {
@@ -92,6 +94,8 @@ pub struct Traced {
     pub refused: Vec<(String, String)>,
     /// What of the wanted bytecodes and functions cannot be seen, though they are probed.
     pub unseen: Option<&'static str>,
+    /// The files, by [`Discovery::files`], where the probes are those of other processes too, which may stay longer.
+    pub opened: Vec<Option<Arc<File>>>,
 }
 
 impl Traced {
@@ -110,6 +114,26 @@ impl Traced {
         let tells_of_modules = |function: &CFunction| start::LOAD.contains(&function.function.as_str());
         self.discovery.functions = functions.filter(tells_of_modules).collect();
         self.discovery.refused = Vec::new();
+    }
+
+    /// Opens the files that its sites are in.
+    pub fn open_files(&mut self) -> anyhow::Result<()> {
+        self.opened = vec![None; self.discovery.files.len()];
+        for site in &self.sites {
+            let opened = &mut self.opened[site.file];
+            if opened.is_none() {
+                let mapping = &self.discovery.files[site.file].mapping;
+                *opened = Some(Arc::new(self.process.open_mapping(mapping)?));
+            }
+        }
+        Ok(())
+    }
+
+    /// An opened file, as a path.
+    pub fn opened(&self, file: usize) -> anyhow::Result<PathBuf> {
+        let opened = self.opened.get(file).and_then(Option::as_ref);
+        let opened = opened.context("the file is not open")?;
+        Ok(format!("/proc/self/fd/{}", opened.as_raw_fd()).into())
     }
 
     /// Whether the same was found in that process, which runs the same program.
@@ -142,6 +166,7 @@ impl Traced {
             sites: Vec::new(),
             refused: Vec::new(),
             unseen: None,
+            opened: Vec::new(),
         };
         traced.choose(wanted, known)?;
         Ok(traced)

@@ -56,6 +56,7 @@ fn wanted(args: &TraceArgs) -> anyhow::Result<Wanted> {
         effects: Selection::parse(&args.effects).map_err(crate::Usage::from)?,
         functions: Functions::parse(&args.functions).map_err(crate::Usage::from)?,
         runs: !args.calls.is_empty(),
+        given: String::new(),
     })
 }
 

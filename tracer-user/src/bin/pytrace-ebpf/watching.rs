@@ -332,6 +332,14 @@ impl Watching {
                 warn(pid, "later modules", "no place to watch was found");
             }
             for (path, offset, module) in places {
+                match session.watch_shared(pid, path.clone(), offset, module) {
+                    Ok(true) => continue,
+                    Ok(false) => {}
+                    Err(error) => {
+                        warn(pid, "later modules", &format!("{error:#}"));
+                        continue;
+                    }
+                }
                 match self.watch_loads(session, index, &path, (offset, module), pid) {
                     Ok(link) => session.keep_loads(pid, link),
                     Err(error) => warn(pid, "later modules", &format!("{error:#}")),

@@ -2,13 +2,13 @@
 //! what is to be done comes out as orders.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     time::{Duration, Instant},
 };
 
 use super::{
     config::Config,
-    orders::{Cost, Order, Said},
+    orders::{Cost, Order, Said, Sharing},
     policy::{Decision, decide},
     processes::Info,
 };
@@ -53,12 +53,46 @@ pub struct Member {
     pub info: Info,
     pub decision: Option<Decision>,
     pub stage: Stage,
+    /// As it was asked for last.
+    asked: Sharing,
+}
+
+/// From so many processes with one interpreter on, they share their probes, if all of them are traced: none that is not is to pay for
+/// others' probes.
+const SHARE_FROM: usize = 4;
+
+/// Processes that have an interpreter, by what matters for sharing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Count {
+    wanted: usize,
+    unwanted: usize,
+    /// Of those that are wanted.
+    switching: usize,
+}
+
+impl Count {
+    /// How one of them is to be traced. `shared`: some share probes already, and may go on.
+    fn sharing(self, switches: bool, shared: bool) -> Sharing {
+        let least = if shared { 1 } else { SHARE_FROM };
+        let of_its_kind = if switches { self.switching } else { self.wanted - self.switching };
+        if self.unwanted != 0 || of_its_kind < least {
+            Sharing::Own
+        } else if switches {
+            Sharing::SharedApart
+        } else if self.switching == 0 {
+            Sharing::Shared
+        } else {
+            Sharing::Own
+        }
+    }
 }
 
 /// All of them.
 #[derive(Debug, Default)]
 pub struct Fleet {
     members: BTreeMap<u32, Member>,
+    /// How those are traced that have an interpreter, and switch C stacks or not.
+    sharing: HashMap<((u64, u64), bool), Sharing>,
     /// Processes that may be traced at once.
     most: usize,
 }
@@ -83,6 +117,7 @@ impl Fleet {
             info,
             decision,
             stage,
+            asked: Sharing::Own,
         };
         self.members.insert(member.info.pid, member);
     }
@@ -121,12 +156,17 @@ impl Fleet {
 
     /// What the tracer says; false: that is not about a process that is known, which may be one now.
     pub fn said(&mut self, said: &Said, now: Instant) -> bool {
-        let (Said::Attached { pid, .. } | Said::Refused { pid, .. } | Said::Ended { pid }) = said else {
+        let (Said::Attached { pid, .. } | Said::Refused { pid, .. } | Said::Ended { pid } | Said::Switches { pid }) = said
+        else {
             return true;
         };
         let Some(member) = self.members.get_mut(pid) else {
             return false;
         };
+        if let Said::Switches { .. } = said {
+            member.info.switches = true;
+            return true;
+        }
         let tries = match member.stage {
             Stage::Starts { tries, .. } => tries,
             _ => 0,
@@ -189,8 +229,41 @@ impl Fleet {
         }
     }
 
+    /// Finds out who is to share probes; those who do otherwise are released, to be asked for again.
+    fn share(&mut self, orders: &mut Vec<Order>) {
+        let mut counts: HashMap<(u64, u64), Count> = HashMap::new();
+        for member in self.members.values() {
+            let count = counts.entry(member.info.library).or_default();
+            match member.stage {
+                Stage::Unwanted | Stage::Refused(_) => count.unwanted += 1,
+                _ => {
+                    count.wanted += 1;
+                    count.switching += usize::from(member.info.switches);
+                }
+            }
+        }
+        let mut sharing = HashMap::new();
+        for (pid, member) in &mut self.members {
+            let key = (member.info.library, member.info.switches);
+            let before = self.sharing.get(&key).copied().unwrap_or_default();
+            let count = counts.get(&member.info.library).copied().unwrap_or_default();
+            let now = match member.stage {
+                Stage::Unwanted | Stage::Refused(_) => continue,
+                _ => *sharing
+                    .entry(key)
+                    .or_insert_with(|| count.sharing(member.info.switches, before != Sharing::Own)),
+            };
+            if matches!(member.stage, Stage::Asked | Stage::Traced(_)) && member.asked != now {
+                orders.push(Order::Release { pid: *pid });
+                member.stage = Stage::Leaves;
+            }
+        }
+        self.sharing = sharing;
+    }
+
     /// Asks for what there is room for.
     pub fn ask(&mut self, now: Instant, orders: &mut Vec<Order>) {
+        self.share(orders);
         let busy = |member: &&Member| matches!(member.stage, Stage::Asked | Stage::Traced(_) | Stage::Leaves);
         let mut room = self.most.saturating_sub(self.members.values().filter(busy).count());
         for (pid, member) in &mut self.members {
@@ -203,10 +276,14 @@ impl Fleet {
                 continue;
             };
             room -= 1;
+            let key = (member.info.library, member.info.switches);
+            let mut manner = decision.manner.clone();
+            manner.sharing = self.sharing.get(&key).copied().unwrap_or_default();
+            member.asked = manner.sharing;
             orders.push(Order::Trace {
                 pid: *pid,
                 began: member.info.began,
-                manner: decision.manner.clone(),
+                manner,
             });
             // That it was tried is kept until it is attached.
             if member.stage == Stage::Waits {
@@ -241,6 +318,8 @@ mod tests {
             cgroup: String::new(),
             container: None,
             pod: None,
+            library: (1, 7),
+            switches: false,
             service: None,
         }
     }
@@ -286,9 +365,9 @@ mod tests {
         let now = Instant::now();
         let mut fleet = fleet(&config, &[1, 2, 3]);
         assert_eq!(asked(&mut fleet, now), [1, 2]);
-        assert_eq!(asked(&mut fleet, now), []);
+        assert!(asked(&mut fleet, now).is_empty());
         assert!(fleet.said(&attached(1), now));
-        assert_eq!(asked(&mut fleet, now), []);
+        assert!(asked(&mut fleet, now).is_empty());
         fleet.gone(1);
         assert_eq!(asked(&mut fleet, now), [3]);
         assert!(!fleet.said(&attached(1), now));
@@ -302,7 +381,7 @@ mod tests {
         for _ in 0..=MOST_TRIES {
             assert_eq!(asked(&mut fleet, now), [1]);
             fleet.said(&later, now);
-            assert_eq!(asked(&mut fleet, now), []);
+            assert!(asked(&mut fleet, now).is_empty());
             now += AGAIN.1;
         }
         assert_eq!(fleet.get(1).unwrap().stage, Stage::Refused("starts".into()));
@@ -323,7 +402,7 @@ mod tests {
         orders.clear();
         fleet.decide_anew(&other, &mut orders);
         assert!(matches!(orders[1], Order::Release { pid: 1 }));
-        assert_eq!(asked(&mut fleet, now), []);
+        assert!(asked(&mut fleet, now).is_empty());
         fleet.said(&Said::Ended { pid: 1 }, now);
         assert_eq!(asked(&mut fleet, now), [1]);
         fleet.said(&attached(1), now);
@@ -332,6 +411,65 @@ mod tests {
         assert_eq!(fleet.get(1).unwrap().stage, Stage::Unwanted);
         fleet.decide_anew(&traced, &mut orders);
         assert_eq!(asked(&mut fleet, now), [1]);
+    }
+
+    #[test]
+    fn many_with_one_interpreter_share_their_probes() {
+        let everything = config("");
+        let now = Instant::now();
+        let mut fleet = fleet(&everything, &[1, 2, 3]);
+        let trace = |fleet: &mut Fleet| {
+            let mut orders = Vec::new();
+            fleet.ask(now, &mut orders);
+            let mut released = Vec::new();
+            let mut asked = Vec::new();
+            for order in orders {
+                match order {
+                    Order::Release { pid } => released.push(pid),
+                    Order::Trace { pid, manner, .. } => {
+                        asked.push((pid, manner.sharing));
+                        fleet.said(&attached(pid), now);
+                    }
+                    other @ Order::Rules { .. } => panic!("{other:?}"),
+                }
+            }
+            released.iter().for_each(|pid| {
+                fleet.said(&Said::Ended { pid: *pid }, now);
+            });
+            (released, asked)
+        };
+        let own = |pid| (pid, Sharing::Own);
+        let shared = |pid| (pid, Sharing::Shared);
+        assert_eq!(trace(&mut fleet), (vec![], vec![own(1), own(2), own(3)]));
+        fleet.found(info(4), &everything);
+        assert_eq!(trace(&mut fleet), (vec![1, 2, 3], vec![shared(4)]));
+        assert_eq!(trace(&mut fleet), (vec![], vec![shared(1), shared(2), shared(3)]));
+        // Fewer may go on.
+        fleet.gone(4);
+        assert_eq!(trace(&mut fleet), (vec![], vec![]));
+        // One that switches stacks: none of the others may have a return probe where it comes by.
+        fleet.said(&Said::Switches { pid: 2 }, now);
+        assert_eq!(trace(&mut fleet).0, [1, 2, 3]);
+        assert_eq!(trace(&mut fleet), (vec![], vec![own(1), own(2), own(3)]));
+        assert_eq!(trace(&mut fleet), (vec![], vec![]));
+    }
+
+    #[test]
+    fn processes_that_switch_stacks_share_apart_from_others() {
+        let count = |wanted, unwanted, switching| Count { wanted, unwanted, switching };
+        for (count, switches, shared, expected) in [
+            (count(4, 0, 0), false, false, Sharing::Shared),
+            (count(3, 0, 0), false, false, Sharing::Own),
+            (count(3, 0, 0), false, true, Sharing::Shared),
+            (count(4, 1, 0), false, false, Sharing::Own),
+            (count(4, 1, 0), false, true, Sharing::Own),
+            (count(9, 0, 4), true, false, Sharing::SharedApart),
+            (count(9, 0, 4), false, false, Sharing::Own),
+            (count(9, 0, 3), true, false, Sharing::Own),
+            (count(9, 0, 9), true, false, Sharing::SharedApart),
+        ] {
+            assert_eq!(count.sharing(switches, shared), expected, "{count:?}");
+        }
     }
 
     #[test]

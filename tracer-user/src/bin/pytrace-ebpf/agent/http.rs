@@ -131,18 +131,20 @@ mod tests {
     fn who_asks_is_answered() {
         let answers = SharedAnswers::default();
         let shared = Arc::clone(&answers);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-        let address = listener.local_addr().unwrap();
-        let server = Server(runtime.spawn(serve(listener, shared)));
+        let (send, bound) = std::sync::mpsc::channel();
+        // Ends with the test's process.
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                send.send(listener.local_addr().unwrap()).unwrap();
+                serve(listener, shared).await;
+            });
+        });
+        let address = bound.recv().unwrap();
         ask(address).unwrap();
         answers.lock().unwrap().unwell = Some("the tracer has ended".into());
         let error = ask(address).unwrap_err().to_string();
         assert!(error.contains("the tracer has ended"), "{error}");
-        drop(server);
     }
 }

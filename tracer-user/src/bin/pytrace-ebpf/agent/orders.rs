@@ -33,6 +33,19 @@ pub struct Manner {
     /// Whether arguments and results leave the host.
     pub values: Values,
     pub budget: Share,
+    pub sharing: Sharing,
+}
+
+/// Whether a process has probes of its own, or those of all that are traced in the same way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sharing {
+    #[default]
+    Own,
+    /// None of the processes that have the file switches C stacks.
+    Shared,
+    /// All of them do: probes are where no return probe can be.
+    SharedApart,
 }
 
 /// What the tracer says.
@@ -59,6 +72,8 @@ pub enum Said {
     Begins { pid: u32 },
     /// A traced process has made another one.
     Forked { pid: u32 },
+    /// It has come to switch C stacks.
+    Switches { pid: u32 },
     /// Since the last time.
     Figures(Figures),
 }
@@ -239,6 +254,7 @@ mod tests {
             max_depth: 3,
             values: Values::None,
             budget: "1%".parse().unwrap(),
+            sharing: Sharing::Own,
         };
         let order = Order::Trace { pid: 1, began: 2, manner: manner.clone() };
         let line = serde_json::to_string(&order).unwrap();

@@ -2,7 +2,7 @@
 
 use super::{
     config::{Config, Glob, Policy},
-    orders::Manner,
+    orders::{Manner, Sharing},
     processes::Info,
 };
 
@@ -37,6 +37,7 @@ fn by(config: &Config, policy: &Policy) -> Decision {
             max_depth: policy.max_depth.0,
             values: policy.values,
             budget: policy.budget.unwrap_or(config.budget.process),
+            sharing: Sharing::Own,
         },
         service: policy.service.clone(),
     }
@@ -76,6 +77,8 @@ mod tests {
             cgroup: "/system.slice/web.service".into(),
             container: None,
             pod: None,
+            library: (1, 1),
+            switches: false,
             service: Some("shop-eu".into()),
         }
     }

@@ -11,7 +11,7 @@ use std::{
 use nix::unistd::{Uid, User};
 use tracer_user::{
     cpython::start::{Code, ProgramKind},
-    process::{Process, began},
+    process::{Mapping, Process, began},
 };
 
 /// Bytes read of a file under `/proc/PID` at most.
@@ -37,6 +37,10 @@ pub struct Info {
     pub cgroup: String,
     pub container: Option<String>,
     pub pod: Option<String>,
+    /// Device and inode of the file that the interpreter is in.
+    pub library: (u64, u64),
+    /// It switches C stacks (greenlet).
+    pub switches: bool,
     /// `OTEL_SERVICE_NAME`, or `service.name` of `OTEL_RESOURCE_ATTRIBUTES`.
     pub service: Option<String>,
 }
@@ -68,6 +72,11 @@ pub struct Processes {
 }
 
 impl Processes {
+    /// Forgets which processes have no Python: they may have begun another program unnoticed.
+    pub fn forget_others(&mut self) {
+        self.known.retain(|_, known| known.is_python);
+    }
+
     /// Looks at all.
     pub fn scan(&mut self) -> Changes {
         self.looks = self.looks.wrapping_add(1);
@@ -117,17 +126,26 @@ impl Processes {
             looked = looked.wrapping_sub(pid % AGAIN);
         }
         let kind = self.kind(pid);
-        let is_python = match kind {
-            Some(ProgramKind::Interpreter) => true,
-            Some(ProgramKind::NeedsLibrary(_)) => has_library(pid),
-            Some(ProgramKind::Other) => thoroughly && has_library(pid),
-            None => false,
+        let process = match kind {
+            None => None,
+            Some(ProgramKind::Other) if !thoroughly => None,
+            Some(_) => Process::open(pid).ok(),
         };
+        let library = process.as_ref().and_then(|process| match kind {
+            Some(ProgramKind::Interpreter) => program(pid),
+            _ => library(process),
+        });
+        let is_python = library.is_some();
         if !is_python && matches!(kind, Some(ProgramKind::NeedsLibrary(_))) {
             // It will be there in a moment.
             looked = looked.wrapping_sub(AGAIN);
         }
-        let found = is_python.then(|| self.info(pid, began)).flatten();
+        let found = process.zip(library).and_then(|(process, library)| {
+            let mut info = self.info(pid, began)?;
+            info.library = library;
+            info.switches = process.has_mapping_named("greenlet");
+            Some(info)
+        });
         let known = Known {
             began,
             is_python: found.is_some(),
@@ -179,6 +197,8 @@ impl Processes {
             container: container(&cgroup),
             pod: pod(&cgroup),
             cgroup,
+            library: (0, 0),
+            switches: false,
             service: service(&words("environ")),
         })
     }
@@ -192,8 +212,20 @@ impl Processes {
     }
 }
 
-fn has_library(pid: u32) -> bool {
-    Process::open(pid).is_ok_and(|process| process.has_mapping_named("libpython"))
+/// Device and inode of a process's program.
+fn program(pid: u32) -> Option<(u64, u64)> {
+    let metadata = fs::metadata(format!("/proc/{pid}/exe")).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+/// Those of the library that Python is in.
+fn library(process: &Process) -> Option<(u64, u64)> {
+    let is_python = |mapping: &&Mapping| {
+        let name = mapping.path.as_ref().and_then(|path| path.file_name());
+        name.is_some_and(|name| name.to_string_lossy().contains("libpython"))
+    };
+    let mapping = process.maps().iter().find(is_python)?;
+    Some((nix::sys::stat::makedev(mapping.dev.0.into(), mapping.dev.1.into()), mapping.inode))
 }
 
 fn read(path: &Path) -> Vec<u8> {

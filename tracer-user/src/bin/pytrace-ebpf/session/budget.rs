@@ -18,11 +18,11 @@ use tracer_user::{
     sites::Price,
 };
 
-use super::{Live, OVER_BUDGET, Session, processes::name};
+use super::{Live, OVER_BUDGET, Session, processes::name, shared::Group};
 use crate::{
     agent::orders::Cost,
     cli::Share,
-    probes::{Attached, Grouping},
+    probes::{At, Attached, Grouping},
     report::{monotonic_ns, now_ns},
     ring::Ring,
     target::{Site, Traced},
@@ -37,7 +37,40 @@ const MAX_ENDED: usize = 1024;
 /// Ended processes whose sites wait for others, at most.
 const MAX_RETIRED: usize = 256;
 
-/// The accounts of all processes.
+/// What an account is of: a process, or a group of processes.
+pub trait Holder {
+    /// What was found.
+    fn parts(&self) -> &[Arc<Traced>];
+    /// Indices of its processes.
+    fn targets(&self) -> Vec<u16>;
+    /// Where its probes go, what was found, and those that are there, in the same order.
+    fn probes<'a>(&'a mut self, kernel: &'a Kernel) -> (At<'a>, &'a [Arc<Traced>], &'a mut Vec<Attached>);
+
+    /// Which part has a site, and where.
+    fn find(&self, site: u32) -> Option<(usize, usize)> {
+        let parts = self.parts().iter().enumerate();
+        parts
+            .filter_map(|(n, part)| {
+                let at = part.sites.iter().position(|one| one.number == site)?;
+                Some((n, at))
+            })
+            .next()
+    }
+}
+
+/// The key of a group's account: no process has that id.
+pub fn group_key(number: u32) -> u32 {
+    GROUP | number
+}
+
+const GROUP: u32 = 1 << 31;
+
+/// The number of a group, if it is the key of one.
+fn group_number(holder: u32) -> Option<u32> {
+    (holder & GROUP != 0).then_some(holder & !GROUP)
+}
+
+/// The accounts of all processes, and groups of processes.
 pub struct Budget {
     prices: Prices,
     accounts: HashMap<u32, Account>,
@@ -97,24 +130,23 @@ impl Budget {
             .try_for_each(|site| kernel.set_terms(site.number, self.terms(site)))
     }
 
-    /// Takes in what was attached.
-    pub fn add(
-        &mut self,
-        kernel: &Kernel,
-        (pid, index): (u32, u16),
-        traced: &Traced,
-        share: Share,
-    ) -> Result<(), KernelError> {
+    /// Takes in what was attached. `paid`: what that process, or group, has cost already; `cost`: its sites.
+    pub fn add(&mut self, holder: u32, paid: u64, traced: &Traced, share: Share, cost: impl Fn(u32) -> u64) {
         let now = monotonic_ns();
-        let paid = kernel.cost_ns(index.into())?;
         let account = self
             .accounts
-            .entry(pid)
+            .entry(holder)
             .or_insert_with(|| Account::new(share.of_one(), now, paid));
         for site in &traced.sites {
-            account.add(site.number, now, kernel.site_cost_ns(site.number)?);
+            account.add(site.number, now, cost(site.number));
         }
-        Ok(())
+    }
+
+    /// A group has gone.
+    pub fn forget_group(&mut self, number: u32) {
+        self.accounts.remove(&group_key(number));
+        self.windows.remove(&group_key(number));
+        self.left.retain(|(of, _), _| *of != group_key(number));
     }
 
     /// Turns the gate of a site: who comes by the probe that serves it now is not served any more. The bit of the next one.
@@ -130,29 +162,30 @@ impl Budget {
     fn step(
         &mut self,
         kernel: &mut Kernel,
-        live: &mut Live,
+        (key, holder): (u32, &mut dyn Holder),
         step: Step,
         lost: &mut Vec<Lost>,
     ) -> anyhow::Result<Option<Told>> {
         let (Step::Shed { site, .. } | Step::Open { site } | Step::Close { site } | Step::Restore { site }) =
             step;
-        let Some((part, of_part)) = live.find(site) else {
+        let Some((part, of_part)) = holder.find(site) else {
             return Ok(None);
         };
-        let pid = live.process.pid();
-        let traced = Arc::clone(&live.parts[part]);
-        let change = self.note(pid, &traced.sites[of_part], step, kernel.counters(site)?.hits);
+        let traced = Arc::clone(&holder.parts()[part]);
+        let change = self.note(key, &traced.sites[of_part], step, kernel.counters(site)?.hits);
         match step {
             Step::Shed { .. } | Step::Close { .. } => {
-                self.take_out(kernel, live, (part, of_part), lost)?;
+                self.take_out(kernel, holder, (part, of_part), lost)?;
             }
             Step::Open { .. } => {
                 let gate = self.turn(kernel, &traced.sites[of_part])?;
-                let (at, _, attached) = live.probes(kernel);
+                let (at, _, attached) = holder.probes(kernel);
                 traced.restore(&mut attached[part], &at, (of_part, gate))?;
             }
             Step::Restore { .. } => {}
         }
+        // What happens to a group is of no single process.
+        let pid = if group_number(key).is_some() { 0 } else { key };
         Ok(change.map(|change| Told { pid, change }))
     }
 
@@ -193,15 +226,15 @@ impl Budget {
     fn take_out(
         &mut self,
         kernel: &mut Kernel,
-        live: &mut Live,
+        holder: &mut dyn Holder,
         (part, of_part): (usize, usize),
         lost: &mut Vec<Lost>,
     ) -> anyhow::Result<()> {
-        let traced = Arc::clone(&live.parts[part]);
+        let traced = Arc::clone(&holder.parts()[part]);
         // From now on nobody comes by its probes, and those who have may not be seen to end.
         self.turn(kernel, &traced.sites[of_part])?;
-        let target = live.index;
-        let (at, _, attached) = live.probes(kernel);
+        let targets = holder.targets();
+        let (at, _, attached) = holder.probes(kernel);
         let Some(shed) = traced.shed(&mut attached[part], &at, of_part)? else {
             return Ok(());
         };
@@ -210,17 +243,20 @@ impl Budget {
         }
         let before_ns = monotonic_ns();
         let number = |site: &usize| traced.sites[*site].number;
-        let mut closed = vec![Lost {
-            target,
-            sites: vec![number(&of_part)],
-            before_ns: before_ns + LATE_NS,
-        }];
-        if shed.in_flight_too && !shed.moved.is_empty() {
+        let mut closed = Vec::new();
+        for target in targets {
             closed.push(Lost {
                 target,
-                sites: shed.moved.iter().map(number).collect(),
-                before_ns,
+                sites: vec![number(&of_part)],
+                before_ns: before_ns + LATE_NS,
             });
+            if shed.in_flight_too && !shed.moved.is_empty() {
+                closed.push(Lost {
+                    target,
+                    sites: shed.moved.iter().map(number).collect(),
+                    before_ns,
+                });
+            }
         }
         lost.extend(closed.iter().cloned());
         let tell = self.closed.0.clone();
@@ -289,16 +325,17 @@ fn report(pid: u32, account: &Account, name: impl Fn(u32) -> String) -> ProcessB
     }
 }
 
-impl Live {
-    /// Which part has a site, and where.
-    fn find(&self, site: u32) -> Option<(usize, usize)> {
-        let parts = self.parts.iter().enumerate();
-        parts
-            .filter_map(|(n, part)| {
-                let at = part.sites.iter().position(|one| one.number == site)?;
-                Some((n, at))
-            })
-            .next()
+impl Holder for Live {
+    fn parts(&self) -> &[Arc<Traced>] {
+        &self.parts
+    }
+
+    fn targets(&self) -> Vec<u16> {
+        vec![self.index]
+    }
+
+    fn probes<'a>(&'a mut self, kernel: &'a Kernel) -> (At<'a>, &'a [Arc<Traced>], &'a mut Vec<Attached>) {
+        Live::probes(self, kernel)
     }
 }
 
@@ -342,7 +379,9 @@ impl Session {
         if let Some(host) = &mut budget.host
             && host.is_due(now)
         {
-            let paid = budget.accounts.values().map(Account::paid_ns).sum();
+            let own = budget.accounts.iter().filter(|(key, _)| group_number(**key).is_none());
+            let own: u64 = own.map(|(_, account)| account.paid_ns()).sum();
+            let paid = own + self.groups.all().map(Group::all_ns).sum::<u64>();
             let part = host.look(now, paid);
             budget.accounts.values_mut().for_each(|account| account.allow(part));
         }
@@ -353,14 +392,26 @@ impl Session {
         let due: Vec<u32> = due.map(|(pid, _)| *pid).collect();
         let (mut told, mut lost) = (Vec::new(), Vec::new());
         for pid in due {
-            let (Some(live), Some(account)) = (self.live.get_mut(&pid), budget.accounts.get_mut(&pid)) else {
+            let Some(account) = budget.accounts.get_mut(&pid) else {
                 continue;
             };
-            let paid = self.kernel.cost_ns(live.index.into())?;
             let kernel = &self.kernel;
-            let steps = account.look(now, paid, |site| kernel.site_cost_ns(site).unwrap_or(0));
+            let (holder, steps): (&mut dyn Holder, _) = match group_number(pid) {
+                Some(number) => {
+                    let Some(group) = self.groups.get_mut(number) else { continue };
+                    let paid = group.look(kernel)?;
+                    let steps = account.look(now, paid, |site| group.site_cost_ns(kernel, site));
+                    (group, steps)
+                }
+                None => {
+                    let Some(live) = self.live.get_mut(&pid) else { continue };
+                    let paid = kernel.cost_ns(live.index.into())?;
+                    let steps = account.look(now, paid, |site| kernel.site_cost_ns(site).unwrap_or(0));
+                    (live, steps)
+                }
+            };
             for step in steps {
-                match budget.step(&mut self.kernel, live, step, &mut lost) {
+                match budget.step(&mut self.kernel, (pid, &mut *holder), step, &mut lost) {
                     Ok(one) => told.extend(one),
                     // One that has ended meanwhile is no more than that.
                     Err(error) if Process::open(pid).is_ok() => {
@@ -433,17 +484,23 @@ impl Session {
     /// What each process has paid since the last time, and how many of its functions are not seen now.
     pub fn costs(&mut self) -> Vec<Cost> {
         let accounts = self.budget.iter_mut().flat_map(|budget| &mut budget.accounts);
-        accounts
-            .map(|(pid, account)| {
-                let (cost, shed) = account.cost_since();
-                Cost {
-                    pid: *pid,
-                    cost_ppm: ppm(cost),
-                    budget_ppm: ppm(account.cost().0),
-                    shed: shed.len(),
-                }
-            })
-            .collect()
+        let mut all = Vec::new();
+        for (holder, account) in accounts {
+            let (cost, shed) = account.cost_since();
+            let of_one = Cost {
+                pid: *holder,
+                cost_ppm: ppm(cost),
+                budget_ppm: ppm(account.cost().0),
+                shed: shed.len(),
+            };
+            let group = group_number(*holder).map(|number| self.groups.get_mut(number));
+            match group {
+                Some(Some(group)) => all.extend(group.costs(of_one.budget_ppm, of_one.shed)),
+                Some(None) => {}
+                None => all.push(of_one),
+            }
+        }
+        all
     }
 
     /// What tracing may cost all processes together.

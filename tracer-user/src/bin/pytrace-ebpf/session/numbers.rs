@@ -8,7 +8,7 @@ use tracer_common::limits::{MAX_SITES, MAX_TARGETS};
 /// Numbers that serve nobody any more.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Returned {
-    pub target: u16,
+    pub target: Option<u16>,
     pub sites: Vec<u32>,
 }
 
@@ -35,7 +35,7 @@ impl Numbers {
 
     fn look(&mut self) {
         for returned in self.returned.iter().flat_map(|(_, returned)| returned.try_iter()) {
-            self.free_targets.push(returned.target);
+            self.free_targets.extend(returned.target);
             self.free_sites.extend(returned.sites);
         }
     }
@@ -98,11 +98,11 @@ mod tests {
         let mut numbers = Numbers::of_many();
         let (target, sites) = (numbers.target().unwrap(), numbers.sites(3).unwrap());
         assert_eq!(numbers.sites(1).unwrap(), [3]);
-        numbers.way_back().unwrap().send(Returned { target, sites }).unwrap();
+        numbers.way_back().unwrap().send(Returned { target: Some(target), sites }).unwrap();
         let again = numbers.sites(5).unwrap();
         assert_eq!(again, [0, 1, 2, 4, 5]);
         assert_eq!(numbers.target().unwrap(), target);
-        assert_eq!(numbers.sites(0).unwrap(), []);
+        assert!(numbers.sites(0).unwrap().is_empty());
     }
 
     #[test]

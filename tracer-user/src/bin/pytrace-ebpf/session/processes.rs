@@ -28,11 +28,19 @@ impl Session {
 
     /// As [`Self::admit`], to be traced in its own way.
     pub fn admit_as(&mut self, mut traced: Traced, how: How) -> anyhow::Result<TargetInfo> {
-        self.number(&mut traced)?;
+        let group = self.group_of(&traced, &how);
+        match group {
+            Some(group) => self.share(group, &mut traced, &how)?,
+            None => self.number(&mut traced)?,
+        }
         let info = self.info(&traced, traced.process.pid(), how.budget);
         let switches = harm::Policy::of(&traced.process)?.switches_stacks();
         let process = Arc::clone(&traced.process);
+        let pid = info.pid;
         self.enter(process, vec![Arc::new(traced)], switches, info.clone(), how, None)?;
+        if let Some(live) = self.live.get_mut(&pid) {
+            live.group = group;
+        }
         Ok(info)
     }
 
@@ -103,6 +111,7 @@ impl Session {
             belongings,
             switches,
             how,
+            group: None,
         };
         self.live.insert(live.process.pid(), live);
         Ok(())
@@ -142,11 +151,16 @@ impl Session {
             return Ok(());
         };
         let (index, share) = (live.index, live.how.budget);
+        if let Some(group) = live.group {
+            return self.join(group, pid, index);
+        }
         let (at, parts, attached) = live.probes(&self.kernel);
         for part in parts {
             attached.push(part.attach(&at, grouping)?);
             if let (Some(budget), Some(share)) = (&mut self.budget, share) {
-                budget.add(&self.kernel, (pid, index), part, share)?;
+                let paid = self.kernel.cost_ns(index.into())?;
+                let cost = |site| self.kernel.site_cost_ns(site).unwrap_or(0);
+                budget.add(pid, paid, part, share, cost);
             }
         }
         Ok(())
@@ -183,7 +197,7 @@ impl Session {
         };
         let first = live.parts.first().context("nothing was found")?;
         let mut traced = first.find_new(pid, &live.how.wanted, &live.known)?;
-        let (index, share) = (live.index as u8, live.how.budget);
+        let (index, how, group) = (live.index as u8, live.how.clone(), live.group);
         let functions = traced.sites.len();
         let files: HashSet<usize> = traced.sites.iter().map(|site| site.file).collect();
         let files = files
@@ -191,30 +205,58 @@ impl Session {
             .map(|file| traced.discovery.files[file].path.display().to_string())
             .collect();
         if functions != 0 {
-            self.number(&mut traced)?;
-            let at = At {
-                kernel: &self.kernel,
-                process: &traced.process,
-                index,
-                switches,
+            let attached = match group {
+                Some(group) => {
+                    self.share(group, &mut traced, &how)?;
+                    None
+                }
+                None => {
+                    self.number(&mut traced)?;
+                    Some(self.attach_new(pid, &traced, switches, index, how.budget)?)
+                }
             };
-            let attached = traced.attach(&at, self.grouping())?;
-            if let (Some(budget), Some(share)) = (&mut self.budget, share) {
-                budget.add(&self.kernel, (pid, index.into()), &traced, share)?;
-            }
             if let Some(live) = self.live.get_mut(&pid) {
                 live.known.extend(traced.places());
-                live.attached.push(attached);
+                live.attached.extend(attached);
                 self.reporter
                     .names()
                     .know_types(live.index, &traced.discovery.types);
                 if let Some(adding) = &mut self.adding {
                     adding.know_types(live.index, &traced.discovery.types);
                 }
+                if self.numbers.way_back().is_some() {
+                    traced.forget_functions();
+                }
                 live.parts.push(Arc::new(traced));
             }
         }
         Ok(Some(Found { files, functions }))
+    }
+
+    /// Puts the probes in of what has come to a process.
+    fn attach_new(
+        &mut self,
+        pid: u32,
+        traced: &Traced,
+        switches: bool,
+        index: u8,
+        share: Option<Share>,
+    ) -> anyhow::Result<Attached> {
+        {
+            let at = At {
+                kernel: &self.kernel,
+                process: Some(&traced.process),
+                index,
+                switches,
+            };
+            let attached = traced.attach(&at, self.grouping())?;
+            if let (Some(budget), Some(share)) = (&mut self.budget, share) {
+                let paid = self.kernel.cost_ns(index.into())?;
+                let cost = |site| self.kernel.site_cost_ns(site).unwrap_or(0);
+                budget.add(pid, paid, traced, share, cost);
+            }
+            Ok(attached)
+        }
     }
 
     /// Gives the sites of a process their numbers.
@@ -306,6 +348,7 @@ impl Session {
 
     /// Takes the probes of a process out that is not traced any more; its numbers may serve others.
     fn give_back(&mut self, live: Live) {
+        self.part(live.process.pid(), &live);
         let way_back = self.numbers.way_back();
         if way_back.is_none() {
             self.numbers.give_back_target(live.index);
@@ -315,9 +358,11 @@ impl Session {
             Attached::detach(live.attached);
             drop((live.watch, live.loads));
             if let Some(way_back) = way_back {
-                let sites = live.parts.iter().flat_map(|part| &part.sites);
+                // Those of a group stay its own.
+                let parts = live.parts.iter().filter(|_| live.group.is_none());
+                let sites = parts.flat_map(|part| &part.sites);
                 let _ = way_back.send(Returned {
-                    target: live.index,
+                    target: Some(live.index),
                     sites: sites.map(|site| site.number).collect(),
                 });
             }

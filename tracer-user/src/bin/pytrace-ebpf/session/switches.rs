@@ -5,7 +5,11 @@ use std::{collections::HashSet, sync::Arc, time::Instant};
 use tracer_user::{event::SiteMeta, process::Process, recording::Recorder};
 
 use super::Session;
-use crate::{harm, target::NOT_APART};
+use crate::{
+    agent::orders::{Said, push_said},
+    harm,
+    target::NOT_APART,
+};
 
 impl Session {
     /// Spares the returns of a process where it has come to switch C stacks; whether it does.
@@ -27,6 +31,11 @@ impl Session {
         live.switches = true;
         self.pairing.switches(live.index, true);
         self.kernel.spare(u32::from(live.index))?;
+        if live.group.is_some() {
+            // The kernel half leaves its returns alone from here on. Whether others' probes could do it harm is for the agent to know.
+            push_said(&Said::Switches { pid }, &mut self.buffer);
+            return Ok(());
+        }
         // Those at the end of imports are return probes as well.
         let loads = std::mem::take(&mut live.loads);
         let before = Instant::now();

@@ -146,6 +146,7 @@ fn how(manner: &Manner) -> anyhow::Result<How> {
             effects: Selection::parse(&manner.effects)?,
             functions: Functions::parse(&manner.functions)?,
             runs: false,
+            given: format!("{} {:?} {}", manner.effects, manner.functions, manner.budget),
         }),
         limits: CaptureLimits {
             max_str: manner.max_str,
@@ -154,6 +155,7 @@ fn how(manner: &Manner) -> anyhow::Result<How> {
             stack: manner.stack,
         },
         budget: Some(manner.budget),
+        sharing: manner.sharing,
     })
 }
 
