@@ -4,6 +4,7 @@
 //! ([`tracer`]), which alone has probes in processes.
 
 mod config;
+mod exporter;
 pub mod feed;
 mod fleet;
 mod http;
@@ -27,6 +28,7 @@ use tokio::{
 
 use self::{
     config::Config,
+    exporter::{Counts, Exporter},
     fleet::Fleet,
     http::{Server, SharedAnswers},
     metrics::Metrics,
@@ -117,12 +119,14 @@ struct Agent {
     metrics: Metrics,
     answers: SharedAnswers,
     server: Option<Server>,
+    exporter: Option<Exporter>,
 }
 
 impl Agent {
     async fn new(args: &AgentArgs, config: Config) -> anyhow::Result<Self> {
         let answers = SharedAnswers::default();
-        let metrics = Metrics::new(|_| {});
+        let counts = Counts::default();
+        let metrics = Metrics::new(|registry| counts.register(registry));
         metrics.loaded(true);
         let mut agent = Self {
             path: args.config.clone(),
@@ -138,6 +142,7 @@ impl Agent {
             metrics,
             answers,
             server: None,
+            exporter: Exporter::new(&config, counts).await?,
             config,
         };
         agent.listen().await?;
@@ -164,8 +169,9 @@ impl Agent {
                     Told::Stop => return,
                     Told::Reload => self.reload().await,
                 },
+                () = due(&mut self.exporter) => self.flush().await,
                 frame = frame(&mut self.tracer) => match frame {
-                    Some(frame) => self.frame(frame),
+                    Some(frame) => self.frame(frame).await,
                     None => self.tracer_ended().await,
                 },
                 _ = self.scan.tick() => {
@@ -258,10 +264,21 @@ impl Agent {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).unwell = why;
     }
 
-    fn frame(&mut self, frame: Frame) {
+    async fn flush(&mut self) {
+        if let Some(exporter) = &mut self.exporter {
+            exporter.flush().await;
+        }
+    }
+
+    async fn frame(&mut self, frame: Frame) {
         let said = match frame {
             Frame::Said(said) => said,
-            Frame::Record { .. } => return,
+            Frame::Record { pid, time_ns, record } => {
+                if let Some(exporter) = &mut self.exporter {
+                    exporter.record(pid, time_ns, &record).await;
+                }
+                return;
+            }
         };
         match &said {
             Said::Ready => {
@@ -301,6 +318,9 @@ impl Agent {
             Said::Refused { pid, why, later: false } => log::warn!("process {pid} is not traced: {why}"),
             Said::Refused { .. } | Said::Ended { .. } | Said::Switches { .. } => {}
             Said::Figures(figures) => {
+                if let Some(exporter) = &self.exporter {
+                    exporter.count().await;
+                }
                 self.fleet.costs(&figures.costs);
                 let fleet = &self.fleet;
                 self.metrics.figures(figures, fleet, |pid| service(fleet, pid));
@@ -308,6 +328,16 @@ impl Agent {
             }
         }
         self.fleet.said(&said, Instant::now());
+        let Some(exporter) = &mut self.exporter else { return };
+        match said {
+            Said::Attached { pid, .. } => {
+                if let Some(member) = self.fleet.get(pid) {
+                    exporter.attached(member, &service(&self.fleet, pid));
+                }
+            }
+            Said::Ended { pid } => exporter.forget(pid),
+            _ => {}
+        }
     }
 
     /// Reads the configuration again; where it is wrong, the one before stays in force.
@@ -318,8 +348,15 @@ impl Agent {
             Ok(config) => std::mem::replace(&mut self.config, config),
             Err(error) => return log::error!("{error}; what was read before stays in force"),
         };
-        if before.agent.state_dir != self.config.agent.state_dir {
-            log::warn!("`state_dir` is another one only when the agent is started again");
+        if before.agent.state_dir != self.config.agent.state_dir
+            || before.otlp.is_some() != self.config.otlp.is_some()
+        {
+            log::warn!("`state_dir`, and whether there is a collector, change only when the agent is started again");
+        }
+        if let Some(exporter) = &mut self.exporter
+            && let Err(error) = exporter.reload(&self.config).await
+        {
+            log::error!("{error:#}; events go where they went before");
         }
         self.scan = every(self.config.agent.scan.0);
         if before.http.listen.0 != self.config.http.listen.0
@@ -335,17 +372,25 @@ impl Agent {
 
     /// Has the probes taken out, and takes what still comes.
     async fn end(mut self) {
-        let Some(mut tracer) = self.tracer.take() else { return };
+        let Some(mut tracer) = self.tracer.take() else {
+            if let Some(exporter) = self.exporter.take() {
+                exporter.end().await;
+            }
+            return;
+        };
         tracer.end();
         let rest = async {
             while let Some(frame) = tracer.next().await {
-                self.frame(frame);
+                self.frame(frame).await;
             }
             tracer.wait().await
         };
         match tokio::time::timeout(PATIENCE, rest).await {
             Ok(how) => log::info!("the tracer has ended ({how})"),
             Err(_) => log::warn!("the tracer still takes its probes out; it ends by itself"),
+        }
+        if let Some(exporter) = self.exporter.take() {
+            exporter.end().await;
         }
     }
 }
@@ -359,6 +404,13 @@ fn service(fleet: &Fleet, pid: u32) -> String {
     let named = member.info.service.clone().or(of_policy);
     // As OpenTelemetry's SDKs name what has no name (semantic conventions, `service.name`).
     named.unwrap_or_else(|| "unknown_service:python".to_owned())
+}
+
+async fn due(exporter: &mut Option<Exporter>) {
+    match exporter {
+        Some(exporter) => exporter.due().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn frame(tracer: &mut Option<Tracer>) -> Option<Frame> {

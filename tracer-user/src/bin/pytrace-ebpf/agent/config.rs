@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tracer_common::limits::{MAX_DEPTH, MAX_FRAMES, MAX_ITEMS, MAX_STR, MAX_TARGETS};
 use tracer_user::{
     catalogue::select::{Functions, Selection},
-    export::{record::Values, redact},
+    export::{record::Values, redact, sender},
 };
 
 use crate::cli::{Share, seconds};
@@ -28,6 +28,9 @@ pub struct Config {
     pub agent: Agent,
     pub budget: Budget,
     pub http: Http,
+    /// Where events go; without, they are only counted.
+    pub otlp: Option<sender::Settings>,
+    pub spool: Spool,
     pub redact: redact::Settings,
     pub policy: Vec<Policy>,
 }
@@ -85,6 +88,23 @@ impl Default for Http {
     fn default() -> Self {
         Self {
             listen: Listen(Some(SocketAddr::from(([127, 0, 0, 1], 9469)))),
+        }
+    }
+}
+
+/// `[spool]`: what is kept while the collector is away.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Spool {
+    pub max_bytes: Bytes,
+    pub max_age: Age,
+}
+
+impl Default for Spool {
+    fn default() -> Self {
+        Self {
+            max_bytes: Bytes(256 << 20),
+            max_age: Age(Duration::from_secs(7 * 24 * 3600)),
         }
     }
 }
@@ -208,6 +228,34 @@ text! {
 const LEAST_INTERVAL: Duration = Duration::from_millis(100);
 
 text! {
+    /// `7d`, `12h`.
+    Age(Duration),
+    |text| {
+        let age = text.parse::<jiff::Span>().ok();
+        let age = age.and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok());
+        let age = age.and_then(|age| Duration::try_from(age).ok()).filter(|age| !age.is_zero());
+        age.ok_or_else(|| format!("`{text}` is no time: write one like `7d` or `12h`"))
+    }
+}
+
+text! {
+    /// `256MiB`, `2GiB`.
+    Bytes(u64),
+    |text| {
+        let (number, shift) = match text.trim_end_matches("iB").split_at(text.trim_end_matches("iB").len().saturating_sub(1)) {
+            (number, "M") if text.ends_with("iB") => (number, 20),
+            (number, "G") if text.ends_with("iB") => (number, 30),
+            _ => (text, 0),
+        };
+        let bytes = number.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
+        bytes
+            .filter(|bytes| *bytes >= LEAST_BYTES)
+            .ok_or_else(|| format!("`{text}` is no size from 1MiB: write one like `256MiB` or `2GiB`"))
+    }
+}
+const LEAST_BYTES: u64 = 1 << 20;
+
+text! {
     /// An address and a port; `off`.
     Listen(Option<SocketAddr>),
     |text| match text {
@@ -317,6 +365,15 @@ mod tests {
             host = "3%"
             [http]
             listen = "off"
+            [otlp]
+            endpoint = "http://127.0.0.1:4317"
+            headers = { api-key = "x" }
+            [spool]
+            max_bytes = "2GiB"
+            max_age = "12h"
+            [redact]
+            patterns = ["[0-9]{16}"]
+            with = "hash"
             [[policy]]
             name = "web"
             match = { command = ["*gunicorn*"], user = ["www-data", "33"] }
@@ -334,6 +391,9 @@ mod tests {
         .unwrap();
         assert_eq!(config.agent.scan.0, Duration::from_millis(500));
         assert!(config.http.listen.0.is_none());
+        assert_eq!(config.spool.max_bytes.0, 2 << 30);
+        assert_eq!(config.spool.max_age.0, Duration::from_secs(12 * 3600));
+        assert!(config.otlp.is_some());
         let [web, rest] = &config.policy[..] else { panic!("{config:?}") };
         assert!(web.matches.command[0].is("/usr/bin/python3 /usr/bin/gunicorn app:app"));
         assert_eq!((web.values, web.stack.0, web.trace.0), (Values::Full, 3, true));
@@ -346,12 +406,15 @@ mod tests {
             ("[agent]\nstate = 1\n", 2, "expected one of `state_dir`, `scan`, `max_processes`"),
             ("[budget]\n\nprocess = \"7\"\n", 3, "as in `1%`"),
             ("[[policy]]\neffects = \"fil\"\n", 2, "fil"),
-            ("[[policy]]\nname = \"x\"\nvalues = \"some\"\n", 3, "expected `none` or `full`"),
+            ("[[policy]]\nname = \"x\"\nvalues = \"some\"\n", 3, "expected `full` or `none`"),
             ("[[policy]]\nmatch = { command = [\"a[\"] }\n", 2, "a["),
             ("[[policy]]\nstack = 1000\n", 2, "at most 128"),
             ("[agent]\nscan = \"1ms\"\n", 2, "at least 100ms"),
             ("[agent]\nmax_processes = 0\n", 2, "from 1 to 256"),
             ("[http]\nlisten = \"9469\"\n", 2, "expected one with a port"),
+            ("[spool]\nmax_bytes = \"5\"\n", 2, "like `256MiB`"),
+            ("[spool]\nmax_age = \"soon\"\n", 2, "like `7d`"),
+            ("[otlp]\nprotocol = \"grpc\"\n", 1, "endpoint"),
             ("a = [\n", 1, ""),
             ("\n\nx x\n", 3, ""),
         ] {

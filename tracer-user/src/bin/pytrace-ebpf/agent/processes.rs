@@ -261,7 +261,7 @@ fn container(cgroup: &str) -> Option<String> {
 fn pod(cgroup: &str) -> Option<String> {
     const LEN: usize = 36;
     cgroup.rsplit('/').find_map(|part| {
-        let start = part.find("pod")? + 3;
+        let start = part.rfind("pod")? + 3;
         let uid = part.get(start..start + LEN)?.replace('_', "-");
         let is_uid = uid.bytes().enumerate().all(|(at, byte)| match at {
             8 | 13 | 18 | 23 => byte == b'-',
