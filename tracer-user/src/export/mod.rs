@@ -9,4 +9,5 @@ pub mod batch;
 pub mod record;
 pub mod redact;
 pub mod resource;
+pub mod spool;
 mod target;
