@@ -4,44 +4,8 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use super::*;
+use super::{test_folder::Folder, *};
 use crate::export::{batch::Batcher, resource};
-
-/// A directory that is gone at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let name = format!(
-            "pytrace-spool-{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
-        let folder = std::env::temp_dir().join(name);
-        fs::create_dir(&folder).unwrap();
-        Self(folder)
-    }
-
-    fn spool(&self) -> PathBuf {
-        self.0.join("state/spool.sqlite")
-    }
-
-    fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.0.join("state")).unwrap();
-        let mut names: Vec<String> = entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 const LIMITS: Limits = Limits {
     max_bytes: 1 << 20,

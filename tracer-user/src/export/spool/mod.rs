@@ -9,6 +9,8 @@ mod body;
 mod error;
 mod file;
 mod reader;
+#[cfg(test)]
+pub(super) mod test_folder;
 
 use std::{
     path::{Path, PathBuf},
