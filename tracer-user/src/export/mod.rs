@@ -5,8 +5,13 @@
 //! is ever in a record.
 
 mod attributes;
+#[cfg(test)]
+#[path = "backend_tests.rs"]
+mod backend;
 pub mod batch;
 pub mod record;
 pub mod redact;
 pub mod resource;
+pub mod sender;
+pub mod spool;
 mod target;
