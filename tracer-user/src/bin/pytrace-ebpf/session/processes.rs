@@ -40,6 +40,11 @@ impl Session {
         self.enter(process, vec![Arc::new(traced)], switches, info.clone(), how, None)?;
         if let Some(live) = self.live.get_mut(&pid) {
             live.group = group;
+            if self.numbers.way_back().is_some() {
+                // Of many, no more is kept than is needed.
+                let parts = live.parts.iter_mut().filter_map(Arc::get_mut);
+                parts.for_each(|part| part.discovery.types = Vec::new());
+            }
         }
         Ok(info)
     }

@@ -233,6 +233,8 @@ impl Session {
         let new: Vec<bool> = places.iter().map(is_new).collect();
         if new.contains(&true) {
             let mut part = Traced::clone(traced);
+            part.discovery.types = Vec::new();
+            part.discovery.functions = Vec::new();
             let mut is_new = new.iter();
             part.sites.retain(|_| is_new.next() == Some(&true));
             part.open_files()?;

@@ -1,6 +1,10 @@
 //! A trace for the agent: which processes, and how, is told while it goes on.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use tokio::{
@@ -36,17 +40,22 @@ const ORDERS: usize = 256;
 const FIGURES: Duration = Duration::from_secs(1);
 /// Bytes of an order at most.
 const MAX_ORDER: usize = 1 << 20;
+/// Texts that are kept once, at most.
+const MAX_TEXTS: usize = 100_000;
 /// Processes looked over at once: it takes some 10 to 50 ms of a processor each, and the memory of what is found.
 const LOOKING: usize = 2;
 
 /// What comes from the agent, and from looking processes over for it.
 pub struct Serving {
     orders: mpsc::Receiver<Order>,
-    waiting: std::collections::VecDeque<Order>,
+    waiting: VecDeque<Order>,
     looking: usize,
     found: (mpsc::Sender<Found>, mpsc::Receiver<Found>),
     figures: Interval,
     rules: Rules,
+    texts: HashSet<Arc<str>>,
+    /// A process was looked over since memory was given back.
+    looked: bool,
 }
 
 /// A process that was looked over.
@@ -93,11 +102,35 @@ impl Serving {
         figures.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             orders,
-            waiting: Default::default(),
+            waiting: VecDeque::new(),
             looking: 0,
             found: mpsc::channel(LOOKING),
             figures,
             rules,
+            texts: HashSet::new(),
+            looked: false,
+        }
+    }
+
+    /// Has texts that are the same in many processes kept once.
+    fn intern(&mut self, traced: &mut Traced) {
+        if self.texts.len() > MAX_TEXTS {
+            self.texts.clear();
+        }
+        let texts = &mut self.texts;
+        let mut intern = |text: &mut Arc<str>| match texts.get(text) {
+            Some(known) => *text = Arc::clone(known),
+            None => {
+                texts.insert(Arc::clone(text));
+            }
+        };
+        traced.discovery.types.iter_mut().for_each(|(_, name)| intern(name));
+        for site in &mut traced.sites {
+            intern(&mut site.meta.function);
+            // Nobody else has them yet.
+            if let Some(aliases) = Arc::get_mut(&mut site.meta.aliases) {
+                aliases.iter_mut().for_each(&mut intern);
+            }
         }
     }
 
@@ -120,6 +153,7 @@ impl Serving {
     /// Looks a process over, beside everything else.
     fn look(&mut self, pid: u32, began: u64, manner: Manner) {
         self.looking += 1;
+        self.looked = true;
         let send = self.found.0.clone();
         tokio::task::spawn_blocking(move || {
             let traced = how(&manner).and_then(|how| {
@@ -250,9 +284,12 @@ impl Trace<'_> {
 
     /// Traces a process that was looked over.
     fn found(&mut self, found: Found) {
-        let Found { pid, began, manner, traced } = found;
+        let Found { pid, began, manner, mut traced } = found;
         if let Some(serving) = &mut self.serving {
             serving.looking -= 1;
+            if let Ok((traced, _)) = &mut traced {
+                serving.intern(traced);
+            }
         }
         // Another process may have its id by now.
         let is_there = || process::began(pid) == Some(began);
@@ -291,7 +328,20 @@ impl Trace<'_> {
         self.say(&said);
     }
 
+    /// Gives memory back that looking processes over needed: the C library keeps it otherwise.
+    fn give_memory_back(&mut self) {
+        let Some(serving) = &mut self.serving else { return };
+        if serving.looked && serving.looking == 0 && serving.waiting.is_empty() {
+            serving.looked = false;
+            tokio::task::spawn_blocking(|| {
+                // SAFETY: takes a number; may be called at any time (malloc_trim(3)).
+                unsafe { libc::malloc_trim(0) }
+            });
+        }
+    }
+
     fn tell_figures(&mut self) -> anyhow::Result<()> {
+        self.give_memory_back();
         let figures = Figures {
             events: self.session.reporter.events(),
             lost: self.session.kernel.dropped()?,
