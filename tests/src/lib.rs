@@ -3,8 +3,10 @@
 //! Nothing here sleeps: programs and tracer say when they are ready. Reads end when the other
 //! side ends, and a test that hangs is ended by the test runner's own limits.
 
+mod agent;
 mod attached;
 mod breakpoints;
+mod collector;
 mod compare;
 mod cut;
 mod environment;
@@ -24,7 +26,9 @@ mod tracer;
 mod truth;
 mod written;
 
+pub use agent::{Agent, config as agent_config};
 pub use attached::Attached;
+pub use collector::{Collector, LogRecord};
 pub use breakpoints::{assert_no_breakpoints, breakpoints_go, differences};
 pub use compare::{Tally, assert_same, calls, compare, known, without};
 pub use cut::assert_beginning;

@@ -59,6 +59,11 @@ impl Program {
         Self::start_as(python, name, args, &[])
     }
 
+    /// As [`Self::start`], with arguments, and with more in the environment.
+    pub fn start_all(python: &Path, name: &str, args: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::start_as(python, name, args, environment)
+    }
+
     fn start_as(python: &Path, name: &str, args: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = crate::command(python)
             .arg(programs().join(name))

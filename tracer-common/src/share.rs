@@ -8,13 +8,22 @@ use crate::limits::MAX_TARGETS;
 /// Numbers of groups, where a cookie has a process's index.
 pub const GROUPS: core::ops::Range<u32> = MAX_TARGETS..256;
 
-/// A process that shares probes: its group, and its index.
+/// Group of a process that has probes of its own.
+pub const NO_GROUP: u32 = 0;
+
+/// A traced process: the group whose probes it shares, and its index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sharer(pub u32);
 
 impl Sharer {
     pub const fn new(group: u32, target: u32) -> Self {
         Self(group << 8 | target & 0xff)
+    }
+
+    /// Its index.
+    #[inline(always)]
+    pub const fn index(self) -> u32 {
+        self.0 & 0xff
     }
 
     /// Its index, if it is of that group.
@@ -38,5 +47,6 @@ mod tests {
         assert_eq!(sharer.target(GROUPS.start + 3), Some(239));
         assert_eq!(sharer.target(GROUPS.start), None);
         assert_eq!(Sharer::new(255, 0).target(255), Some(0));
+        assert_eq!(Sharer::new(NO_GROUP, 7).index(), 7);
     }
 }

@@ -14,8 +14,11 @@ pub const LINKED: u32 = 5;
 /// A process that is not followed was forked, with a copy of its parent's memory: the breakpoints are in it.
 pub const COPIED: u32 = 6;
 
-/// Followed in the place of a process: each that begins another program is told, and none is held.
+/// Followed in the place of a process: none that begins another program is held. [`TELL_ALL`]: each is told, [`TELL_FOLLOWED`]: those that
+/// are followed.
 pub const EVERY_PROCESS: u32 = 0;
+pub const TELL_ALL: u32 = 1;
+pub const TELL_FOLLOWED: u32 = 2;
 
 /// One of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -31,7 +31,7 @@ use crate::{
     attribution, codes, count,
     maps::{CONTROL, RUN_VERDICTS, RUNS, TARGETS},
     memory::User,
-    probe::save_registers,
+    probe::{self, save_registers},
     record::{encode, send},
     scratch, thread,
 };
@@ -66,6 +66,9 @@ pub fn probe(ctx: &ProbeContext) {
         return;
     }
     count::one(&mut counters.hits);
+    if probe::is_replaced(place.target()) {
+        return;
+    }
     let (Some(target), Some(control)) = (TARGETS.get(place.target()), CONTROL.get_ptr_mut(0)) else {
         return;
     };

@@ -26,9 +26,13 @@ pub static EVENTS: RingBuf = RingBuf::with_byte_size(16 << 20, 0);
 #[map]
 pub static TARGETS: Array<Target> = Array::with_max_entries(MAX_TARGETS, 0);
 
-/// Processes whose probes are those of others too -> [`tracer_common::share::Sharer`].
+/// Traced processes -> [`tracer_common::share::Sharer`].
 #[map]
-pub static SHARERS: HashMap<u32, u32> = HashMap::with_max_entries(2 * MAX_TARGETS, 0);
+pub static TRACED: HashMap<u32, u32> = HashMap::with_max_entries(2 * MAX_TARGETS, 0);
+
+/// Not 0: the process runs another program by now, and what is known of it is of the one before.
+#[map]
+pub static REPLACED: Array<u64> = Array::with_max_entries(MAX_TARGETS, 0);
 
 /// Not 0: C stacks may be switched in that target, so returns of functions in which Python code may run are not probed.
 #[map]

@@ -27,7 +27,7 @@ use tracer_common::{
 
 use crate::{
     attribution, budget, codes, count, filter, handle, load,
-    maps::{CONTROL, FILLING, SHARERS, SITE_FACTS, TARGETS},
+    maps::{CONTROL, FILLING, REPLACED, SITE_FACTS, TARGETS, TRACED},
     memory::User,
     paths,
     record::{encode, send},
@@ -80,6 +80,9 @@ fn look_up(ctx: *mut c_void, sp: u64) -> Option<Hit> {
     // SAFETY: the context is the one the kernel gave this program.
     let cookie = Packed(unsafe { bpf_get_attach_cookie(ctx) });
     let cookie = cookie.with_target(whose(cookie.target())?);
+    if is_replaced(cookie.target()) {
+        return None;
+    }
     let counters = count::of(cookie.site())?;
     let target = TARGETS.get(cookie.target())?;
     let control = CONTROL.get_ptr_mut(0)?;
@@ -104,8 +107,14 @@ pub fn whose(target: u32) -> Option<u32> {
         return Some(target);
     }
     // SAFETY: map values are plain words.
-    let sharer = unsafe { SHARERS.get(watch::process()) }.copied()?;
+    let sharer = unsafe { TRACED.get(watch::process()) }.copied()?;
     Sharer(sharer).target(target)
+}
+
+/// Whether the process runs another program by now.
+#[inline(always)]
+pub fn is_replaced(target: u32) -> bool {
+    REPLACED.get(target).is_some_and(|replaced| *replaced != 0)
 }
 
 impl Hit {

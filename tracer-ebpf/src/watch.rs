@@ -10,11 +10,14 @@ use aya_ebpf::{
     },
     programs::{ProbeContext, RawTracePointContext},
 };
-use tracer_common::watch::{self, Happening, TaskOffsets, Text, WatchCookie};
+use tracer_common::{
+    share::Sharer,
+    watch::{self, Happening, TaskOffsets, Text, WatchCookie},
+};
 
 use crate::{
     handle::read,
-    maps::{FOLLOWED, HELD, TASK, WATCHED},
+    maps::{FOLLOWED, HELD, REPLACED, TASK, TRACED, WATCHED},
 };
 
 const SIGCONT: u32 = 18;
@@ -69,10 +72,21 @@ pub fn tell_here(what: u32, stop: bool) {
 #[inline(always)]
 pub fn exec() {
     let pid = process();
-    if followed(watch::EVERY_PROCESS).is_some() {
-        tell(watch::EXEC, pid, 0, false);
-    } else if let Some(parent) = followed(pid) {
-        tell(watch::EXEC, pid, parent, true);
+    // Before any of it runs: its probes are those of the program before, as is all that is known of its memory.
+    // SAFETY: map values are plain words.
+    if let Some(traced) = unsafe { TRACED.get(pid) }.copied()
+        && let Some(replaced) = REPLACED.get_ptr_mut(Sharer(traced).index())
+    {
+        // SAFETY: map values live as long as the program; one word, which only ever becomes 1 here.
+        unsafe { replaced.write_volatile(1) };
+    }
+    match followed(watch::EVERY_PROCESS) {
+        Some(watch::TELL_ALL) => tell(watch::EXEC, pid, 0, false),
+        none_is_held => {
+            if let Some(parent) = followed(pid) {
+                tell(watch::EXEC, pid, parent, none_is_held.is_none());
+            }
+        }
     }
 }
 

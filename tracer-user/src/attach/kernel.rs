@@ -147,7 +147,8 @@ pub struct Kernel {
     targets: Array<MapData, PodTarget>,
     running_loop_keys: Array<MapData, u64>,
     spared: Array<MapData, u64>,
-    sharers: aya::maps::HashMap<MapData, u32, u32>,
+    traced: aya::maps::HashMap<MapData, u32, u32>,
+    replaced: Array<MapData, u64>,
     counters: Array<MapData, PodCounters>,
     control: Array<MapData, PodControl>,
     wake: Array<MapData, u64>,
@@ -225,7 +226,8 @@ impl Kernel {
         let targets = Array::try_from(take("TARGETS")?)?;
         let running_loop_keys = Array::try_from(take("RUNNING_LOOP_KEYS")?)?;
         let spared = Array::try_from(take("SPARED")?)?;
-        let sharers = aya::maps::HashMap::try_from(take("SHARERS")?)?;
+        let traced = aya::maps::HashMap::try_from(take("TRACED")?)?;
+        let replaced = Array::try_from(take("REPLACED")?)?;
         let counters = Array::try_from(take("COUNTERS")?)?;
         let mut control: Array<_, PodControl> = Array::try_from(take("CONTROL")?)?;
         let wake = Array::try_from(take("WAKE")?)?;
@@ -262,7 +264,8 @@ impl Kernel {
             targets,
             running_loop_keys,
             spared,
-            sharers,
+            traced,
+            replaced,
             counters,
             control,
             wake,
@@ -356,6 +359,7 @@ impl Kernel {
     pub fn set_target(&mut self, index: u32, target: Target) -> Result<(), KernelError> {
         // It may have stood for another process.
         self.spared.set(index, 0, 0)?;
+        self.replaced.set(index, 0, 0)?;
         self.running_loop_keys.set(index, 0, 0)?;
         self.update_target(index, target)
     }
@@ -365,15 +369,15 @@ impl Kernel {
         Ok(self.targets.set(index, PodTarget(target), 0)?)
     }
 
-    /// From now on, the probes of a group of processes serve this one.
-    pub fn share(&mut self, pid: u32, sharer: Sharer) -> Result<(), KernelError> {
-        Ok(self.sharers.insert(pid, sharer.0, 0)?)
+    /// Says which process has an index; from now on the probes of its group, if it is of one, serve it.
+    pub fn set_process(&mut self, pid: u32, sharer: Sharer) -> Result<(), KernelError> {
+        Ok(self.traced.insert(pid, sharer.0, 0)?)
     }
 
-    /// They do not any more.
-    pub fn unshare(&mut self, pid: u32) {
+    /// It has none any more.
+    pub fn forget_process(&mut self, pid: u32) {
         // It may not be there.
-        let _ = self.sharers.remove(&pid);
+        let _ = self.traced.remove(&pid);
     }
 
     /// Returns of functions in which Python code may run are not awaited in that process: it switches C stacks.

@@ -10,7 +10,7 @@ use aya::{
     Pod,
     maps::{Array, HashMap, Map, MapData, MapError, RingBuf},
 };
-use tracer_common::watch::{EVERY_PROCESS, Happening, TaskOffsets};
+use tracer_common::watch::{EVERY_PROCESS, Happening, TELL_ALL, TELL_FOLLOWED, TaskOffsets};
 
 use super::{Kernel, KernelError, Readiness, btf::Btf};
 
@@ -65,9 +65,10 @@ impl Watch {
         kernel.tracepoint("pytrace_exec", "sched_process_exec")
     }
 
-    /// From now on, it is told which processes begin a program; none is held.
-    pub fn all_programs(&mut self, kernel: &mut Kernel) -> Result<(), KernelError> {
-        self.followed.insert(EVERY_PROCESS, 0, 0)?;
+    /// From now on, it is told which programs processes begin that are followed, or `all`; none is held.
+    pub fn told_programs(&mut self, kernel: &mut Kernel, all: bool) -> Result<(), KernelError> {
+        let which = if all { TELL_ALL } else { TELL_FOLLOWED };
+        self.followed.insert(EVERY_PROCESS, which, 0)?;
         self.programs(kernel)
     }
 

@@ -178,7 +178,8 @@ impl Process {
     pub fn is_forked_copy(pid: u32) -> bool {
         const PF_FORKNOEXEC: u32 = 0x40;
         const FLAGS: usize = 6;
-        stat_field(pid, FLAGS).is_some_and(|flags| flags & u64::from(PF_FORKNOEXEC) != 0)
+        let flags = stat(pid).and_then(|stat| field(&stat, FLAGS));
+        flags.is_some_and(|flags| flags & u64::from(PF_FORKNOEXEC) != 0)
     }
 
     /// Whether the process is stopped by a signal.
@@ -244,19 +245,23 @@ impl ReadMemory for Process {
 }
 
 /// When a process began, in clock ticks since the machine did (`starttime` of `/proc/PID/stat`, proc_pid_stat(5)); with its id it says which
-/// process is meant. `None`: there is none.
+/// process is meant. `None`: there is none, or it has ended and waits for its parent to notice.
 pub fn began(pid: u32) -> Option<u64> {
     const STARTTIME: usize = 19;
-    stat_field(pid, STARTTIME)
+    let stat = stat(pid)?;
+    let has_ended = stat.trim_start().starts_with(['Z', 'X']);
+    field(&stat, STARTTIME).filter(|_| !has_ended)
 }
 
-/// A number in `/proc/PID/stat`, counted from behind the name.
-fn stat_field(pid: u32, field: usize) -> Option<u64> {
+/// `/proc/PID/stat` from behind the name, which, in parentheses, may hold anything.
+fn stat(pid: u32) -> Option<String> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
     let stat = String::from_utf8_lossy(&stat);
-    // The name, in parentheses, may hold anything.
-    let (_, fields) = stat.rsplit_once(')')?;
-    fields.split_whitespace().nth(field)?.parse().ok()
+    stat.rsplit_once(')').map(|(_, fields)| fields.to_owned())
+}
+
+fn field(stat: &str, field: usize) -> Option<u64> {
+    stat.split_whitespace().nth(field)?.parse().ok()
 }
 
 /// Whether the shadow stack is among features that the kernel lists.

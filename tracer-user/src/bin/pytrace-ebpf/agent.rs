@@ -37,6 +37,7 @@ use self::{
     tracer::Tracer,
 };
 use crate::{cli::AgentArgs, logging::say};
+use tracer_user::process::began;
 
 /// After so long a tracer that has ended is started again, each time after twice as long, up to the second.
 const RESTART: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -280,6 +281,9 @@ impl Agent {
                 return;
             }
         };
+        if !matches!(said, Said::Figures(_)) {
+            log::debug!("the tracer says {said:?}");
+        }
         match &said {
             Said::Ready => {
                 self.unwell(None);
@@ -316,7 +320,14 @@ impl Agent {
                 );
             }
             Said::Refused { pid, why, later: false } => log::warn!("process {pid} is not traced: {why}"),
-            Said::Refused { .. } | Said::Ended { .. } | Said::Switches { .. } => {}
+            Said::Ended { pid } => {
+                // One that was released is to be traced in another way.
+                let member = self.fleet.get(*pid);
+                if member.is_some_and(|member| began(*pid) != Some(member.info.began)) {
+                    self.fleet.gone(*pid);
+                }
+            }
+            Said::Refused { .. } | Said::Switches { .. } => {}
             Said::Figures(figures) => {
                 if let Some(exporter) = &self.exporter {
                     exporter.count().await;
@@ -335,7 +346,7 @@ impl Agent {
                     exporter.attached(member, &service(&self.fleet, pid));
                 }
             }
-            Said::Ended { pid } => exporter.forget(pid),
+            Said::Ended { pid } | Said::Begins { pid } => exporter.forget(pid),
             _ => {}
         }
     }

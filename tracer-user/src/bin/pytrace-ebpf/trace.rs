@@ -270,6 +270,9 @@ impl<'a> Trace<'a> {
                 happened = self.watching.readable() => {
                     happened?;
                     self.happened();
+                    if self.has_none() && matches!(stop, Stop::Signals(..)) {
+                        return Ok(());
+                    }
                 }
                 stopped = stop.asked(), if !program_ended => {
                     stopped?;
@@ -288,8 +291,7 @@ impl<'a> Trace<'a> {
                 }
                 Some(pid) = self.exits.recv() => {
                     self.exited(pid);
-                    let is_last = self.session.live() == 0 && !self.args.follow && self.serving.is_none();
-                    if is_last && matches!(stop, Stop::Signals(..)) {
+                    if self.has_none() && matches!(stop, Stop::Signals(..)) {
                         return Ok(());
                     }
                 }
@@ -302,7 +304,7 @@ impl<'a> Trace<'a> {
                 _ = loss_check.tick() => {
                     self.session.check_loss()?;
                     let fewer = self.session.look_for_others();
-                    if fewer && self.session.live() == 0 && self.serving.is_none() && matches!(stop, Stop::Signals(..)) {
+                    if fewer && self.has_none() && matches!(stop, Stop::Signals(..)) {
                         return Ok(());
                     }
                     self.session.look_for_belongings()?;
@@ -329,6 +331,11 @@ impl<'a> Trace<'a> {
                 }
             }
         }
+    }
+
+    /// Nothing is traced any more, and nothing will be.
+    fn has_none(&self) -> bool {
+        self.session.live() == 0 && !self.args.follow && self.serving.is_none()
     }
 
     /// Sees to everything that happened to processes.

@@ -82,8 +82,10 @@ impl Watching {
             guard = Some(Guard::start(&watch)?);
             watch.programs(kernel)?;
         }
-        if all {
-            watch.all_programs(kernel)?;
+        if !(hold || follow)
+            && let Err(error) = watch.told_programs(kernel, all)
+        {
+            log::warn!("it is not noticed if a process begins another program: {error}");
         }
         if follow || probes {
             match watch.children(kernel, follow) {
@@ -175,16 +177,17 @@ impl Watching {
     /// A process begins a program.
     fn program(&mut self, session: &mut Session, what: Happening) -> anyhow::Result<bool> {
         let pid = what.pid;
-        let was_traced = session.ended(pid, true);
+        session.ended(pid, true);
         if self.all {
             self.watch.forget(pid);
-            if was_traced {
-                session.write(|out| push_said(&Said::Ended { pid }, out));
-            }
             session.write(|out| push_said(&Said::Begins { pid }, out));
             return Ok(false);
         }
         self.drop_later(pid);
+        if !(self.hold || self.follow) {
+            self.watch.forget(pid);
+            log::warn!("process {pid} runs another program, which is not traced; --follow does");
+        }
         let exe = PathBuf::from(format!("/proc/{pid}/exe"));
         session.event(
             pid,
@@ -193,6 +196,9 @@ impl Watching {
                 parent: (what.parent != 0).then_some(what.parent),
             },
         );
+        if !(self.hold || self.follow) {
+            return Ok(false);
+        }
         let Some(code) = File::open(&exe).ok().and_then(Code::of) else {
             return Ok(false);
         };

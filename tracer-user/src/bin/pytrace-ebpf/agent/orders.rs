@@ -66,9 +66,9 @@ pub enum Said {
     },
     /// It cannot be traced; `later`: it has not finished starting.
     Refused { pid: u32, why: String, later: bool },
-    /// It has ended, or runs another program.
+    /// It has ended, or is traced no more.
     Ended { pid: u32 },
-    /// A process begins a program.
+    /// A process begins a program; what ran in it before is traced no more.
     Begins { pid: u32 },
     /// A traced process has made another one.
     Forked { pid: u32 },

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, collections::HashSet, sync::Arc, thread};
 
 use anyhow::Context as _;
+use tracer_common::share::{NO_GROUP, Sharer};
 use tracer_user::{
     attach::Link,
     event::{SiteMeta, sum},
@@ -81,6 +82,8 @@ impl Session {
         let mut belongings = Belongings::default();
         belongings.look(&process, &first.interpreter, &mut target);
         self.kernel.set_target(u32::from(index), target)?;
+        self.kernel
+            .set_process(info.pid, Sharer::new(NO_GROUP, index.into()))?;
         if switches {
             self.kernel.spare(u32::from(index))?;
         }
@@ -353,6 +356,7 @@ impl Session {
 
     /// Takes the probes of a process out that is not traced any more; its numbers may serve others.
     fn give_back(&mut self, live: Live) {
+        self.kernel.forget_process(live.process.pid());
         self.part(live.process.pid(), &live);
         let way_back = self.numbers.way_back();
         if way_back.is_none() {

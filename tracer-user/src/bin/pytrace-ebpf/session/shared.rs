@@ -270,14 +270,13 @@ impl Session {
             told: (monotonic_ns(), cost_ns),
         };
         group.members.insert(pid, member);
-        self.kernel.share(pid, Sharer::new(number, index.into()))?;
+        self.kernel.set_process(pid, Sharer::new(number, index.into()))?;
         Ok(())
     }
 
     /// A process leaves its group; the last one's probes go.
     pub(super) fn part(&mut self, pid: u32, live: &Live) {
         let Some(number) = live.group else { return };
-        self.kernel.unshare(pid);
         let Some(group) = self.groups.get_mut(number) else { return };
         group.members.remove(&pid);
         if !group.members.is_empty() {

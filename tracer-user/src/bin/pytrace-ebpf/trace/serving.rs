@@ -49,7 +49,9 @@ const LOOKING: usize = 2;
 pub struct Serving {
     orders: mpsc::Receiver<Order>,
     waiting: VecDeque<Order>,
-    looking: usize,
+    /// Those that are looked over now, and of these, those that are not to be traced after all.
+    looking_at: Vec<u32>,
+    released: HashSet<u32>,
     found: (mpsc::Sender<Found>, mpsc::Receiver<Found>),
     figures: Interval,
     rules: Rules,
@@ -103,7 +105,8 @@ impl Serving {
         Self {
             orders,
             waiting: VecDeque::new(),
-            looking: 0,
+            looking_at: Vec::new(),
+            released: HashSet::new(),
             found: mpsc::channel(LOOKING),
             figures,
             rules,
@@ -135,7 +138,7 @@ impl Serving {
     }
 
     async fn next(&mut self) -> Event {
-        if self.looking < LOOKING
+        if self.looking_at.len() < LOOKING
             && let Some(order) = self.waiting.pop_front()
         {
             return Event::Order(order);
@@ -152,7 +155,7 @@ impl Serving {
 
     /// Looks a process over, beside everything else.
     fn look(&mut self, pid: u32, began: u64, manner: Manner) {
-        self.looking += 1;
+        self.looking_at.push(pid);
         self.looked = true;
         let send = self.found.0.clone();
         tokio::task::spawn_blocking(move || {
@@ -262,7 +265,7 @@ impl Trace<'_> {
 
     fn look(&mut self, order: Order) {
         let Some(serving) = &mut self.serving else { return };
-        if serving.looking >= LOOKING {
+        if serving.looking_at.len() >= LOOKING {
             serving.waiting.push_back(order);
         } else if let Order::Trace { pid, began, manner } = order {
             serving.look(pid, began, manner);
@@ -274,26 +277,37 @@ impl Trace<'_> {
             serving
                 .waiting
                 .retain(|order| !matches!(order, Order::Trace { pid: of, .. } if *of == pid));
+            if serving.looking_at.contains(&pid) {
+                serving.released.insert(pid);
+                return;
+            }
         }
         self.session.drain_all(&mut self.ring);
         if self.session.released(pid) {
             self.watching.ended(pid);
-            self.say(&Said::Ended { pid });
         }
+        // Whoever asked waits for that.
+        self.say(&Said::Ended { pid });
     }
 
     /// Traces a process that was looked over.
     fn found(&mut self, found: Found) {
         let Found { pid, began, manner, mut traced } = found;
         if let Some(serving) = &mut self.serving {
-            serving.looking -= 1;
+            serving.looking_at.retain(|one| *one != pid);
+            if serving.released.remove(&pid) {
+                return self.say(&Said::Ended { pid });
+            }
             if let Ok((traced, _)) = &mut traced {
                 serving.intern(traced);
             }
         }
         // Another process may have its id by now.
         let is_there = || process::began(pid) == Some(began);
-        if self.session.is_traced(pid) || !is_there() {
+        if self.session.is_traced(pid) {
+            return;
+        }
+        if !is_there() {
             return self.say(&Said::Ended { pid });
         }
         let admitted = traced.and_then(|(traced, how)| {
@@ -331,7 +345,7 @@ impl Trace<'_> {
     /// Gives memory back that looking processes over needed: the C library keeps it otherwise.
     fn give_memory_back(&mut self) {
         let Some(serving) = &mut self.serving else { return };
-        if serving.looked && serving.looking == 0 && serving.waiting.is_empty() {
+        if serving.looked && serving.looking_at.is_empty() && serving.waiting.is_empty() {
             serving.looked = false;
             tokio::task::spawn_blocking(|| {
                 // SAFETY: takes a number; may be called at any time (malloc_trim(3)).
