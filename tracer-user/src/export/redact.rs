@@ -14,7 +14,7 @@ use std::{
 
 use globset::{GlobBuilder, GlobSet};
 use regex::{Regex, RegexBuilder};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use tracer_common::wire::{FrameRecord, TypeRef};
@@ -42,7 +42,7 @@ const DROPPED: &str = "<redacted>";
 const HASH_BYTES: usize = 8;
 
 /// `[redact]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Regular expressions (crate `regex`); each match is replaced.
@@ -56,7 +56,7 @@ pub struct Settings {
 }
 
 /// What stands in place of what is hidden.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum With {
     /// `<redacted>`
