@@ -2,6 +2,8 @@
 
 use std::{
     collections::BTreeSet,
+    io::{BufRead as _, BufReader},
+    process::Stdio,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -10,7 +12,7 @@ use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use tests::{Folder, Rotel, free_ports};
 use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
 use tracer_user::export::{
-    batch::{Batcher, Signal},
+    batch::{Batch, Batcher, Signal},
     resource,
     sender::{Protocol, Queue, Sender, Settings, Snapshot, Status},
     spool::{Counters, Limits, Spool},
@@ -180,4 +182,84 @@ fn a_collector_gets_what_was_appended_but_for_what_was_dropped() {
     let arrived = rotel.stop();
     assert_eq!(arrived.len() as u64, counters.written - counters.dropped.all());
     assert_eq!((counters.written, counters.dropped.full), (61, dropped));
+}
+
+/// Where the process of [`appends_and_sends`] has its spool.
+const KILLED: &str = "PYTRACE_TEST_KILLED";
+
+/// Not a test of its own: appends and takes out until it is killed, and says what was done.
+#[test]
+fn appends_and_sends() {
+    let Some(folder) = std::env::var_os(KILLED) else {
+        return;
+    };
+    let limits = Limits {
+        max_bytes: 1 << 30,
+        max_age: Duration::from_secs(3600),
+    };
+    let path = std::path::Path::new(&folder).join("state/spool.sqlite");
+    let mut spool = Spool::open(&path, limits).expect("a spool");
+    for number in 1..u64::MAX {
+        let batch = Batch {
+            signal: Signal::Logs,
+            records: 1,
+            first_ns: number,
+            last_ns: number,
+            body: number.to_le_bytes().to_vec(),
+        };
+        spool.append(&batch).expect("it is written");
+        println!("\nappended {number}");
+        if number % 3 == 0 {
+            let waiting = spool.oldest().expect("it is read").expect("one waits");
+            let number = waiting.body.request().expect("it is whole");
+            spool.sent(&waiting, 0).expect("it is written");
+            let number = u64::from_le_bytes(number.try_into().expect("a number"));
+            println!("\nsent {number}");
+        }
+    }
+}
+
+#[test]
+fn an_agent_that_is_killed_loses_nothing_and_sends_nothing_again() {
+    for lines in [40, 57, 90] {
+        let folder = Folder::new("killed");
+        let mut child = tests::command(std::env::current_exe().expect("this program"))
+            .args(["--exact", "appends_and_sends", "--nocapture"])
+            .env(KILLED, folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut said = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let mut all: Vec<String> = said
+            .by_ref()
+            .take(lines)
+            .map(|line| line.expect("text"))
+            .collect();
+        child.kill().expect("it is there");
+        child.wait().expect("it ends");
+        // What was said until the end.
+        all.extend(said.map_while(Result::ok));
+        let those = |word: &str| -> BTreeSet<u64> {
+            let numbers = all
+                .iter()
+                .filter_map(|line| line.strip_prefix(word)?.trim().parse().ok());
+            numbers.collect()
+        };
+        let (appended, sent) = (those("appended "), those("sent "));
+        assert!(appended.len() > 10 && sent.len() > 3, "{all:?}");
+        let mut spool = spool(&folder);
+        let mut waiting = BTreeSet::new();
+        for batch in Spool::read_only(&folder.file("state/spool.sqlite")).expect("a spool") {
+            waiting.insert(batch.expect("it is read").first_ns);
+        }
+        assert!(waiting.is_disjoint(&sent), "sent again");
+        let known: BTreeSet<u64> = waiting.union(&sent).copied().collect();
+        // One may have been taken out, which was not said any more.
+        let unsaid: Vec<&u64> = appended.difference(&known).collect();
+        assert!(unsaid.len() <= 1, "lost: {unsaid:?}");
+        let counters = spool.counters(Signal::Logs).expect("counters");
+        assert_eq!(counters.waiting, waiting.len() as u64);
+        assert_eq!(counters.sent, (sent.len() + unsaid.len()) as u64);
+        assert!(counters.written - appended.len() as u64 <= 1);
+    }
 }
