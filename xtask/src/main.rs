@@ -19,6 +19,7 @@ mod record;
 mod regress;
 #[path = "../../tests/src/regrtest.rs"]
 mod regrtest;
+mod rotel;
 mod setup;
 mod shell;
 mod test;

@@ -148,7 +148,7 @@ mod futures_of {
 
     pub struct Frames(pub VecDeque<Frame<Bytes>>);
 
-    impl tonic::codegen::tokio_stream::Stream for Frames {
+    impl tokio_stream::Stream for Frames {
         type Item = Result<Frame<Bytes>, Infallible>;
 
         fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {

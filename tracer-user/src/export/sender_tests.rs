@@ -493,6 +493,7 @@ async fn a_damaged_body_is_refused() {
                 signal: Signal::Logs,
                 records: 1,
                 body: spool::Body { bytes: vec![1, 2] },
+                generation: 0,
             };
             let answer = sender.transport.send(&waiting).await;
             // As it is, it is not looked at.

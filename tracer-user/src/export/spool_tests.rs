@@ -245,6 +245,8 @@ fn what_waits_can_be_read_besides() {
     let error = Spool::read_only(&folder.0.join("text")).map(drop).unwrap_err();
     assert!(matches!(error, Error::Foreign(_)), "{error}");
     assert_eq!(spool.append(&metrics).unwrap(), 0);
+    // Also where no agent has it.
+    drop(spool);
     let mut reader = Spool::read_only(&folder.spool()).unwrap();
     assert!(reader.nth(1).unwrap().unwrap().metrics().is_some());
 }
@@ -330,6 +332,23 @@ fn damage_that_shows_later_is_survived_and_counted() {
         "{counters:?} {sent}"
     );
     assert!(spool.put_aside().is_some() || counters.dropped.damaged > 0);
+}
+
+#[test]
+fn what_is_on_its_way_when_the_file_is_made_anew_is_not_taken_for_another() {
+    let folder = Folder::new();
+    let mut spool = open(&folder);
+    spool.append(&batch(1, 100)).unwrap();
+    let waiting = spool.oldest().unwrap().unwrap();
+    spool.renew().unwrap();
+    spool.append(&batch(2, 100)).unwrap();
+    spool.sent(&waiting, 0).unwrap();
+    assert_eq!(send(&mut spool), Some(2));
+    let counters = logs(&mut spool);
+    assert_eq!(
+        (counters.written, counters.sent, counters.dropped.damaged),
+        (3, 2, 1)
+    );
 }
 
 #[test]

@@ -2,12 +2,17 @@
 
 use std::{error::Error as _, time::Duration};
 
+use bytes::Buf;
 use hyper::StatusCode;
 use jiff::{Timestamp, fmt::rfc2822};
+use opentelemetry_proto::tonic::collector::{
+    logs::v1::ExportLogsServiceResponse, metrics::v1::ExportMetricsServiceResponse,
+};
+use prost::Message as _;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::sink::escape::plainly;
+use crate::{export::batch::Signal, sink::escape::plainly};
 
 /// Characters of a backend's message that are kept.
 const SHOWN: usize = 200;
@@ -26,6 +31,22 @@ pub enum Answer {
 /// A text of the backend's, for people.
 pub fn shown(text: &str) -> String {
     plainly(&text.chars().take(SHOWN).collect::<String>()).into_owned()
+}
+
+/// How many records were not taken, and why; of an answer to a request.
+pub fn partial(signal: Signal, answer: impl Buf) -> Option<(i64, String)> {
+    match signal {
+        Signal::Logs => {
+            let partial = ExportLogsServiceResponse::decode(answer).ok()?.partial_success?;
+            Some((partial.rejected_log_records, partial.error_message))
+        }
+        Signal::Metrics => {
+            let partial = ExportMetricsServiceResponse::decode(answer)
+                .ok()?
+                .partial_success?;
+            Some((partial.rejected_data_points, partial.error_message))
+        }
+    }
 }
 
 /// Of a partial success.

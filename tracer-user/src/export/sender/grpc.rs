@@ -1,31 +1,33 @@
 //! OTLP over gRPC.
+//!
+//! Requests are encoded already, so they go as bytes: to decode them only to encode them again took more than all the rest.
 
-use hyper::Uri;
-use opentelemetry_proto::tonic::collector::{
-    logs::v1::{ExportLogsServiceRequest, logs_service_client::LogsServiceClient},
-    metrics::v1::{ExportMetricsServiceRequest, metrics_service_client::MetricsServiceClient},
-};
-use prost::Message as _;
+use bytes::{Buf as _, BufMut as _, Bytes};
+use hyper::{Uri, http::uri::PathAndQuery};
 use tonic::{
-    Request,
-    codec::CompressionEncoding,
+    Request, Status,
+    client::Grpc as Client,
+    codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder},
     metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue},
     transport::{Channel, Endpoint},
 };
 
 use super::{
     USER_AGENT,
-    answer::{Answer, of_status, taken},
+    answer::{Answer, causes, of_status, partial, taken},
     error::Error,
     settings::{Compression, Settings},
     tls,
 };
 use crate::export::{batch::Signal, spool::MAX_REQUEST};
 
+/// Of opentelemetry-proto, `collector/logs/v1/logs_service.proto` and `collector/metrics/v1/metrics_service.proto`.
+const LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
+const METRICS: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
+
 /// A connection, made when it is needed.
 pub struct Grpc {
-    logs: LogsServiceClient<Channel>,
-    metrics: MetricsServiceClient<Channel>,
+    client: Client<Channel>,
     headers: MetadataMap,
 }
 
@@ -33,7 +35,7 @@ impl Grpc {
     pub fn new(settings: &Settings, uri: &Uri) -> Result<Self, Error> {
         let bad = |error: tonic::transport::Error| Error::Endpoint {
             endpoint: settings.endpoint.clone(),
-            why: super::answer::causes(&error),
+            why: causes(&error),
         };
         let mut endpoint = Endpoint::from(uri.clone())
             .user_agent(USER_AGENT)
@@ -42,60 +44,74 @@ impl Grpc {
         if uri.scheme_str() == Some("https") {
             endpoint = endpoint.tls_config(tls::for_grpc(&settings.tls)?).map_err(bad)?;
         }
-        let channel = endpoint.connect_lazy();
-        let most = MAX_REQUEST as usize;
-        let mut logs = LogsServiceClient::new(channel.clone()).max_encoding_message_size(most);
-        let mut metrics = MetricsServiceClient::new(channel).max_encoding_message_size(most);
+        let mut client = Client::new(endpoint.connect_lazy()).max_encoding_message_size(MAX_REQUEST as usize);
         if settings.compression == Compression::Gzip {
-            logs = logs.send_compressed(CompressionEncoding::Gzip);
-            metrics = metrics.send_compressed(CompressionEncoding::Gzip);
+            client = client.send_compressed(CompressionEncoding::Gzip);
         }
         Ok(Self {
-            logs: logs.accept_compressed(CompressionEncoding::Gzip),
-            metrics: metrics.accept_compressed(CompressionEncoding::Gzip),
+            client: client.accept_compressed(CompressionEncoding::Gzip),
             headers: metadata(settings)?,
         })
     }
 
     /// Sends an encoded request.
-    pub async fn send(&mut self, signal: Signal, body: &[u8]) -> Answer {
-        let unreadable = |_| Answer::Never {
-            why: "it is no request any more".to_owned(),
-        };
-        match signal {
-            Signal::Logs => {
-                let request = match ExportLogsServiceRequest::decode(body) {
-                    Ok(request) => self.request(request),
-                    Err(error) => return unreadable(error),
-                };
-                match self.logs.export(request).await {
-                    Ok(response) => {
-                        let partial = response.into_inner().partial_success;
-                        taken(partial.map(|partial| (partial.rejected_log_records, partial.error_message)))
-                    }
-                    Err(status) => of_status(&status),
-                }
-            }
-            Signal::Metrics => {
-                let request = match ExportMetricsServiceRequest::decode(body) {
-                    Ok(request) => self.request(request),
-                    Err(error) => return unreadable(error),
-                };
-                match self.metrics.export(request).await {
-                    Ok(response) => {
-                        let partial = response.into_inner().partial_success;
-                        taken(partial.map(|partial| (partial.rejected_data_points, partial.error_message)))
-                    }
-                    Err(status) => of_status(&status),
-                }
-            }
+    pub async fn send(&mut self, signal: Signal, body: Vec<u8>) -> Answer {
+        match self.call(signal, body).await {
+            Ok(answer) => taken(partial(signal, answer)),
+            Err(status) => of_status(&status),
         }
     }
 
-    fn request<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
+    async fn call(&mut self, signal: Signal, body: Vec<u8>) -> Result<Bytes, Status> {
+        // It is a transport error, which has its own causes.
+        let not_ready = |error: tonic::transport::Error| Status::from_error(error.into());
+        self.client.ready().await.map_err(not_ready)?;
+        let mut request = Request::new(body);
         *request.metadata_mut() = self.headers.clone();
-        request
+        let path = PathAndQuery::from_static(match signal {
+            Signal::Logs => LOGS,
+            Signal::Metrics => METRICS,
+        });
+        Ok(self.client.unary(request, path, Encoded).await?.into_inner())
+    }
+}
+
+/// Messages that are bytes here.
+#[derive(Clone, Copy)]
+struct Encoded;
+
+impl Codec for Encoded {
+    type Encode = Vec<u8>;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Encoded {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn encode(&mut self, message: Vec<u8>, to: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        to.put_slice(&message);
+        Ok(())
+    }
+}
+
+impl Decoder for Encoded {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        let len = from.remaining();
+        Ok(Some(from.copy_to_bytes(len)))
     }
 }
 

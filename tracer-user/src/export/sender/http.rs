@@ -12,14 +12,10 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use jiff::Timestamp;
-use opentelemetry_proto::tonic::collector::{
-    logs::v1::ExportLogsServiceResponse, metrics::v1::ExportMetricsServiceResponse,
-};
-use prost::Message as _;
 
 use super::{
     USER_AGENT,
-    answer::{Answer, causes, of_http, taken},
+    answer::{Answer, causes, of_http, partial, taken},
     error::Error,
     settings::{Compression, Settings},
     tls,
@@ -115,21 +111,6 @@ fn later(error: &(dyn std::error::Error + 'static)) -> Answer {
     Answer::Later {
         why: causes(error),
         after: None,
-    }
-}
-
-fn partial(signal: Signal, answer: Bytes) -> Option<(i64, String)> {
-    match signal {
-        Signal::Logs => {
-            let partial = ExportLogsServiceResponse::decode(answer).ok()?.partial_success?;
-            Some((partial.rejected_log_records, partial.error_message))
-        }
-        Signal::Metrics => {
-            let partial = ExportMetricsServiceResponse::decode(answer)
-                .ok()?
-                .partial_success?;
-            Some((partial.rejected_data_points, partial.error_message))
-        }
     }
 }
 

@@ -298,7 +298,7 @@ impl Transport {
         match self {
             Self::Http(http) => http.send(waiting.signal, waiting.body.clone()).await,
             Self::Grpc(grpc) => match waiting.body.request() {
-                Some(request) => grpc.send(waiting.signal, &request).await,
+                Some(request) => grpc.send(waiting.signal, request).await,
                 None => Answer::Never {
                     why: "it cannot be decompressed any more".to_owned(),
                 },

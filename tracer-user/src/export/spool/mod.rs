@@ -9,6 +9,7 @@ mod body;
 mod error;
 mod file;
 mod reader;
+mod rows;
 #[cfg(test)]
 pub(super) mod test_folder;
 
@@ -17,12 +18,13 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, params};
 
 use super::batch::{Batch, Signal, Uids, unix_ns};
 pub use body::{Body, MAX_REQUEST};
 pub use error::Error;
 pub use reader::{ReadOnly, Stored};
+use rows::{SIGNALS, add, counters, drop_old, forget, immediate, make_room, number, save, signed};
 
 /// How much is kept for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +75,8 @@ pub struct Waiting {
     pub signal: Signal,
     pub records: u64,
     pub body: Body,
+    /// Of the file that it is in: one that is made anew counts its batches anew.
+    pub(super) generation: u32,
 }
 
 /// The queue. One process has it at a time.
@@ -81,6 +85,8 @@ pub struct Spool {
     path: PathBuf,
     limits: Limits,
     instance: String,
+    /// How often the file was made anew.
+    generation: u32,
     /// It is with the backend: it may be there already, so it is not dropped.
     in_flight: Option<i64>,
     /// Counts that could not be written yet, by signal.
@@ -91,25 +97,6 @@ pub struct Spool {
     /// Held as long as the spool is open.
     _lock: file::Lock,
 }
-
-/// Number of a signal in the file.
-fn number(signal: Signal) -> i64 {
-    match signal {
-        Signal::Logs => 0,
-        Signal::Metrics => 1,
-    }
-}
-
-/// The signal of such a number.
-fn signal_of(number: i64) -> Signal {
-    match number {
-        1 => Signal::Metrics,
-        _ => Signal::Logs,
-    }
-}
-
-/// Both of them.
-const SIGNALS: [Signal; 2] = [Signal::Logs, Signal::Metrics];
 
 /// Bytes of a batch in the file besides its body.
 const OVERHEAD: u64 = 64;
@@ -137,6 +124,7 @@ impl Spool {
             path: path.to_owned(),
             limits,
             instance,
+            generation: 0,
             in_flight: None,
             unsaved: Default::default(),
             put_aside,
@@ -278,6 +266,7 @@ impl Spool {
                         signal: stored.signal,
                         records: stored.records,
                         body: stored.body,
+                        generation: self.generation,
                     }));
                 }
             };
@@ -313,6 +302,10 @@ impl Spool {
 
     fn done(&mut self, waiting: &Waiting, what: &'static str, rejected: u64) -> Result<(), Error> {
         self.guarded(|spool| {
+            // It went with its file, and is counted as damaged.
+            if spool.generation != waiting.generation {
+                return Ok(());
+            }
             let transaction = immediate(&mut spool.connection)?;
             let there = forget(
                 &transaction,
@@ -321,7 +314,6 @@ impl Spool {
                 waiting.records - rejected,
                 what,
             )?;
-            // It is not where the file was put aside meanwhile: it is counted as damaged.
             if there {
                 add(&transaction, waiting.signal, "refused", rejected)?;
             }
@@ -372,6 +364,7 @@ impl Spool {
         // Closes the file; errors of a damaged one do not matter.
         self.connection = Connection::open_in_memory().map_err(|error| Error::of(&self.path, error))?;
         self.put_aside = Some(file::put_aside(&self.path)?);
+        self.generation += 1;
         self.in_flight = None;
         self.connection = file::open(&self.path, self.limits.max_bytes)?;
         self.instance = file::instance(&self.connection)?;
@@ -389,137 +382,6 @@ impl Counters {
         self.dropped.refused += other.dropped.refused;
         self.dropped.damaged += other.dropped.damaged;
     }
-}
-
-/// SQLite has no unsigned numbers; no count or time comes near the limit.
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-fn immediate(connection: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
-    connection.transaction_with_behavior(TransactionBehavior::Immediate)
-}
-
-/// Adds to a count.
-fn add(transaction: &Transaction<'_>, signal: Signal, name: &str, count: u64) -> rusqlite::Result<()> {
-    if count != 0 {
-        transaction.execute(
-            "INSERT INTO counts (signal, name, count) VALUES (?1, ?2, ?3)
-             ON CONFLICT DO UPDATE SET count = count + excluded.count",
-            params![number(signal), name, signed(count)],
-        )?;
-    }
-    Ok(())
-}
-
-fn save(transaction: &Transaction<'_>, unsaved: &[Counters; 2]) -> rusqlite::Result<()> {
-    for signal in SIGNALS {
-        let counters = &unsaved[number(signal) as usize];
-        for (name, count) in [
-            ("written", counters.written),
-            ("sent", counters.sent),
-            ("full", counters.dropped.full),
-            ("old", counters.dropped.old),
-            ("refused", counters.dropped.refused),
-            ("damaged", counters.dropped.damaged),
-        ] {
-            add(transaction, signal, name, count)?;
-        }
-    }
-    Ok(())
-}
-
-/// Takes a batch out and counts its records; whether it was there.
-fn forget(
-    transaction: &Transaction<'_>,
-    id: i64,
-    signal: Signal,
-    records: u64,
-    why: &str,
-) -> rusqlite::Result<bool> {
-    let there = transaction.execute("DELETE FROM batches WHERE id = ?1", [id])? == 1;
-    if there {
-        add(transaction, signal, why, records)?;
-    }
-    Ok(there)
-}
-
-/// Drops batches that are too old; how many records.
-fn drop_old(transaction: &Transaction<'_>, oldest: u64, but: i64) -> rusqlite::Result<u64> {
-    let mut dropped = 0;
-    loop {
-        let found = head(transaction, but)?;
-        let Some((id, signal, records, _)) = found.filter(|(.., appended)| *appended < oldest) else {
-            return Ok(dropped);
-        };
-        forget(transaction, id, signal, records, "old")?;
-        dropped += records;
-    }
-}
-
-/// Drops the oldest batches until those that are left have so many bytes at most; how many records.
-fn make_room(transaction: &Transaction<'_>, most: u64, but: i64) -> rusqlite::Result<u64> {
-    let mut dropped = 0;
-    while waiting_bytes(transaction)? > most {
-        let Some((id, signal, records, _)) = head(transaction, but)? else {
-            break;
-        };
-        forget(transaction, id, signal, records, "full")?;
-        dropped += records;
-    }
-    Ok(dropped)
-}
-
-/// The oldest batch but one: id, signal, records, and when it came.
-fn head(transaction: &Transaction<'_>, but: i64) -> rusqlite::Result<Option<(i64, Signal, u64, u64)>> {
-    transaction
-        .query_row(
-            "SELECT id, signal, records, appended_ns FROM batches WHERE id <> ?1 ORDER BY id LIMIT 1",
-            [but],
-            |row| {
-                Ok((
-                    row.get(0)?,
-                    signal_of(row.get(1)?),
-                    unsigned(row.get(2)?),
-                    unsigned(row.get(3)?),
-                ))
-            },
-        )
-        .optional()
-}
-
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or_default()
-}
-
-fn waiting_bytes(connection: &Connection) -> rusqlite::Result<u64> {
-    connection.query_row("SELECT waiting_bytes FROM about", [], |row| {
-        Ok(unsigned(row.get(0)?))
-    })
-}
-
-fn counters(connection: &Connection, signal: Signal) -> rusqlite::Result<Counters> {
-    let mut counters = Counters::default();
-    let mut statement = connection.prepare("SELECT name, count FROM counts WHERE signal = ?1")?;
-    let mut rows = statement.query([number(signal)])?;
-    while let Some(row) = rows.next()? {
-        let count = unsigned(row.get(1)?);
-        match row.get_ref(0)?.as_str().unwrap_or_default() {
-            "written" => counters.written = count,
-            "sent" => counters.sent = count,
-            "full" => counters.dropped.full = count,
-            "old" => counters.dropped.old = count,
-            "refused" => counters.dropped.refused = count,
-            "damaged" => counters.dropped.damaged = count,
-            _ => {}
-        }
-    }
-    counters.waiting = counters
-        .written
-        .saturating_sub(counters.sent)
-        .saturating_sub(counters.dropped.all());
-    counters.bytes = waiting_bytes(connection)?;
-    Ok(counters)
 }
 
 #[cfg(test)]

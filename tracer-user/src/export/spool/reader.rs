@@ -8,7 +8,10 @@ use opentelemetry_proto::tonic::collector::{
 use prost::Message as _;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
-use super::{Body, Error, signal_of, unsigned};
+use super::{
+    Body, Error,
+    rows::{signal_of, unsigned},
+};
 use crate::export::batch::Signal;
 
 /// A batch in the file.
