@@ -18,6 +18,7 @@ pub mod event;
 pub mod fuzzing;
 pub mod process;
 pub mod profile;
+pub mod query;
 pub mod recording;
 pub mod sink;
 pub mod sites;
