@@ -70,7 +70,11 @@ impl ClickHouse {
         if let Some(Cell::Text(version)) = answer.rows.first().and_then(|row| row.first()) {
             server.version.clone_from(version);
         }
-        let major = server.version.split('.').next().and_then(|major| major.parse().ok());
+        let major = server
+            .version
+            .split('.')
+            .next()
+            .and_then(|major| major.parse().ok());
         if major.is_some_and(|major: u32| major >= MODERN) {
             server.engine = Engine::ClickHouse;
         }

@@ -68,9 +68,10 @@ impl Engine {
                     }
                     1
                 }
-                '{' => match ["effects", "losses"].iter().find(|name| {
-                    rest[1..].starts_with(**name) && rest[1 + name.len()..].starts_with('}')
-                }) {
+                '{' => match ["effects", "losses"]
+                    .iter()
+                    .find(|name| rest[1..].starts_with(**name) && rest[1 + name.len()..].starts_with('}'))
+                {
                     Some(name) => {
                         out.push_str(name);
                         // A record that came twice is one.

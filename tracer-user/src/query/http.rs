@@ -52,7 +52,9 @@ impl Http {
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         Ok(Self {
             client: Client::builder(TokioExecutor::new()).build(connector),
             runtime,
@@ -80,7 +82,11 @@ impl Http {
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| failed(error.to_string()))?;
         let asked = async {
-            let response = self.client.request(request).await.map_err(|error| chain(&error))?;
+            let response = self
+                .client
+                .request(request)
+                .await
+                .map_err(|error| chain(&error))?;
             let is_success = response.status().is_success();
             let body = Limited::new(response.into_body(), MAX_BODY).collect();
             let body = body.await.map_err(|error| chain(error.as_ref()))?;

@@ -88,10 +88,7 @@ pub fn bind(
         let name = parameter.name;
         let given = given.iter().rev().find(|(given, _)| given == name);
         let Some(value) = given.map(|(_, value)| value.as_str()).or(parameter.default) else {
-            return asked(format!(
-                "{name} is missing ({}): `-p {name}=…`",
-                parameter.about
-            ));
+            return asked(format!("{name} is missing ({}): `-p {name}=…`", parameter.about));
         };
         let value = match parameter.kind {
             Kind::Text => Value::Text(value.into()),
@@ -134,7 +131,9 @@ pub fn like(glob: &str) -> String {
 /// Another text.
 pub fn moment(text: &str, now: Timestamp) -> Result<u64, String> {
     let none = || {
-        format!("`{text}` is no time; `2026-03-01`, `2026-03-01 12:00`, `2026-03-01T12:00:00Z`, `@1700000000`, `2h` (ago) are")
+        format!(
+            "`{text}` is no time; `2026-03-01`, `2026-03-01 12:00`, `2026-03-01T12:00:00Z`, `@1700000000`, `2h` (ago) are"
+        )
     };
     let found = if text == "0" {
         Some(Timestamp::UNIX_EPOCH)
@@ -151,7 +150,9 @@ pub fn moment(text: &str, now: Timestamp) -> Result<u64, String> {
         let civil = text
             .parse::<civil::DateTime>()
             .or_else(|_| text.parse::<civil::Date>().map(|date| date.at(0, 0, 0, 0)));
-        let zoned = civil.ok().and_then(|civil| civil.to_zoned(TimeZone::system()).ok());
+        let zoned = civil
+            .ok()
+            .and_then(|civil| civil.to_zoned(TimeZone::system()).ok());
         zoned.map(|zoned| zoned.timestamp())
     };
     let found = found.ok_or_else(none)?;
@@ -161,7 +162,10 @@ pub fn moment(text: &str, now: Timestamp) -> Result<u64, String> {
 /// `2h`
 fn ago(text: &str) -> Option<SignedDuration> {
     let unit = text.chars().last()?;
-    let number: i64 = text[..text.len() - unit.len_utf8()].parse().ok().filter(|n| *n >= 0)?;
+    let number: i64 = text[..text.len() - unit.len_utf8()]
+        .parse()
+        .ok()
+        .filter(|n| *n >= 0)?;
     let seconds = match unit {
         's' => 1,
         'm' => 60,

@@ -24,11 +24,20 @@ pub fn table(answer: &Answer, cut: bool) -> String {
     let rows: Vec<Vec<String>> = answer.rows.iter().map(cells).collect();
     let width = |at: usize| {
         let texts = rows.iter().filter_map(|row| row.get(at)).map(String::as_str);
-        texts.chain([heads[at]]).map(|text| text.width()).max().unwrap_or(0)
+        texts
+            .chain([heads[at]])
+            .map(|text| text.width())
+            .max()
+            .unwrap_or(0)
     };
     let widths: Vec<usize> = (0..heads.len()).map(width).collect();
     let to_the_right: Vec<bool> = (0..heads.len())
-        .map(|at| answer.rows.iter().all(|row| !matches!(row.get(at), Some(Cell::Text(_)))))
+        .map(|at| {
+            answer
+                .rows
+                .iter()
+                .all(|row| !matches!(row.get(at), Some(Cell::Text(_))))
+        })
         .collect();
     let mut out = String::new();
     let mut line = |texts: &mut dyn Iterator<Item = &str>| {
@@ -121,7 +130,11 @@ pub fn csv(answer: &Answer, escaped: bool) -> String {
             if at != 0 {
                 out.push(',');
             }
-            let field = if escaped { plainly(&field).into_owned() } else { field.into_owned() };
+            let field = if escaped {
+                plainly(&field).into_owned()
+            } else {
+                field.into_owned()
+            };
             match field.contains(['"', ',', '\n', '\r']) {
                 true => out.extend(["\"", &field.replace('"', "\"\""), "\""]),
                 false => out.push_str(&field),
@@ -150,7 +163,12 @@ mod tests {
         Answer {
             columns: ["path", "calls", "p99_ns", "share"].map(str::to_owned).to_vec(),
             rows: vec![
-                vec![text("/a\x1b[31m,\"b\""), Cell::Int(12), Cell::Int(1_250_000), Cell::Float(0.5)],
+                vec![
+                    text("/a\x1b[31m,\"b\""),
+                    Cell::Int(12),
+                    Cell::Int(1_250_000),
+                    Cell::Float(0.5),
+                ],
                 vec![text("é"), Cell::Int(7), Cell::Null, Cell::Float(f64::NAN)],
             ],
             more: false,
@@ -159,9 +177,9 @@ mod tests {
 
     #[test]
     fn tables_are_aligned_and_nothing_orders_the_terminal_about() {
-        let expected = "path                calls    p99  share\n\
+        let expected = "path              calls    p99  share\n\
             /a\\u{1b}[31m,\"b\"     12  1.2ms    0.5\n\
-            é                       7      -    nan\n";
+            é                     7      -    nan\n";
         assert_eq!(table(&answer(), true), expected);
     }
 

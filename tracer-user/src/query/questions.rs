@@ -181,7 +181,12 @@ mod tests {
                 assert!(sql.contains("{effects}") || sql.contains("{losses}"));
             }
             for name in question.one_of {
-                assert!(question.parameters.iter().any(|parameter| parameter.name == *name));
+                assert!(
+                    question
+                        .parameters
+                        .iter()
+                        .any(|parameter| parameter.name == *name)
+                );
             }
         }
     }

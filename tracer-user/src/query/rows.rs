@@ -203,7 +203,10 @@ impl ActedOn {
                 .unwrap_or_default(),
             sql: first(&["db.query.text", "pytrace.target.sql"]).unwrap_or_default(),
         };
-        if acted.path.is_empty() && acted.peer.is_empty() && acted.sql.is_empty() && call.contains("\"target\":")
+        if acted.path.is_empty()
+            && acted.peer.is_empty()
+            && acted.sql.is_empty()
+            && call.contains("\"target\":")
         {
             acted.in_json(call);
         }

@@ -20,7 +20,8 @@ use super::{
 /// Kilobytes of pages kept in memory.
 const CACHE_KB: i64 = 64 << 10;
 const INSERT_EFFECT: &str = "INSERT OR IGNORE INTO effects VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29)";
-const INSERT_LOSS: &str = "INSERT OR IGNORE INTO losses VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+const INSERT_LOSS: &str =
+    "INSERT OR IGNORE INTO losses VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 
 /// What was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,7 +94,9 @@ impl Filling {
         connection.authorizer(Some(|context: rusqlite::hooks::AuthContext<'_>| {
             use AuthAction as Action;
             match context.action {
-                Action::Function { function_name } if function_name.eq_ignore_ascii_case("load_extension") => {
+                Action::Function { function_name }
+                    if function_name.eq_ignore_ascii_case("load_extension") =>
+                {
                     Authorization::Deny
                 }
                 Action::Select | Action::Read { .. } | Action::Function { .. } | Action::Recursive => {
@@ -184,18 +187,18 @@ impl Store {
         let mut statement = self.connection.prepare(&sql)?;
         for at in 1..=statement.parameter_count() {
             let name = statement.parameter_name(at).unwrap_or("?").to_owned();
-            let found = bound.iter().find(|bound| Some(bound.name.as_str()) == name.get(1..));
+            let found = bound
+                .iter()
+                .find(|bound| Some(bound.name.as_str()) == name.get(1..));
             match found.map(|bound| &bound.value) {
                 Some(Value::Text(text) | Value::Like(text)) => statement.raw_bind_parameter(at, text)?,
                 Some(Value::Number(number)) => statement.raw_bind_parameter(at, int(*number))?,
                 None => {
-                    return Err(QueryError::Asked(format!(
-                        "{name} has no value: `-p NAME=VALUE`"
-                    )));
+                    return Err(QueryError::Asked(format!("{name} has no value: `-p NAME=VALUE`")));
                 }
             }
         }
-        let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let mut answer = Answer {
             columns,
             ..Answer::default()
@@ -236,7 +239,9 @@ fn like_of_clickhouse(connection: &Connection) -> rusqlite::Result<()> {
             ValueRef::Text(text) | ValueRef::Blob(text) => Some(String::from_utf8_lossy(text).into_owned()),
         };
         // `text LIKE pattern` is like(pattern, text).
-        Ok(text(0).zip(text(1)).map(|(pattern, text)| is_like(&text, &pattern)))
+        Ok(text(0)
+            .zip(text(1))
+            .map(|(pattern, text)| is_like(&text, &pattern)))
     })
 }
 

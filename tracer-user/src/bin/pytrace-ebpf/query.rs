@@ -99,12 +99,14 @@ pub struct EngineName(Engine);
 
 impl ValueEnum for EngineName {
     fn value_variants<'a>() -> &'a [Self] {
-        const { &[
-            Self(Engine::Sqlite),
-            Self(Engine::ClickHouse),
-            Self(Engine::ClickHouse18),
-            Self(Engine::DuckDb),
-        ] }
+        const {
+            &[
+                Self(Engine::Sqlite),
+                Self(Engine::ClickHouse),
+                Self(Engine::ClickHouse18),
+                Self(Engine::DuckDb),
+            ]
+        }
     }
 
     fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
@@ -251,7 +253,11 @@ impl<'a> Asked<'a> {
         let bound = match question {
             Some(question) => {
                 let names = question.one_of;
-                let is_given = |name: &&str| given.iter().any(|(given, value)| given == *name && !value.is_empty());
+                let is_given = |name: &&str| {
+                    given
+                        .iter()
+                        .any(|(given, value)| given == *name && !value.is_empty())
+                };
                 if !names.is_empty() && !names.iter().any(|name| is_given(&name)) {
                     let ways: Vec<String> = names.iter().map(|name| format!("`-p {name}=…`")).collect();
                     return Err(Usage(format!("{} wants {}", question.name, ways.join(" or "))).into());
@@ -261,6 +267,8 @@ impl<'a> Asked<'a> {
             None => of_sql(&given, now)?,
         };
         let since = bound.iter().find(|bound| bound.name == "since").cloned();
+        // What was lost before may have been what is new.
+        let since = since.filter(|_| question.is_none_or(|question| question.name != "new-effects"));
         Ok(Self {
             question,
             text,
@@ -344,7 +352,9 @@ fn print_answer(answer: &Answer, args: &QueryArgs) -> anyhow::Result<()> {
 /// That nobody reads to the end is no error.
 fn write(text: &[u8]) -> anyhow::Result<()> {
     match io::stdout().lock().write_all(text) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot write the answer"),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write the answer")
+        }
         _ => Ok(()),
     }
 }

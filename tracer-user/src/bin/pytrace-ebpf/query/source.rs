@@ -9,7 +9,12 @@ use std::{
 use anyhow::{Context as _, bail};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use tracer_user::{
-    query::{QueryError, lines::Lines, rows::rows, store::{Filling, Store}},
+    query::{
+        QueryError,
+        lines::Lines,
+        rows::rows,
+        store::{Filling, Store},
+    },
     recording::MAGIC,
 };
 
@@ -40,7 +45,10 @@ pub fn read(path: &Path) -> anyhow::Result<Store> {
     }
     let store = filling.finish()?;
     if store.counts().twice != 0 {
-        say!("{} records were there twice, and count once", store.counts().twice);
+        say!(
+            "of the records {} were there before, and count once",
+            store.counts().twice
+        );
     }
     Ok(store)
 }
