@@ -5,6 +5,7 @@
 
 mod attached;
 mod breakpoints;
+mod clickhouse;
 mod compare;
 mod cut;
 mod environment;
@@ -26,6 +27,7 @@ mod written;
 
 pub use attached::Attached;
 pub use breakpoints::{assert_no_breakpoints, breakpoints_go, differences};
+pub use clickhouse::{Chdb, ClickHouse, engines};
 pub use compare::{Tally, assert_same, calls, compare, known, without};
 pub use cut::assert_beginning;
 pub use environment::command;

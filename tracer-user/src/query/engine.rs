@@ -96,7 +96,9 @@ impl Engine {
         match (self, &bound.value) {
             (Self::Sqlite, _) => out.push_str(&format!(":{name}")),
             // There no character quotes others, unless one is named.
-            (Self::DuckDb, Value::Like(_)) => out.push_str(&format!("${name} ESCAPE '\\'")),
+            (Self::DuckDb, Value::Like(_)) if out.trim_end().ends_with("LIKE") => {
+                out.push_str(&format!("${name} ESCAPE '\\'"))
+            }
             (Self::DuckDb, _) => out.push_str(&format!("${name}")),
             (Self::ClickHouse, Value::Number(_)) => out.push_str(&format!("{{{name}:UInt64}}")),
             (Self::ClickHouse, _) => out.push_str(&format!("{{{name}:String}}")),

@@ -258,7 +258,7 @@ impl<'a> Asked<'a> {
                         .iter()
                         .any(|(given, value)| given == *name && !value.is_empty())
                 };
-                if !names.is_empty() && !names.iter().any(|name| is_given(&name)) {
+                if !names.is_empty() && !names.iter().any(is_given) {
                     let ways: Vec<String> = names.iter().map(|name| format!("`-p {name}=…`")).collect();
                     return Err(Usage(format!("{} wants {}", question.name, ways.join(" or "))).into());
                 }
