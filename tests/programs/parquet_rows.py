@@ -13,7 +13,7 @@ footer = {
 }
 footer["time"] = str(table.schema.field("time").type)
 print(json.dumps(footer))
-# Python's own times have no nanoseconds.
+# A number, as the other columns.
 time = table.schema.get_field_index("time")
 table = table.set_column(time, "time", table["time"].cast(pyarrow.int64()))
 for row in table.to_pylist():

@@ -6,6 +6,7 @@
 mod agent;
 mod attached;
 mod breakpoints;
+mod clickhouse;
 mod collector;
 mod compare;
 mod cut;
@@ -31,6 +32,7 @@ pub use agent::{Agent, config as agent_config};
 pub use attached::Attached;
 pub use collector::{Collector, LogRecord};
 pub use breakpoints::{assert_no_breakpoints, breakpoints_go, differences};
+pub use clickhouse::{Chdb, ClickHouse, engines};
 pub use compare::{Tally, assert_same, calls, compare, known, without};
 pub use cut::assert_beginning;
 pub use environment::command;

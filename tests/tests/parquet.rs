@@ -80,7 +80,8 @@ fn row_of(event: &Value) -> Value {
     json!({
         "id": event["id"],
         "parent": event["parent"],
-        "time": event["time_ns"],
+        "time": event["time_ns"].as_u64().map(|ns| ns / 1000),
+        "time_ns": event["time_ns"],
         "duration_ns": event["duration_ns"],
         "pid": event["pid"],
         "tid": event["tid"],
@@ -147,7 +148,7 @@ fn another_reader_finds_every_call() {
         let (footer, rows) = read(&pyarrow, &table);
         assert_eq!(footer["pytrace-ebpf.header"], trace.header);
         assert_eq!(footer["pytrace-ebpf.summary"], trace.summary);
-        assert_eq!(footer["time"], "timestamp[ns, tz=UTC]");
+        assert_eq!(footer["time"], "timestamp[us, tz=UTC]");
         let calls = trace.events.iter().filter(|event| event["type"] == "call");
         let expected: Vec<Value> = calls.map(row_of).collect();
         assert!(expected.len() > 10, "{}", expected.len());

@@ -19,6 +19,7 @@ pub mod export;
 pub mod fuzzing;
 pub mod process;
 pub mod profile;
+pub mod query;
 pub mod recording;
 pub mod sink;
 pub mod sites;

@@ -8,6 +8,7 @@ mod demo;
 mod deny;
 mod drivers;
 mod effects;
+mod engines;
 #[path = "../../tests/src/environment.rs"]
 mod environment;
 mod fuzz;

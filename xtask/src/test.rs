@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use crate::{bpf_toolchain, build, coverage, drivers, layouts, pythons, real, rotel, shell};
+use crate::{bpf_toolchain, build, coverage, drivers, engines, layouts, pythons, real, rotel, shell};
 
 /// What the test runners said.
 pub struct Tally {
@@ -97,6 +97,12 @@ fn e2e_command(filter: Option<&str>) -> anyhow::Result<Command> {
     }
     if let Some(python) = rotel::python() {
         command.env("PYTRACE_ROTEL", python);
+    }
+    if let Some(python) = engines::python() {
+        command.env("PYTRACE_ENGINES", python);
+    }
+    if let Some(server) = engines::clickhouse() {
+        command.env("PYTRACE_CLICKHOUSE", server);
     }
     real::servers()?;
     command.env("PYTRACE_REAL", real::pythons()?);

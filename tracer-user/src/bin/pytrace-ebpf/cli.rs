@@ -19,7 +19,7 @@ pub use profile::{Mode, ProfileArgs, ProfileFormat};
 pub use stat::{Stat, StatArgs};
 pub use top::TopArgs;
 
-use crate::{output::is_parquet, page::ReportArgs};
+use crate::{output::is_parquet, page::ReportArgs, query::QueryArgs};
 
 /// What to begin with, for `--help` and the man page: what it does, the command.
 pub const EXAMPLES: &[(&str, &str)] = &[
@@ -47,6 +47,10 @@ pub const EXAMPLES: &[(&str, &str)] = &[
     (
         "Record now, look later",
         "sudo pytrace-ebpf --pid 1234 -o calls.pytrace; pytrace-ebpf replay calls.pytrace --min-duration 5ms",
+    ),
+    (
+        "Who touched a file, from which line, how often",
+        "pytrace-ebpf query who-touched --on calls.pytrace -p path='/etc/*'",
     ),
     (
         "A recording as a page for a browser",
@@ -161,6 +165,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Effects that one recording has and another has not, by function, target and call site
     Diff(DiffArgs),
+    /// Questions about effects, of a recording, of the agent's spool, or of a fleet in ClickHouse: who touched this file, what is new
+    Query(Box<QueryArgs>),
     /// Tests for pytest from a recording: a function is called as it was, and the world answers as it did
     Testgen(TestgenArgs),
     /// What this kernel and a process allow, what not, and the remedy

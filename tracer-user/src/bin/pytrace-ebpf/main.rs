@@ -17,6 +17,7 @@ mod pages;
 mod privileges;
 mod probes;
 mod profile;
+mod query;
 mod replay;
 mod report;
 mod ring;
@@ -138,6 +139,7 @@ fn main() -> ExitCode {
         Some(Command::Functions { pid, glob }) => commands::functions(*pid, glob.as_deref()),
         Some(Command::Effects { markdown }) => commands::effects(*markdown),
         Some(Command::Replay(args)) => replay::run(args),
+        Some(Command::Query(args)) => query::run(args),
         Some(Command::Report(args)) => page::run(args),
         Some(Command::Diff(args)) => diff::run(args),
         Some(Command::Testgen(args)) => testgen::run(args),

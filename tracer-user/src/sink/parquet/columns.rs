@@ -29,7 +29,7 @@ pub struct Column {
 /// Its type, and its cell of a call; none only in optional columns.
 enum What {
     Number(fn(&CallEvent<'_>) -> Option<u64>),
-    /// Unix time in nanoseconds.
+    /// Unix time in nanoseconds; the file has microseconds, which every reader takes for a time.
     Time(fn(&CallEvent<'_>) -> u64),
     /// May be negative.
     Signed(fn(&CallEvent<'_>) -> Option<i64>),
@@ -62,6 +62,7 @@ pub const COLUMNS: &[Column] = &[
     Column::new("id", What::Number(|call| Some(call.id))),
     Column::optional("parent", What::Number(|call| call.parent)),
     Column::new("time", What::Time(|call| call.time_ns)),
+    Column::new("time_ns", What::Number(|call| Some(call.time_ns))),
     Column::optional("duration_ns", What::Number(|call| call.duration_ns)),
     Column::new("pid", What::Number(|call| Some(call.pid.into()))),
     Column::new("tid", What::Number(|call| Some(call.tid.into()))),
@@ -220,7 +221,7 @@ pub fn schema() -> Result<TypePtr> {
             What::Number(_) | What::Signed(_) => (Physical::INT64, None),
             What::Time(_) => (
                 Physical::INT64,
-                Some(LogicalType::timestamp(true, TimeUnit::NANOS)),
+                Some(LogicalType::timestamp(true, TimeUnit::MICROS)),
             ),
             What::Text(_) => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
             What::Json(_) => (Physical::BYTE_ARRAY, Some(LogicalType::Json)),
@@ -303,7 +304,7 @@ impl Cell {
         match column.what {
             What::Number(of) => of(call).map(number),
             What::Signed(of) => of(call).map(Self::Number),
-            What::Time(of) => Some(number(of(call))),
+            What::Time(of) => Some(number(of(call) / 1000)),
             What::Text(of) => of(call, names).map(|text| Self::Text(text.into())),
             What::Json(of) => {
                 let mut text = Vec::new();
