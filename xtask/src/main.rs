@@ -6,6 +6,7 @@ mod build;
 mod coverage;
 mod demo;
 mod deny;
+mod dist;
 mod drivers;
 mod effects;
 #[path = "../../tests/src/environment.rs"]
@@ -66,6 +67,18 @@ enum Command {
     },
     /// Check licences, origins and known holes of all crates
     Deny,
+    /// Set up, build, and pack what is installed, into target/dist: archive, Debian package, wheel, image, chart
+    Dist {
+        /// Then install it where nothing else of us is, and trace from there (as root)
+        #[arg(long)]
+        check: bool,
+        /// Pack this binary; do not build
+        #[arg(long, value_name = "PATH")]
+        binary: Option<PathBuf>,
+        /// Only these
+        #[arg(value_enum)]
+        what: Vec<dist::What>,
+    },
     /// Set up, build, and run CPython's own regression tests with and without trace (as root): do outcomes differ?
     Regress {
         /// Interpreter that has the package `test`; repeatable. Default: 3.8, 3.11, 3.12 and 3.13 under ~/.pyenv/versions
@@ -120,6 +133,7 @@ fn main() -> anyhow::Result<()> {
             .and_then(|()| build::release())
             .and_then(|()| bench::run(&pythons, part.as_deref(), page)),
         Command::Deny => deny::run(),
+        Command::Dist { check, binary, what } => dist::run(&what, binary, check),
         Command::Regress {
             pythons,
             follow,
