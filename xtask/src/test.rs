@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use crate::{bpf_toolchain, build, coverage, drivers, layouts, pythons, real, shell};
+use crate::{bpf_toolchain, build, coverage, dist, drivers, layouts, pythons, real, shell};
 
 /// What the test runners said.
 pub struct Tally {
@@ -94,6 +94,9 @@ fn e2e_command(filter: Option<&str>) -> anyhow::Result<Command> {
     command.env("PYTRACE_BIN", build::binary());
     if let Some(python) = drivers::python() {
         command.env("PYTRACE_DRIVERS", python);
+    }
+    if let Some(python) = dist::python() {
+        command.env("PYTRACE_CHARTS", python);
     }
     real::servers()?;
     command.env("PYTRACE_REAL", real::pythons()?);

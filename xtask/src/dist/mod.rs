@@ -84,20 +84,25 @@ fn sources() -> PathBuf {
     shell::root().join("tracer-user/dist")
 }
 
-/// The interpreter with what wheels and charts need. `None`, and said so, where there is no such Python.
-pub fn python() -> anyhow::Result<Option<PathBuf>> {
+/// The interpreter with what makes wheels and renders charts, made when it is not there yet. `None`, and said so, where that is not
+/// possible: no such Python, or no package index.
+pub fn python() -> Option<PathBuf> {
     let venv = Venv {
         folder: "dist-python".into(),
         version: PYTHON.into(),
         packages: PACKAGES.into(),
     };
-    venv.python()
+    venv.python().unwrap_or_else(|error| {
+        println!("charts are neither made nor tested: {error:#}");
+        None
+    })
 }
 
 /// The same, where nothing can be made without.
 fn needed_python() -> anyhow::Result<PathBuf> {
-    python()?
-        .with_context(|| format!("wheels and charts are made by a Python {PYTHON} under ~/.pyenv/versions"))
+    python().with_context(|| {
+        format!("wheels and charts need a Python {PYTHON} under ~/.pyenv/versions, and packages")
+    })
 }
 
 /// An empty folder of `target/dist`.
