@@ -80,6 +80,20 @@ fn config(documents: &[Value]) -> &str {
     config.as_str().expect("a text")
 }
 
+/// The agent takes this configuration.
+fn assert_taken(config: &str) {
+    let folder = Folder::new("config");
+    let path = folder.file("agent.toml");
+    fs::write(&path, config).expect("the folder is there");
+    let output = Command::new(binary())
+        .args(["agent", "--check", "--config"])
+        .arg(&path)
+        .output()
+        .expect("the tool is there");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{config}\n{said}");
+}
+
 /// Nothing but what the agent needs, with these capabilities besides.
 fn assert_privileges(pod: &Value, besides: &[&str]) {
     assert_eq!(pod["hostPID"], json!(true));
@@ -121,6 +135,7 @@ fn the_chart_asks_for_what_the_agent_needs() {
     assert_eq!(security["seccompProfile"], json!({"type": "RuntimeDefault"}));
     assert_eq!(security["appArmorProfile"], json!({"type": "Unconfined"}));
     assert!(config(&documents).contains("listen = \"127.0.0.1:9469\""));
+    assert_taken(config(&documents));
     assert!(
         pod["containers"][0]["livenessProbe"]["exec"].is_object(),
         "loopback is asked inside"
@@ -197,6 +212,7 @@ fn secrets_are_named_and_not_written() {
     ] {
         assert!(config.contains(line), "{line}: {config}");
     }
+    assert_taken(config);
     assert_eq!(
         container["livenessProbe"]["httpGet"],
         json!({"path": "/healthz", "port": "metrics"})
@@ -248,6 +264,30 @@ fn the_manifests_are_those_of_the_chart() {
         manifests[&plain]["documents"], told["cases"]["plain"]["documents"],
         "`cargo xtask dist chart` writes them"
     );
+}
+
+#[test]
+fn the_agent_takes_the_example() {
+    let example = fs::read_to_string(source("agent.toml")).expect("the example");
+    assert_taken(&example);
+    // Also with all that is commented out, but for prose.
+    let setting = |line: &str| {
+        line.starts_with('[') || line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '))
+    };
+    let whole: Vec<&str> = example
+        .lines()
+        .map(|line| {
+            line.strip_prefix("# ")
+                .filter(|line| setting(line))
+                .unwrap_or(line)
+        })
+        .collect();
+    let whole = whole.join("\n");
+    assert!(
+        whole.contains("\n[[policy]]\n") && whole.contains("\nmax_age"),
+        "{whole}"
+    );
+    assert_taken(&whole);
 }
 
 /// What a key of the unit is set to.

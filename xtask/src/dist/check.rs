@@ -90,6 +90,7 @@ fn package() -> anyhow::Result<()> {
     let config = root.at("/etc/pytrace-ebpf/agent.toml");
     let mode = fs::metadata(&config)?.permissions().mode() & 0o777;
     ensure!(mode == 0o600, "agent.toml has mode {mode:o}");
+    output(root.command("pytrace-ebpf").args(["agent", "--check"]))?;
     let enabled = root.at("/etc/systemd/system/multi-user.target.wants/pytrace-ebpf-agent.service");
     ensure!(
         fs::symlink_metadata(&enabled).is_err(),

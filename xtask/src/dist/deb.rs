@@ -11,7 +11,7 @@ const CARGO_DEB: &str = "3.8.0";
 
 /// Where it is, and what it is called.
 pub fn package() -> PathBuf {
-    folder().join(format!("pytrace-ebpf_{VERSION}-1_amd64.deb"))
+    folder().join(format!("pytrace-ebpf_{VERSION}_amd64.deb"))
 }
 
 /// Builds it of what is staged.

@@ -5,6 +5,8 @@
 
 use std::{
     fs,
+    fs::Permissions,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -62,10 +64,10 @@ impl Stage {
             &sources().join("systemd").join(unit),
             &stage.folder.join("usr/lib/systemd/system").join(unit),
         )?;
-        copy(
-            &sources().join("agent.toml"),
-            &stage.folder.join("etc/pytrace-ebpf/agent.toml"),
-        )?;
+        let config = stage.folder.join("etc/pytrace-ebpf/agent.toml");
+        copy(&sources().join("agent.toml"), &config)?;
+        // It may hold secrets.
+        fs::set_permissions(&config, Permissions::from_mode(0o600))?;
         let (major, minor) = stage.glibc.version;
         println!(
             "needs glibc {major}.{minor} ({} symbols of it, such as {})",

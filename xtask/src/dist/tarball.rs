@@ -36,7 +36,7 @@ fn reproducible() -> Command {
     ]);
     tar.args([
         "--mtime=@0",
-        "--mode=u+rw,go+rX,go-w",
+        "--mode=u+rw,go-w",
         "--use-compress-program=gzip -9 -n",
     ]);
     tar
