@@ -20,6 +20,7 @@ mod record;
 mod regress;
 #[path = "../../tests/src/regrtest.rs"]
 mod regrtest;
+mod scale;
 mod setup;
 mod shell;
 mod test;
@@ -110,6 +111,8 @@ enum Command {
     Record,
     /// Write docs/effects.md, the reference page of the catalogue
     Effects,
+    /// Write docs/scale.md, the load of fleets of 10 to 100,000 hosts
+    Scale,
     /// Write the object layouts of the interpreters under ~/.pyenv/versions and in PYTRACE_PYTHONS
     Layouts {
         /// Write nothing, fail where a file differs
@@ -149,6 +152,7 @@ fn main() -> anyhow::Result<()> {
             .and_then(|()| vm::run(kernel.as_deref(), &tests)),
         Command::Record => setup::run().and_then(|()| record::run()),
         Command::Effects => effects::run(),
+        Command::Scale => scale::run(),
         Command::Layouts { check } => layouts::run(check),
     }
 }
