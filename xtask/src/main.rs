@@ -6,6 +6,7 @@ mod build;
 mod coverage;
 mod demo;
 mod deny;
+mod dist;
 mod drivers;
 mod effects;
 mod engines;
@@ -21,6 +22,7 @@ mod regress;
 #[path = "../../tests/src/regrtest.rs"]
 mod regrtest;
 mod rotel;
+mod scale;
 mod setup;
 mod shell;
 mod test;
@@ -68,6 +70,18 @@ enum Command {
     },
     /// Check licences, origins and known holes of all crates
     Deny,
+    /// Set up, build, and pack what is installed, into target/dist: archive, Debian package, wheel, image, chart
+    Dist {
+        /// Then install it where nothing else of us is, and trace from there (as root)
+        #[arg(long)]
+        check: bool,
+        /// Pack this binary; do not build
+        #[arg(long, value_name = "PATH")]
+        binary: Option<PathBuf>,
+        /// Only these
+        #[arg(value_enum)]
+        what: Vec<dist::What>,
+    },
     /// Set up, build, and run CPython's own regression tests with and without trace (as root): do outcomes differ?
     Regress {
         /// Interpreter that has the package `test`; repeatable. Default: 3.8, 3.11, 3.12 and 3.13 under ~/.pyenv/versions
@@ -99,6 +113,8 @@ enum Command {
     Record,
     /// Write docs/effects.md, the reference page of the catalogue
     Effects,
+    /// Write docs/scale.md, the load of fleets of 10 to 100,000 hosts
+    Scale,
     /// Write the object layouts of the interpreters under ~/.pyenv/versions and in PYTRACE_PYTHONS
     Layouts {
         /// Write nothing, fail where a file differs
@@ -122,6 +138,7 @@ fn main() -> anyhow::Result<()> {
             .and_then(|()| build::release())
             .and_then(|()| bench::run(&pythons, part.as_deref(), page)),
         Command::Deny => deny::run(),
+        Command::Dist { check, binary, what } => dist::run(&what, binary, check),
         Command::Regress {
             pythons,
             follow,
@@ -137,6 +154,7 @@ fn main() -> anyhow::Result<()> {
             .and_then(|()| vm::run(kernel.as_deref(), &tests)),
         Command::Record => setup::run().and_then(|()| record::run()),
         Command::Effects => effects::run(),
+        Command::Scale => scale::run(),
         Command::Layouts { check } => layouts::run(check),
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use crate::{bpf_toolchain, build, coverage, drivers, engines, layouts, pythons, real, rotel, shell};
+use crate::{bpf_toolchain, build, coverage, dist, drivers, engines, layouts, pythons, real, rotel, shell};
 
 /// What the test runners said.
 pub struct Tally {
@@ -103,6 +103,9 @@ fn e2e_command(filter: Option<&str>) -> anyhow::Result<Command> {
     }
     if let Some(server) = engines::clickhouse() {
         command.env("PYTRACE_CLICKHOUSE", server);
+    }
+    if let Some(python) = dist::python() {
+        command.env("PYTRACE_CHARTS", python);
     }
     real::servers()?;
     command.env("PYTRACE_REAL", real::pythons()?);

@@ -9,6 +9,7 @@ mod attributes;
 #[path = "backend_tests.rs"]
 mod backend;
 pub mod batch;
+pub mod environment;
 pub mod metrics;
 pub mod record;
 pub mod redact;
