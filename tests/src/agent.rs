@@ -51,7 +51,9 @@ impl Agent {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the tool starts");
-        let port = text.split_once("127.0.0.1:").and_then(|(_, rest)| rest.split_once('"'));
+        let port = text
+            .split_once("127.0.0.1:")
+            .and_then(|(_, rest)| rest.split_once('"'));
         Self {
             stderr: BufReader::new(child.stderr.take().expect("stderr is piped")),
             child,
@@ -115,7 +117,11 @@ impl Agent {
     /// What it answers: status and body.
     pub fn get(&self, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("it listens");
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("it reads");
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        )
+        .expect("it reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("text");
         let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");

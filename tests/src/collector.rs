@@ -140,7 +140,9 @@ fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         state.records.extend(records(request));
         shared.changed.notify_all();
         drop(state);
-        writer.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n")?;
+        writer.write_all(
+            b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n",
+        )?;
     }
 }
 
@@ -148,7 +150,11 @@ fn records(request: ExportLogsServiceRequest) -> Vec<LogRecord> {
     let mut all = Vec::new();
     for of_process in request.resource_logs {
         let resource = attributes(of_process.resource.unwrap_or_default().attributes);
-        for record in of_process.scope_logs.into_iter().flat_map(|scope| scope.log_records) {
+        for record in of_process
+            .scope_logs
+            .into_iter()
+            .flat_map(|scope| scope.log_records)
+        {
             all.push(LogRecord {
                 resource: resource.clone(),
                 attributes: attributes(record.attributes),

@@ -15,8 +15,8 @@ use nix::{
     unistd::{Pid, mkfifo},
 };
 use tests::{
-    Agent, Collector, Folder, LogRecord, Program, agent_config, assert_no_breakpoints, breakpoints_go, interpreters,
-    packaged, version,
+    Agent, Collector, Folder, LogRecord, Program, agent_config, assert_no_breakpoints, breakpoints_go,
+    interpreters, packaged, version,
 };
 
 /// One after the other: each agent looks at all processes of the machine, and whether those of another test are there decides who
@@ -32,21 +32,34 @@ fn worker(python: &Path, folder: &Folder, environment: &[(&str, &str)]) -> Progr
 }
 
 fn otlp(collector: &Collector) -> String {
-    format!("[otlp]\nendpoint = \"{}\"\nprotocol = \"http/protobuf\"\n", collector.url())
+    format!(
+        "[otlp]\nendpoint = \"{}\"\nprotocol = \"http/protobuf\"\n",
+        collector.url()
+    )
 }
 
 /// A policy for the workers of a folder.
 fn policy(folder: &Folder, rest: &str) -> String {
-    format!("[[policy]]\nmatch = {{ command = [\"*worker.py {}*\"] }}\n{rest}\n", folder.text(""))
+    format!(
+        "[[policy]]\nmatch = {{ command = [\"*worker.py {}*\"] }}\n{rest}\n",
+        folder.text("")
+    )
 }
 
 /// The files that were opened in the folder, by process, each as often as it was.
 fn opened(records: &[LogRecord], folder: &Folder) -> BTreeMap<(u32, String), usize> {
     let inside = folder.text("");
     let mut opened = BTreeMap::new();
-    for record in records.iter().filter(|record| record.get("pytrace.function") == "posix.open") {
+    for record in records
+        .iter()
+        .filter(|record| record.get("pytrace.function") == "posix.open")
+    {
         if let Some(name) = record.get("file.path").strip_prefix(&inside) {
-            assert_eq!(record.get("process.pid"), record.of("process.pid"), "{record:?} of {records:#?}");
+            assert_eq!(
+                record.get("process.pid"),
+                record.of("process.pid"),
+                "{record:?} of {records:#?}"
+            );
             let pid = record.of("process.pid").parse().expect("a number");
             *opened.entry((pid, name.to_owned())).or_default() += 1;
         }
@@ -73,7 +86,10 @@ fn processes_of_all_versions_are_found_and_what_they_do_is_sent() {
     let (folder, collector) = (Folder::new("agent"), Collector::start());
     let named = [("OTEL_SERVICE_NAME", "there")];
     let mut programs: Vec<Program> = all.iter().map(|python| worker(python, &folder, &named)).collect();
-    let text = agent_config(&folder, &(otlp(&collector) + &policy(&folder, "service = 'not this'")));
+    let text = agent_config(
+        &folder,
+        &(otlp(&collector) + &policy(&folder, "service = 'not this'")),
+    );
     let mut agent = Agent::start(&folder, &text);
     let pids: Vec<u32> = programs.iter().map(Program::pid).collect();
     agent.until_traced(&pids);
@@ -95,7 +111,10 @@ fn processes_of_all_versions_are_found_and_what_they_do_is_sent() {
             continue;
         };
         let python = format!("Python {}", record.of("process.runtime.version"));
-        assert_eq!(python.trim_end_matches('+'), version(&all[at % all.len()]).trim_end_matches('+'));
+        assert_eq!(
+            python.trim_end_matches('+'),
+            version(&all[at % all.len()]).trim_end_matches('+')
+        );
         let service = if at < all.len() { "there" } else { "not this" };
         assert_eq!(record.of("service.name"), service);
         // Values stay, unless a policy lets them out.
@@ -106,14 +125,22 @@ fn processes_of_all_versions_are_found_and_what_they_do_is_sent() {
             assert_eq!(record.get("pytrace.outcome"), "raise");
             assert!(!record.body.contains("nothing"), "{record:?}");
         }
-        assert_eq!(record.get("pytrace.function").is_empty(), record.get("code.line.number").is_empty());
+        assert_eq!(
+            record.get("pytrace.function").is_empty(),
+            record.get("code.line.number").is_empty()
+        );
     }
-    let uids: BTreeSet<&str> = records.iter().map(|record| record.get("log.record.uid")).collect();
+    let uids: BTreeSet<&str> = records
+        .iter()
+        .map(|record| record.get("log.record.uid"))
+        .collect();
     assert_eq!(uids.len(), records.len(), "each record has a name of its own");
     assert_eq!(agent.get("/healthz"), (200, "ok\n".to_owned()));
     assert_eq!(agent.get("/else").0, 404);
     agent.stop();
-    pids.iter().chain(&later).for_each(|pid| assert_no_breakpoints(*pid));
+    pids.iter()
+        .chain(&later)
+        .for_each(|pid| assert_no_breakpoints(*pid));
     programs.into_iter().for_each(|program| assert!(program.end()));
 }
 
@@ -131,14 +158,19 @@ fn children_and_other_programs_are_noticed() {
         program.tell(&format!("fork {}", folder.text("child")));
         let child: u32 = program.line().parse().expect("its id");
         agent.until_traced(&[child]);
-        OpenOptions::new().write(true).open(folder.file("child-gate")).expect("it is read");
+        OpenOptions::new()
+            .write(true)
+            .open(folder.file("child-gate"))
+            .expect("it is read");
         program.run_with(&format!("wait {child}"));
         // The same process, another program.
         program.tell("become");
         assert_eq!(program.line(), "ready");
         agent.until_traced(&[pid]);
         work(&mut program, &folder, "became", 3);
-        let wanted = expected(child, "child", 3).chain(expected(pid, "became", 3)).collect();
+        let wanted = expected(child, "child", 3)
+            .chain(expected(pid, "became", 3))
+            .collect();
         collector.until(|records| opened(records, &folder) == wanted);
         agent.stop();
         assert_no_breakpoints(pid);
@@ -149,7 +181,9 @@ fn children_and_other_programs_are_noticed() {
 #[test]
 fn policies_decide_and_are_read_again() {
     let _alone = alone();
-    let Some(python) = interpreters().pop() else { return };
+    let Some(python) = interpreters().pop() else {
+        return;
+    };
     let (folder, collector) = (Folder::new("agent"), Collector::start());
     let mut traced = worker(&python, &folder, &[("OTEL_SERVICE_NAME", "one")]);
     let mut other = worker(&python, &folder, &[("OTEL_SERVICE_NAME", "two")]);
@@ -171,7 +205,8 @@ fn policies_decide_and_are_read_again() {
     agent.reload(&(config.clone() + "[budget]\nproces = \"1%\"\n"));
     let said = agent.until_says("agent.toml:");
     assert!(
-        said.contains("unknown field `proces`, expected `process` or `host`") && said.contains("stays in force"),
+        said.contains("unknown field `proces`, expected `process` or `host`")
+            && said.contains("stays in force"),
         "{said}"
     );
     work(&mut traced, &folder, "c", 2);
@@ -183,11 +218,16 @@ fn policies_decide_and_are_read_again() {
     work(&mut traced, &folder, "e", 2);
     wanted.extend(expected(other.pid(), "d", 2));
     let records = collector.until(|records| opened(records, &folder) == wanted);
-    let full = records.iter().filter(|record| record.get("file.path").contains("/d-"));
+    let full = records
+        .iter()
+        .filter(|record| record.get("file.path").contains("/d-"));
     let calls: Vec<&str> = full.map(|record| record.get("pytrace.call")).collect();
     assert!(calls.iter().all(|call| call.contains("/d-")), "{calls:?}");
     let metrics = agent.get("/metrics").1;
-    assert!(metrics.contains("pytrace_config_loads_total{result=\"error\"} 1"), "{metrics}");
+    assert!(
+        metrics.contains("pytrace_config_loads_total{result=\"error\"} 1"),
+        "{metrics}"
+    );
     agent.stop();
     // What was told of the process that is not traced any more came before that.
     assert_eq!(opened(&collector.records(), &folder), wanted);
@@ -196,8 +236,12 @@ fn policies_decide_and_are_read_again() {
 /// Links of the tracer.
 fn links(agent: &Agent) -> usize {
     let descriptors = fs::read_dir(format!("/proc/{}/fd", agent.tracer())).expect("it lives");
-    let is_link = |path: PathBuf| fs::read_link(path).is_ok_and(|to| to.to_string_lossy().contains("bpf_link"));
-    descriptors.flatten().filter(|entry| is_link(entry.path())).count()
+    let is_link =
+        |path: PathBuf| fs::read_link(path).is_ok_and(|to| to.to_string_lossy().contains("bpf_link"));
+    descriptors
+        .flatten()
+        .filter(|entry| is_link(entry.path()))
+        .count()
 }
 
 #[test]
@@ -229,7 +273,12 @@ fn processes_that_have_one_interpreter_share_their_probes() {
         })
         .collect();
     collector.until(|records| opened(records, &folder) == wanted);
-    assert!(links(&agent) < 2 * alone + MANY, "{} links of one, {} of {MANY}", alone, links(&agent));
+    assert!(
+        links(&agent) < 2 * alone + MANY,
+        "{} links of one, {} of {MANY}",
+        alone,
+        links(&agent)
+    );
     // One goes, the others are seen as before.
     let gone = programs.remove(5);
     assert!(gone.end());
@@ -243,7 +292,9 @@ fn processes_that_have_one_interpreter_share_their_probes() {
     let wanted: BTreeMap<_, _> = wanted.into_iter().chain(more).collect();
     collector.until(|records| opened(records, &folder) == wanted);
     agent.stop();
-    programs.iter().for_each(|program| assert_no_breakpoints(program.pid()));
+    programs
+        .iter()
+        .for_each(|program| assert_no_breakpoints(program.pid()));
     programs.into_iter().for_each(|program| assert!(program.end()));
 }
 
@@ -274,14 +325,18 @@ fn those_that_come_to_switch_stacks_share_no_returns() {
             assert_eq!(times, 1, "{name}");
         }
         pids.iter().for_each(|pid| assert_no_breakpoints(*pid));
-        programs.into_iter().for_each(|program| assert!(program.end(), "it was harmed"));
+        programs
+            .into_iter()
+            .for_each(|program| assert!(program.end(), "it was harmed"));
     }
 }
 
 #[test]
 fn what_comes_while_the_collector_is_away_is_sent_later() {
     let _alone = alone();
-    let Some(python) = interpreters().pop() else { return };
+    let Some(python) = interpreters().pop() else {
+        return;
+    };
     let (folder, collector) = (Folder::new("agent"), Collector::start());
     let mut program = worker(&python, &folder, &[]);
     let text = agent_config(&folder, &(otlp(&collector) + &policy(&folder, "")));
@@ -298,14 +353,22 @@ fn what_comes_while_the_collector_is_away_is_sent_later() {
     collector.away(false);
     work(&mut program, &folder, "back", 5);
     let pid = program.pid();
-    let wanted: BTreeMap<_, _> = expected(pid, "away", 20).chain(expected(pid, "back", 5)).collect();
+    let wanted: BTreeMap<_, _> = expected(pid, "away", 20)
+        .chain(expected(pid, "back", 5))
+        .collect();
     let records = collector.until(|records| opened(records, &folder) == wanted);
-    let uids: BTreeSet<&str> = records.iter().map(|record| record.get("log.record.uid")).collect();
+    let uids: BTreeSet<&str> = records
+        .iter()
+        .map(|record| record.get("log.record.uid"))
+        .collect();
     assert_eq!(uids.len(), records.len());
     agent.stop();
     for (path, mode) in [("state", 0o700), ("state/spool.sqlite", 0o600)] {
         use std::os::unix::fs::PermissionsExt as _;
-        let found = fs::metadata(folder.file(path)).expect("it is there").permissions().mode();
+        let found = fs::metadata(folder.file(path))
+            .expect("it is there")
+            .permissions()
+            .mode();
         assert_eq!(found & 0o777, mode, "{path}");
     }
 }
@@ -313,7 +376,9 @@ fn what_comes_while_the_collector_is_away_is_sent_later() {
 #[test]
 fn whoever_is_killed_harms_nobody() {
     let _alone = alone();
-    let Some(python) = interpreters().pop() else { return };
+    let Some(python) = interpreters().pop() else {
+        return;
+    };
     let (folder, collector) = (Folder::new("agent"), Collector::start());
     let mut programs: Vec<Program> = (0..5).map(|_| worker(&python, &folder, &[])).collect();
     let pids: Vec<u32> = programs.iter().map(Program::pid).collect();
@@ -339,12 +404,19 @@ fn whoever_is_killed_harms_nobody() {
 #[test]
 fn a_wrong_configuration_is_refused_with_its_line() {
     let folder = Folder::new("agent");
-    fs::write(folder.file("agent.toml"), "[agent]\n\n[[policy]]\neffects = \"fil\"\n").expect("it can be written");
+    fs::write(
+        folder.file("agent.toml"),
+        "[agent]\n\n[[policy]]\neffects = \"fil\"\n",
+    )
+    .expect("it can be written");
     let output = tests::command(tests::binary())
         .args(["agent", "--check", "--config", &folder.text("agent.toml")])
         .output()
         .expect("the tool starts");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("agent.toml:4: ") && said.lines().count() == 1, "{said}");
+    assert!(
+        said.contains("agent.toml:4: ") && said.lines().count() == 1,
+        "{said}"
+    );
 }

@@ -1,7 +1,7 @@
 //! Modules that are imported when the probes are already in.
 
 use serde_json::json;
-use tests::{Program, Run, Tracer, calls, interpreters, program};
+use tests::{Folder, Program, Run, Tracer, assert_no_breakpoints, calls, interpreters, program};
 
 #[test]
 fn nothing_is_missed_of_a_module_imported_later() {
@@ -63,6 +63,39 @@ fn attached_to_a_process_the_gap_is_told() {
             assert!(gap > 0);
         }
         program.tell("end");
+        assert!(program.end());
+    }
+}
+
+/// Its probes are where they were, in the same files: what is known of its memory is wrong from then on.
+#[test]
+fn a_process_that_runs_another_program_is_not_read_as_the_one_before() {
+    for python in interpreters() {
+        let folder = Folder::new("become");
+        let mut program = Program::start_of(&python, "worker.py", &[&folder.text("")]);
+        let tracer = Tracer::attach(&program, &["-e", "world"]);
+        program.run_with(&format!("work {} 2", folder.text("before")));
+        program.tell("become");
+        assert_eq!(program.line(), "ready");
+        program.run_with(&format!("work {} 2", folder.text("after")));
+        // It ends by itself: nothing is left to trace.
+        let trace = tracer.wait();
+        let called = calls(&trace.events);
+        let opened: Vec<&str> = called
+            .iter()
+            .filter(|call| call["function"] == "posix.open")
+            .filter_map(|call| call["target"]["path"].as_str())
+            .filter(|path| path.starts_with(&folder.text("")))
+            .collect();
+        assert_eq!(opened, [folder.text("before-0"), folder.text("before-1")]);
+        let last = trace.events.last().expect("there are events");
+        assert_eq!(
+            (&last["type"], &last["event"]),
+            (&json!("process"), &json!("exec")),
+            "{last}"
+        );
+        assert!(trace.stderr.contains("runs another program"), "{}", trace.stderr);
+        assert_no_breakpoints(program.pid());
         assert!(program.end());
     }
 }

@@ -48,9 +48,7 @@ pub fn session(ctx: &ProbeContext) -> bool {
     let name = if cookie.is_name() {
         text(module)
     } else {
-        TARGETS
-            .get(target)
-            .and_then(|target| name_of(target, module))
+        TARGETS.get(target).and_then(|target| name_of(target, module))
     };
     if !name.is_some_and(switches_stacks) {
         return false;

@@ -335,7 +335,8 @@ impl Host {
 
     /// Whether it is time for [`Self::look`].
     pub fn is_due(&self, now_ns: u64) -> bool {
-        self.looked_ns.is_none_or(|looked| now_ns.saturating_sub(looked) >= HOST_LOOK_NS)
+        self.looked_ns
+            .is_none_or(|looked| now_ns.saturating_sub(looked) >= HOST_LOOK_NS)
     }
 
     /// The part of its share that each may spend, given what all have paid, those that are there now.
@@ -343,7 +344,10 @@ impl Host {
         let before = self.looked_ns.replace(now_ns);
         // Less: some have ended.
         let spent = paid_ns.saturating_sub(std::mem::replace(&mut self.paid_ns, paid_ns));
-        if let Some(took) = before.map(|before| now_ns.saturating_sub(before)).filter(|took| *took != 0) {
+        if let Some(took) = before
+            .map(|before| now_ns.saturating_sub(before))
+            .filter(|took| *took != 0)
+        {
             let wanted = self.share / (spent as f64 / took as f64).max(1e-9);
             self.part = (self.part * wanted.clamp(HOST_STEPS.0, HOST_STEPS.1)).clamp(0.0, 1.0);
         }

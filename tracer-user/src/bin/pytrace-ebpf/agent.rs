@@ -54,16 +54,25 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub fn run(args: &AgentArgs) -> anyhow::Result<()> {
     let config = Config::read(&args.config)?;
     if args.check {
-        say!("{} is well: {} policies", args.config.display(), config.policy.len());
+        say!(
+            "{} is well: {} policies",
+            args.config.display(),
+            config.policy.len()
+        );
         return Ok(());
     }
     if args.check_health {
         return match config.http.listen.0 {
             Some(address) => http::ask(address),
-            None => anyhow::bail!("`listen` is off in {}: nobody can be asked", args.config.display()),
+            None => anyhow::bail!(
+                "`listen` is off in {}: nobody can be asked",
+                args.config.display()
+            ),
         };
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let mut signals = Signals::new()?;
         let mut agent = Agent::new(args, config).await?;
@@ -155,7 +164,8 @@ impl Agent {
         self.server = None;
         if let Some(address) = self.config.http.listen.0 {
             let server = Server::start(address, Arc::clone(&self.answers)).await;
-            self.server = Some(server.map_err(|error| anyhow::anyhow!("cannot listen at {address}: {error}"))?);
+            self.server =
+                Some(server.map_err(|error| anyhow::anyhow!("cannot listen at {address}: {error}"))?);
             log::info!("health and metrics are at http://{address}");
         }
         Ok(())
@@ -316,10 +326,16 @@ impl Agent {
                 let command = self.fleet.get(*pid).map_or("", |member| &member.info.command);
                 log::info!(
                     "traces process {pid} (Python {python}): {functions} functions, {refused} cannot be{}: {command}",
-                    unseen.as_ref().map_or(String::new(), |what| format!("; partly unseen: {what}"))
+                    unseen
+                        .as_ref()
+                        .map_or(String::new(), |what| format!("; partly unseen: {what}"))
                 );
             }
-            Said::Refused { pid, why, later: false } => log::warn!("process {pid} is not traced: {why}"),
+            Said::Refused {
+                pid,
+                why,
+                later: false,
+            } => log::warn!("process {pid} is not traced: {why}"),
             Said::Ended { pid } => {
                 // One that was released is to be traced in another way.
                 let member = self.fleet.get(*pid);
@@ -335,11 +351,16 @@ impl Agent {
                 self.fleet.costs(&figures.costs);
                 let fleet = &self.fleet;
                 self.metrics.figures(figures, fleet, |pid| service(fleet, pid));
-                self.answers.lock().unwrap_or_else(PoisonError::into_inner).metrics = self.metrics.text();
+                self.answers
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .metrics = self.metrics.text();
             }
         }
         self.fleet.said(&said, Instant::now());
-        let Some(exporter) = &mut self.exporter else { return };
+        let Some(exporter) = &mut self.exporter else {
+            return;
+        };
         match said {
             Said::Attached { pid, .. } => {
                 if let Some(member) = self.fleet.get(pid) {
@@ -362,7 +383,9 @@ impl Agent {
         if before.agent.state_dir != self.config.agent.state_dir
             || before.otlp.is_some() != self.config.otlp.is_some()
         {
-            log::warn!("`state_dir`, and whether there is a collector, change only when the agent is started again");
+            log::warn!(
+                "`state_dir`, and whether there is a collector, change only when the agent is started again"
+            );
         }
         if let Some(exporter) = &mut self.exporter
             && let Err(error) = exporter.reload(&self.config).await
@@ -378,7 +401,11 @@ impl Agent {
         let mut orders = Vec::new();
         self.fleet.decide_anew(&self.config, &mut orders);
         self.tell(orders);
-        log::info!("{} is in force: {} policies", self.path.display(), self.config.policy.len());
+        log::info!(
+            "{} is in force: {} policies",
+            self.path.display(),
+            self.config.policy.len()
+        );
     }
 
     /// Has the probes taken out, and takes what still comes.
@@ -411,7 +438,10 @@ fn service(fleet: &Fleet, pid: u32) -> String {
     let Some(member) = fleet.get(pid) else {
         return "unknown".to_owned();
     };
-    let of_policy = member.decision.as_ref().and_then(|decision| decision.service.clone());
+    let of_policy = member
+        .decision
+        .as_ref()
+        .and_then(|decision| decision.service.clone());
     let named = member.info.service.clone().or(of_policy);
     // As OpenTelemetry's SDKs name what has no name (semantic conventions, `service.name`).
     named.unwrap_or_else(|| "unknown_service:python".to_owned())

@@ -27,7 +27,8 @@ macro_rules! row {
 pub fn functions(pid: u32, glob: Option<&str>) -> anyhow::Result<()> {
     let wanted = Wanted {
         effects: Selection::parse("none")?,
-        runs: false,        given: String::new(),
+        runs: false,
+        given: String::new(),
         functions: Functions::parse(&[glob.unwrap_or("*").to_owned()]).map_err(crate::Usage::from)?,
     };
     let traced = Traced::find(pid, &wanted)?;

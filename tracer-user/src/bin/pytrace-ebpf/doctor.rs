@@ -199,7 +199,8 @@ fn process(pid: u32) -> Vec<Check> {
         Ok(Wanted {
             effects,
             functions: Functions::parse::<String>(&[])?,
-            runs: false,            given: String::new(),
+            runs: false,
+            given: String::new(),
         })
     });
     let traced = found

@@ -278,14 +278,15 @@ impl Session {
     pub fn places(&self, pids: &[u32]) -> anyhow::Result<Vec<sweep::Places>> {
         let live = pids.iter().filter_map(|pid| self.live.get(pid));
         // Shared probes are in all processes of that file.
-        live.filter(|live| live.group.is_none()).map(|live| {
-            let parts = live.parts.iter();
-            Ok(sweep::Places {
-                program: self.kernel.watch().try_clone_to_owned()?,
-                files: parts.flat_map(|part| part.all_points(&live.process)).collect(),
+        live.filter(|live| live.group.is_none())
+            .map(|live| {
+                let parts = live.parts.iter();
+                Ok(sweep::Places {
+                    program: self.kernel.watch().try_clone_to_owned()?,
+                    files: parts.flat_map(|part| part.all_points(&live.process)).collect(),
+                })
             })
-        })
-        .collect()
+            .collect()
     }
 
     /// How many processes are traced now.

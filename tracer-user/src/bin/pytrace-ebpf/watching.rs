@@ -31,7 +31,13 @@ use tracer_user::{
     sink::ProcessChange,
 };
 
-use crate::{agent::orders::{Said, push_said}, guard::Guard, report::monotonic_ns, session::Session, target::Traced};
+use crate::{
+    agent::orders::{Said, push_said},
+    guard::Guard,
+    report::monotonic_ns,
+    session::Session,
+    target::Traced,
+};
 
 /// Executable mappings in which an interpreter is looked for.
 const MAX_FILES: usize = 1024;

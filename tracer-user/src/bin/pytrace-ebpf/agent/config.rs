@@ -192,7 +192,9 @@ impl TryFrom<u32> for Processes {
     fn try_from(number: u32) -> Result<Self, String> {
         match (1..=MAX_TARGETS).contains(&number) {
             true => Ok(Self(number)),
-            false => Err(format!("{number} processes: from 1 to {MAX_TARGETS} can be traced at once")),
+            false => Err(format!(
+                "{number} processes: from 1 to {MAX_TARGETS} can be traced at once"
+            )),
         }
     }
 }
@@ -332,7 +334,11 @@ impl Config {
     pub(super) fn parse(text: &str) -> Result<Self, (usize, String)> {
         toml::from_str(text).map_err(|error| {
             let start = error.span().map_or(0, |span| span.start.min(text.len()));
-            let line = text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count() + 1;
+            let line = text.as_bytes()[..start]
+                .iter()
+                .filter(|byte| **byte == b'\n')
+                .count()
+                + 1;
             (line, error.message().replace('\n', " "))
         })
     }
@@ -394,23 +400,36 @@ mod tests {
         assert_eq!(config.spool.max_bytes.0, 2 << 30);
         assert_eq!(config.spool.max_age.0, Duration::from_secs(12 * 3600));
         assert!(config.otlp.is_some());
-        let [web, rest] = &config.policy[..] else { panic!("{config:?}") };
+        let [web, rest] = &config.policy[..] else {
+            panic!("{config:?}")
+        };
         assert!(web.matches.command[0].is("/usr/bin/python3 /usr/bin/gunicorn app:app"));
         assert_eq!((web.values, web.stack.0, web.trace.0), (Values::Full, 3, true));
-        assert_eq!((rest.values, rest.stack.0, rest.trace.0), (Values::None, 1, false));
+        assert_eq!(
+            (rest.values, rest.stack.0, rest.trace.0),
+            (Values::None, 1, false)
+        );
     }
 
     #[test]
     fn what_is_wrong_is_said_with_its_line() {
         for (text, line, part) in [
-            ("[agent]\nstate = 1\n", 2, "expected one of `state_dir`, `scan`, `max_processes`"),
+            (
+                "[agent]\nstate = 1\n",
+                2,
+                "expected one of `state_dir`, `scan`, `max_processes`",
+            ),
             ("[budget]\n\nprocess = \"7\"\n", 3, "as in `1%`"),
             ("[[policy]]\neffects = \"fil\"\n", 2, "fil"),
-            ("[[policy]]\nname = \"x\"\nvalues = \"some\"\n", 3, "expected `full` or `none`"),
+            (
+                "[[policy]]\nname = \"x\"\nvalues = \"some\"\n",
+                3,
+                "expected `full` or `none`",
+            ),
             ("[[policy]]\nmatch = { command = [\"a[\"] }\n", 2, "a["),
             ("[[policy]]\nstack = 1000\n", 2, "at most 128"),
             ("[agent]\nscan = \"1ms\"\n", 2, "at least 100ms"),
-            ("[agent]\nmax_processes = 0\n", 2, "from 1 to 256"),
+            ("[agent]\nmax_processes = 0\n", 2, "from 1 to 240"),
             ("[http]\nlisten = \"9469\"\n", 2, "expected one with a port"),
             ("[spool]\nmax_bytes = \"5\"\n", 2, "like `256MiB`"),
             ("[spool]\nmax_age = \"soon\"\n", 2, "like `7d`"),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::{common::v1::KeyValue, resource::v1::Resource};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -21,6 +21,7 @@ use tokio::{
 };
 use tracer_user::export::{
     batch::{Batch, Batcher, Signal},
+    environment,
     redact::Redaction,
     resource,
     sender::{Queue, Sender, Settings, Status},
@@ -60,17 +61,41 @@ pub struct Counts {
 
 impl Counts {
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("spool_records", "Records given to the spool", self.written.clone());
-        registry.register("otlp_records", "Records that the collector has", self.sent.clone());
+        registry.register(
+            "spool_records",
+            "Records given to the spool",
+            self.written.clone(),
+        );
+        registry.register(
+            "otlp_records",
+            "Records that the collector has",
+            self.sent.clone(),
+        );
         registry.register(
             "spool_dropped",
             "Records that never came to the collector, by why",
             self.dropped.clone(),
         );
-        registry.register("otlp_retries", "Requests that failed and were tried again", self.retries.clone());
-        registry.register("otlp_bytes", "Compressed bytes that the collector has", self.bytes_sent.clone());
-        registry.register("spool_waiting_records", "Records that wait in the spool", self.waiting.clone());
-        registry.register("spool_waiting_bytes", "Their compressed bytes", self.bytes.clone());
+        registry.register(
+            "otlp_retries",
+            "Requests that failed and were tried again",
+            self.retries.clone(),
+        );
+        registry.register(
+            "otlp_bytes",
+            "Compressed bytes that the collector has",
+            self.bytes_sent.clone(),
+        );
+        registry.register(
+            "spool_waiting_records",
+            "Records that wait in the spool",
+            self.waiting.clone(),
+        );
+        registry.register(
+            "spool_waiting_bytes",
+            "Their compressed bytes",
+            self.bytes.clone(),
+        );
     }
 
     fn set(&self, counters: &Counters, status: &Status) {
@@ -104,6 +129,8 @@ pub struct Exporter {
     resources: HashMap<u32, Arc<Resource>>,
     /// Of what is of no single process.
     host: Arc<Resource>,
+    /// Said of everything: which machine it is, and what `OTEL_RESOURCE_ATTRIBUTES` says.
+    everywhere: Vec<KeyValue>,
     redaction: Redaction,
     counts: Counts,
     sending: Sending,
@@ -142,7 +169,10 @@ impl Sending {
 impl Exporter {
     /// `None`: the configuration says nothing of a collector.
     pub async fn new(config: &Config, counts: Counts) -> anyhow::Result<Option<Self>> {
-        let Some(settings) = &config.otlp else { return Ok(None) };
+        let Some(settings) = settings(config)? else {
+            return Ok(None);
+        };
+        let everywhere = everywhere()?;
         let path = config.agent.state_dir.join(SPOOL);
         let limits = Limits {
             max_bytes: config.spool.max_bytes.0,
@@ -151,18 +181,24 @@ impl Exporter {
         let spool = Spool::open(&path, limits).with_context(|| format!("the spool {}", path.display()))?;
         let queue = Queue::new(spool);
         if let Some(aside) = queue.put_aside() {
-            log::error!("the spool was damaged: it is {} now, and a new one is begun", aside.display());
+            log::error!(
+                "the spool was damaged: it is {} now, and a new one is begun",
+                aside.display()
+            );
         }
         let names = queue.reserve(NAMES).await.context("the spool")?;
         Ok(Some(Self {
-            sending: Sending::start(&queue, settings)?,
+            sending: Sending::start(&queue, &settings)?,
             queue,
             batcher: Batcher::new(names),
             resources: HashMap::new(),
-            host: Arc::new(resource::of(vec![
-                resource::text("service.name", "pytrace-ebpf"),
-                resource::text("host.name", host()),
-            ])),
+            host: Arc::new(resource::of(
+                [resource::text("service.name", "pytrace-ebpf")]
+                    .into_iter()
+                    .chain(everywhere.iter().cloned())
+                    .collect(),
+            )),
+            everywhere,
             redaction: Redaction::new(&config.redact)?,
             counts,
         }))
@@ -171,10 +207,10 @@ impl Exporter {
     /// There is another configuration.
     pub async fn reload(&mut self, config: &Config) -> anyhow::Result<()> {
         self.redaction = Redaction::new(&config.redact)?;
-        let Some(settings) = config.otlp.as_ref().filter(|settings| **settings != self.sending.settings) else {
+        let Some(settings) = settings(config)?.filter(|settings| *settings != self.sending.settings) else {
             return Ok(());
         };
-        let new = Sending::start(&self.queue, settings)?;
+        let new = Sending::start(&self.queue, &settings)?;
         // What waits goes where the new one says.
         std::mem::replace(&mut self.sending, new).task.abort();
         Ok(())
@@ -182,13 +218,14 @@ impl Exporter {
 
     /// A process is traced from now on.
     pub fn attached(&mut self, member: &Member, service: &str) {
-        let Stage::Traced(traced) = &member.stage else { return };
+        let Stage::Traced(traced) = &member.stage else {
+            return;
+        };
         let info = &member.info;
         let hidden = |text: &str| self.redaction.text(text).into_owned();
         let name = info.executable.rsplit('/').next().unwrap_or_default();
         let mut attributes = vec![
             resource::text("service.name", hidden(service)),
-            resource::text("host.name", host()),
             resource::number("process.pid", info.pid),
             resource::text("process.executable.name", hidden(name)),
             resource::text("process.executable.path", hidden(&info.executable)),
@@ -196,10 +233,18 @@ impl Exporter {
             resource::text("process.runtime.name", "cpython"),
             resource::text("process.runtime.version", traced.python.as_str()),
         ];
-        let container = info.container.as_ref().map(|id| resource::text("container.id", id.as_str()));
-        let pod = info.pod.as_ref().map(|uid| resource::text("k8s.pod.uid", uid.as_str()));
+        let container = info
+            .container
+            .as_ref()
+            .map(|id| resource::text("container.id", id.as_str()));
+        let pod = info
+            .pod
+            .as_ref()
+            .map(|uid| resource::text("k8s.pod.uid", uid.as_str()));
         attributes.extend(container.into_iter().chain(pod));
-        self.resources.insert(info.pid, Arc::new(resource::of(attributes)));
+        attributes.extend(self.everywhere.iter().cloned());
+        self.resources
+            .insert(info.pid, Arc::new(resource::of(attributes)));
     }
 
     /// No record of that process comes any more.
@@ -210,7 +255,10 @@ impl Exporter {
     /// Takes a record.
     pub async fn record(&mut self, pid: u32, time_ns: u64, record: &[u8]) {
         let resource = self.resources.get(&pid).unwrap_or(&self.host);
-        if let Some(batch) = self.batcher.push_encoded(resource, record, time_ns, Instant::now()) {
+        if let Some(batch) = self
+            .batcher
+            .push_encoded(resource, record, time_ns, Instant::now())
+        {
             self.append(batch).await;
         }
         if self.batcher.uids_left() < FEW {
@@ -226,7 +274,10 @@ impl Exporter {
             log::error!("records are dropped: {error}");
         }
         if let Some(aside) = self.queue.put_aside() {
-            log::error!("the spool was damaged: it is {} now, and a new one is begun", aside.display());
+            log::error!(
+                "the spool was damaged: it is {} now, and a new one is begun",
+                aside.display()
+            );
         }
     }
 
@@ -258,6 +309,28 @@ impl Exporter {
         self.flush().await;
         self.sending.end().await;
     }
+}
+
+/// `[otlp]`, and the headers that `OTEL_EXPORTER_OTLP_HEADERS` adds: where a cluster keeps them as a secret. `None`: there is no collector.
+fn settings(config: &Config) -> anyhow::Result<Option<Settings>> {
+    let mut settings = config.otlp.clone();
+    if let Some(settings) = &mut settings {
+        for (name, value) in environment::read(environment::HEADERS)? {
+            settings.headers.entry(name).or_insert(value);
+        }
+    }
+    Ok(settings)
+}
+
+/// What is said of everything. What the agent itself is called is not what the processes are.
+fn everywhere() -> anyhow::Result<Vec<KeyValue>> {
+    let mut all = environment::read(environment::RESOURCE)?;
+    all.retain(|name, _| !name.starts_with("service."));
+    all.entry("host.name".to_owned()).or_insert_with(host);
+    Ok(all
+        .into_iter()
+        .map(|(name, value)| resource::text(&name, value))
+        .collect())
 }
 
 /// What this machine is called.

@@ -65,7 +65,11 @@ impl Rules {
         let mut state = self.state();
         let (calls, errors) = state.counts.entry((call.pid, call.effect)).or_default();
         *calls += call.weight;
-        *errors += if matches!(call.outcome, Outcome::Raised(_)) { call.weight } else { 0 };
+        *errors += if matches!(call.outcome, Outcome::Raised(_)) {
+            call.weight
+        } else {
+            0
+        };
     }
 
     /// What was counted since the last time.

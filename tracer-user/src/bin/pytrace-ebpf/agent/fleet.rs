@@ -33,7 +33,10 @@ pub enum Stage {
     /// It is to be traced in another way, once it is traced no more.
     Leaves,
     /// It has not finished starting.
-    Starts { again: Instant, tries: u32 },
+    Starts {
+        again: Instant,
+        tries: u32,
+    },
     Refused(String),
 }
 
@@ -74,7 +77,11 @@ impl Count {
     /// How one of them is to be traced. `shared`: some share probes already, and may go on.
     fn sharing(self, switches: bool, shared: bool) -> Sharing {
         let least = if shared { 1 } else { SHARE_FROM };
-        let of_its_kind = if switches { self.switching } else { self.wanted - self.switching };
+        let of_its_kind = if switches {
+            self.switching
+        } else {
+            self.wanted - self.switching
+        };
         if self.unwanted != 0 || of_its_kind < least {
             Sharing::Own
         } else if switches {
@@ -156,7 +163,10 @@ impl Fleet {
 
     /// What the tracer says; false: that is not about a process that is known, which may be one now.
     pub fn said(&mut self, said: &Said, now: Instant) -> bool {
-        let (Said::Attached { pid, .. } | Said::Refused { pid, .. } | Said::Ended { pid } | Said::Switches { pid }) = said
+        let (Said::Attached { pid, .. }
+        | Said::Refused { pid, .. }
+        | Said::Ended { pid }
+        | Said::Switches { pid }) = said
         else {
             return true;
         };
@@ -265,7 +275,9 @@ impl Fleet {
     pub fn ask(&mut self, now: Instant, orders: &mut Vec<Order>) {
         self.share(orders);
         let busy = |member: &&Member| matches!(member.stage, Stage::Asked | Stage::Traced(_) | Stage::Leaves);
-        let mut room = self.most.saturating_sub(self.members.values().filter(busy).count());
+        let mut room = self
+            .most
+            .saturating_sub(self.members.values().filter(busy).count());
         for (pid, member) in &mut self.members {
             let is_due = match member.stage {
                 Stage::Waits => true,
@@ -377,7 +389,11 @@ mod tests {
     fn one_that_starts_is_tried_again_but_not_for_ever() {
         let mut fleet = fleet(&config(""), &[1]);
         let mut now = Instant::now();
-        let later = Said::Refused { pid: 1, why: "starts".into(), later: true };
+        let later = Said::Refused {
+            pid: 1,
+            why: "starts".into(),
+            later: true,
+        };
         for _ in 0..=MOST_TRIES {
             assert_eq!(asked(&mut fleet, now), [1]);
             fleet.said(&later, now);
@@ -398,7 +414,10 @@ mod tests {
         fleet.said(&attached(1), now);
         let mut orders = Vec::new();
         fleet.decide_anew(&traced, &mut orders);
-        assert!(matches!(orders[..], [Order::Rules { .. }]), "nothing else has changed");
+        assert!(
+            matches!(orders[..], [Order::Rules { .. }]),
+            "nothing else has changed"
+        );
         orders.clear();
         fleet.decide_anew(&other, &mut orders);
         assert!(matches!(orders[1], Order::Release { pid: 1 }));
@@ -456,7 +475,11 @@ mod tests {
 
     #[test]
     fn processes_that_switch_stacks_share_apart_from_others() {
-        let count = |wanted, unwanted, switching| Count { wanted, unwanted, switching };
+        let count = |wanted, unwanted, switching| Count {
+            wanted,
+            unwanted,
+            switching,
+        };
         for (count, switches, shared, expected) in [
             (count(4, 0, 0), false, false, Sharing::Shared),
             (count(3, 0, 0), false, false, Sharing::Own),
@@ -477,10 +500,26 @@ mod tests {
         let now = Instant::now();
         let mut fleet = fleet(&config(""), &[1, 2]);
         asked(&mut fleet, now);
-        fleet.said(&Said::Refused { pid: 1, why: "PyPy".into(), later: false }, now);
+        fleet.said(
+            &Said::Refused {
+                pid: 1,
+                why: "PyPy".into(),
+                later: false,
+            },
+            now,
+        );
         fleet.said(&attached(2), now);
-        fleet.costs(&[Cost { pid: 2, cost_ppm: 5, ..Cost::default() }, Cost::default()]);
-        let Stage::Traced(traced) = &fleet.get(2).unwrap().stage else { panic!() };
+        fleet.costs(&[
+            Cost {
+                pid: 2,
+                cost_ppm: 5,
+                ..Cost::default()
+            },
+            Cost::default(),
+        ]);
+        let Stage::Traced(traced) = &fleet.get(2).unwrap().stage else {
+            panic!()
+        };
         assert_eq!(traced.cost.cost_ppm, 5);
         fleet.tracer_ended();
         assert_eq!(asked(&mut fleet, now), [2]);

@@ -75,10 +75,22 @@ impl Metrics {
             tracers: Counter::default(),
             lost_before: 0,
         };
-        registry.register("events", "Side effects seen, of sampled ones as estimated", metrics.events.clone());
+        registry.register(
+            "events",
+            "Side effects seen, of sampled ones as estimated",
+            metrics.events.clone(),
+        );
         registry.register("errors", "Side effects that raised", metrics.errors.clone());
-        registry.register("lost", "Records lost between kernel and tracer", metrics.lost.clone());
-        registry.register("processes", "Python processes found, by what became of them", metrics.processes.clone());
+        registry.register(
+            "lost",
+            "Records lost between kernel and tracer",
+            metrics.lost.clone(),
+        );
+        registry.register(
+            "processes",
+            "Python processes found, by what became of them",
+            metrics.processes.clone(),
+        );
         registry.register(
             "process_cost_ratio",
             "What tracing a process costs, of one processor",
@@ -89,9 +101,17 @@ impl Metrics {
             "Functions seen for moments only, to keep the budget",
             metrics.shed.clone(),
         );
-        registry.register("cost_ratio", "What tracing costs all processes, of one processor", metrics.cost.clone());
+        registry.register(
+            "cost_ratio",
+            "What tracing costs all processes, of one processor",
+            metrics.cost.clone(),
+        );
         registry.register("config_loads", "Configurations read", metrics.reloads.clone());
-        registry.register("tracer_starts", "Starts of the process that traces", metrics.tracers.clone());
+        registry.register(
+            "tracer_starts",
+            "Starts of the process that traces",
+            metrics.tracers.clone(),
+        );
         more(&mut registry);
         metrics.registry = registry;
         metrics
@@ -113,7 +133,13 @@ impl Metrics {
     pub fn figures(&mut self, figures: &Figures, fleet: &Fleet, service: impl Fn(u32) -> String) {
         self.lost.inc_by(figures.lost.saturating_sub(self.lost_before));
         self.lost_before = figures.lost.max(self.lost_before);
-        for Effect { pid, effect, calls, errors } in &figures.effects {
+        for Effect {
+            pid,
+            effect,
+            calls,
+            errors,
+        } in &figures.effects
+        {
             let mut labels = EventLabels {
                 service: service(*pid),
                 effect: effect.clone(),
@@ -175,11 +201,21 @@ mod tests {
     #[test]
     fn figures_become_lines() {
         let mut metrics = Metrics::new(|_| {});
-        let effect = |pid, calls, errors| Effect { pid, effect: "file.open".into(), calls, errors };
+        let effect = |pid, calls, errors| Effect {
+            pid,
+            effect: "file.open".into(),
+            calls,
+            errors,
+        };
         let mut figures = Figures {
             events: 3,
             lost: 2,
-            costs: vec![Cost { pid: 7, cost_ppm: 2500, budget_ppm: 10_000, shed: 1 }],
+            costs: vec![Cost {
+                pid: 7,
+                cost_ppm: 2500,
+                budget_ppm: 10_000,
+                shed: 1,
+            }],
             effects: vec![effect(7, 3, 1)],
         };
         let service = |pid| format!("service-{pid}");
@@ -223,6 +259,10 @@ mod tests {
             ..Figures::default()
         };
         metrics.figures(&figures, &Fleet::default(), |pid| pid.to_string());
-        assert!(metrics.text().contains("pytrace_events_total{service=\"other\",effect=\"x\"} 10"));
+        assert!(
+            metrics
+                .text()
+                .contains("pytrace_events_total{service=\"other\",effect=\"x\"} 10")
+        );
     }
 }

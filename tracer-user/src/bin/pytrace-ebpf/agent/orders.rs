@@ -215,7 +215,9 @@ mod tests {
         let (frames, end) = read(&out);
         end.unwrap();
         assert!(matches!(&frames[0], Frame::Said(Said::Ended { pid: 7 })));
-        assert!(matches!(&frames[1], Frame::Record { pid: 8, time_ns: 0x1000_0000_0000_0000, record } if record == b"record"));
+        assert!(
+            matches!(&frames[1], Frame::Record { pid: 8, time_ns: 0x1000_0000_0000_0000, record } if record == b"record")
+        );
         assert!(matches!(&frames[2], Frame::Record { pid: 9, time_ns: 0, record } if record.is_empty()));
         assert_eq!(frames.len(), 3);
         // It was killed while it wrote.
@@ -256,9 +258,16 @@ mod tests {
             budget: "1%".parse().unwrap(),
             sharing: Sharing::Own,
         };
-        let order = Order::Trace { pid: 1, began: 2, manner: manner.clone() };
+        let order = Order::Trace {
+            pid: 1,
+            began: 2,
+            manner: manner.clone(),
+        };
         let line = serde_json::to_string(&order).unwrap();
-        assert!(!line.contains('\n') && line.contains("\"budget\":\"1%\""), "{line}");
+        assert!(
+            !line.contains('\n') && line.contains("\"budget\":\"1%\""),
+            "{line}"
+        );
         let Order::Trace { manner: read, .. } = serde_json::from_str(&line).unwrap() else {
             panic!("{line}");
         };

@@ -131,6 +131,9 @@ mod tests {
         assert_eq!(manner("[[policy]]\n").values, Values::None);
         assert_eq!(manner("[[policy]]\nvalues = 'full'\n").values, Values::Full);
         assert_eq!(manner("[budget]\nprocess = '3%'\n").budget, "3%".parse().unwrap());
-        assert_eq!(manner("[[policy]]\nbudget = '4%'\n").budget, "4%".parse().unwrap());
+        assert_eq!(
+            manner("[[policy]]\nbudget = '4%'\n").budget,
+            "4%".parse().unwrap()
+        );
     }
 }

@@ -178,7 +178,9 @@ impl Processes {
         let words = |name: &str| {
             let text = read(&at(name));
             let words = text.split(|byte| *byte == 0).filter(|word| !word.is_empty());
-            words.map(|word| String::from_utf8_lossy(word).into_owned()).collect::<Vec<_>>()
+            words
+                .map(|word| String::from_utf8_lossy(word).into_owned())
+                .collect::<Vec<_>>()
         };
         let mut command = words("cmdline").join(" ");
         let mut end = command.len().min(MAX_COMMAND);
@@ -225,7 +227,10 @@ fn library(process: &Process) -> Option<(u64, u64)> {
         name.is_some_and(|name| name.to_string_lossy().contains("libpython"))
     };
     let mapping = process.maps().iter().find(is_python)?;
-    Some((nix::sys::stat::makedev(mapping.dev.0.into(), mapping.dev.1.into()), mapping.inode))
+    Some((
+        nix::sys::stat::makedev(mapping.dev.0.into(), mapping.dev.1.into()),
+        mapping.inode,
+    ))
 }
 
 fn read(path: &Path) -> Vec<u8> {
@@ -243,7 +248,9 @@ fn cgroup(text: &str) -> String {
         Some((id == "0", path.len(), path))
     });
     let v2_first = |(is_v2, len, path): &(bool, usize, &str)| (*is_v2 && *path != "/", *len);
-    paths.max_by_key(v2_first).map_or(String::new(), |(_, _, path)| path.to_owned())
+    paths
+        .max_by_key(v2_first)
+        .map_or(String::new(), |(_, _, path)| path.to_owned())
 }
 
 /// The container's id: 64 hexadecimal digits of the last part of the path that has them, as container runtimes name their groups
@@ -273,7 +280,11 @@ fn pod(cgroup: &str) -> Option<String> {
 
 /// What the process calls itself (OpenTelemetry's environment variables).
 fn service(environment: &[String]) -> Option<String> {
-    let of = |name: &str| environment.iter().find_map(|one| one.strip_prefix(name)?.strip_prefix('='));
+    let of = |name: &str| {
+        environment
+            .iter()
+            .find_map(|one| one.strip_prefix(name)?.strip_prefix('='))
+    };
     let named = of("OTEL_SERVICE_NAME").map(str::to_owned);
     named.filter(|name| !name.is_empty()).or_else(|| {
         let attributes = of("OTEL_RESOURCE_ATTRIBUTES")?.split(',');
@@ -303,7 +314,11 @@ mod tests {
                 true,
             ),
             (format!("/kubepods/besteffort/pod{uid}/{ID}"), true, true),
-            ("/user.slice/user-0.slice/session-1.scope".to_owned(), false, false),
+            (
+                "/user.slice/user-0.slice/session-1.scope".to_owned(),
+                false,
+                false,
+            ),
             ("/".to_owned(), false, false),
             ("/podman/podx".to_owned(), false, false),
         ] {
@@ -315,7 +330,10 @@ mod tests {
     #[test]
     fn groups_of_both_versions() {
         assert_eq!(cgroup("0::/system.slice/x.service\n"), "/system.slice/x.service");
-        assert_eq!(cgroup("12:cpu,cpuacct:/\n3:memory:/docker/abc\n0::/\n"), "/docker/abc");
+        assert_eq!(
+            cgroup("12:cpu,cpuacct:/\n3:memory:/docker/abc\n0::/\n"),
+            "/docker/abc"
+        );
         assert_eq!(cgroup("nonsense"), "");
     }
 

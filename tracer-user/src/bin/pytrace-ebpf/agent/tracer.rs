@@ -95,7 +95,9 @@ impl Tracer {
 /// Writes orders; its end ends the tracer.
 async fn write(mut to: ChildStdin, mut queue: mpsc::UnboundedReceiver<Order>) {
     while let Some(order) = queue.recv().await {
-        let Ok(mut line) = serde_json::to_vec(&order) else { continue };
+        let Ok(mut line) = serde_json::to_vec(&order) else {
+            continue;
+        };
         line.push(b'\n');
         if to.write_all(&line).await.is_err() {
             return;

@@ -19,7 +19,6 @@ impl Share {
     pub fn of_one(self) -> f64 {
         f64::from(self.ppm) / 1e6
     }
-
 }
 
 impl fmt::Display for Share {
@@ -64,7 +63,10 @@ mod tests {
     #[test]
     fn a_share_is_printed_as_it_is_given() {
         for text in ["1%", "0.25%", "100%", "0.01%", "33.3333%"] {
-            assert_eq!(text.parse::<Share>().map(|share| share.to_string()), Ok(text.to_owned()));
+            assert_eq!(
+                text.parse::<Share>().map(|share| share.to_string()),
+                Ok(text.to_owned())
+            );
         }
     }
 

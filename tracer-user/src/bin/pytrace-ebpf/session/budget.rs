@@ -379,11 +379,17 @@ impl Session {
         if let Some(host) = &mut budget.host
             && host.is_due(now)
         {
-            let own = budget.accounts.iter().filter(|(key, _)| group_number(**key).is_none());
+            let own = budget
+                .accounts
+                .iter()
+                .filter(|(key, _)| group_number(**key).is_none());
             let own: u64 = own.map(|(_, account)| account.paid_ns()).sum();
             let paid = own + self.groups.all().map(Group::all_ns).sum::<u64>();
             let part = host.look(now, paid);
-            budget.accounts.values_mut().for_each(|account| account.allow(part));
+            budget
+                .accounts
+                .values_mut()
+                .for_each(|account| account.allow(part));
         }
         let due = budget
             .accounts
@@ -398,13 +404,17 @@ impl Session {
             let kernel = &self.kernel;
             let (holder, steps): (&mut dyn Holder, _) = match group_number(pid) {
                 Some(number) => {
-                    let Some(group) = self.groups.get_mut(number) else { continue };
+                    let Some(group) = self.groups.get_mut(number) else {
+                        continue;
+                    };
                     let paid = group.look(kernel)?;
                     let steps = account.look(now, paid, |site| group.site_cost_ns(kernel, site));
                     (group, steps)
                 }
                 None => {
-                    let Some(live) = self.live.get_mut(&pid) else { continue };
+                    let Some(live) = self.live.get_mut(&pid) else {
+                        continue;
+                    };
                     let paid = kernel.cost_ns(live.index.into())?;
                     let steps = account.look(now, paid, |site| kernel.site_cost_ns(site).unwrap_or(0));
                     (live, steps)
@@ -516,7 +526,11 @@ impl Session {
             return Vec::new();
         };
         let name = |site| name(&self.sites, site);
-        let going_on = budget.accounts.iter();
+        // A group's is that of no single process.
+        let going_on = budget
+            .accounts
+            .iter()
+            .filter(|(key, _)| group_number(**key).is_none());
         let going_on = going_on.map(|(pid, account)| report(*pid, account, name));
         let mut all: Vec<ProcessBudget> = budget.ended.iter().cloned().chain(going_on).collect();
         all.sort_by_key(|one| one.pid);

@@ -98,7 +98,14 @@ mod tests {
         let mut numbers = Numbers::of_many();
         let (target, sites) = (numbers.target().unwrap(), numbers.sites(3).unwrap());
         assert_eq!(numbers.sites(1).unwrap(), [3]);
-        numbers.way_back().unwrap().send(Returned { target: Some(target), sites }).unwrap();
+        numbers
+            .way_back()
+            .unwrap()
+            .send(Returned {
+                target: Some(target),
+                sites,
+            })
+            .unwrap();
         let again = numbers.sites(5).unwrap();
         assert_eq!(again, [0, 1, 2, 4, 5]);
         assert_eq!(numbers.target().unwrap(), target);
@@ -109,7 +116,10 @@ mod tests {
     fn there_are_only_so_many() {
         let mut numbers = Numbers::of_many();
         assert!(numbers.sites(MAX_SITES as usize + 1).is_err());
-        assert_eq!(numbers.sites(MAX_SITES as usize).unwrap().len(), MAX_SITES as usize);
+        assert_eq!(
+            numbers.sites(MAX_SITES as usize).unwrap().len(),
+            MAX_SITES as usize
+        );
         assert!(numbers.sites(1).is_err());
         for _ in 0..MAX_TARGETS {
             numbers.target().unwrap();

@@ -12,7 +12,9 @@ use tracer_user::{
     sink::{ProcessChange, TargetInfo},
 };
 
-use super::{Belongings, Found, How, Live, PROCESS_ENDED, PROGRAM_REPLACED, Session, TRACING_ENDED, numbers::Returned};
+use super::{
+    Belongings, Found, How, Live, PROCESS_ENDED, PROGRAM_REPLACED, Session, TRACING_ENDED, numbers::Returned,
+};
 use crate::{
     cli::Share,
     harm,

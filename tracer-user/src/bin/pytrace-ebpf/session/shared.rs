@@ -2,20 +2,14 @@
 //!
 //! A group has one probe where each of its processes would have its own. Its budget is that of the process which costs most.
 
-use std::{
-    collections::HashMap,
-    os::fd::AsFd as _,
-    path::PathBuf,
-    sync::Arc,
-    thread,
-};
+use std::{collections::HashMap, os::fd::AsFd as _, path::PathBuf, sync::Arc, thread};
 
 use anyhow::Context as _;
 use tracer_common::{
     load::{LoadCookie, Module},
     share::{GROUPS, Sharer},
 };
-use tracer_user::attach::{Kernel, Link, Point, KernelError, Probe, has_sessions};
+use tracer_user::attach::{Kernel, KernelError, Link, Point, Probe, has_sessions};
 
 use super::{
     How, Live, Session,
@@ -208,7 +202,8 @@ impl Session {
         let policy = harm::Policy::of(&traced.process).ok()?;
         let switches = how.sharing == Sharing::SharedApart;
         // No return probe may be where a process switches C stacks, and only session programs leave other processes alone.
-        let may = has_sessions() && policy.switches_stacks() == switches && policy.no_return(!switches).is_none();
+        let may =
+            has_sessions() && policy.switches_stacks() == switches && policy.no_return(!switches).is_none();
         if !may {
             let pid = traced.process.pid();
             log::info!("process {pid} gets probes of its own");
@@ -220,7 +215,10 @@ impl Session {
         }
         let found = self.groups.find(&key);
         if found.is_none() {
-            log::info!("process {} gets probes of its own: there are many groups", traced.process.pid());
+            log::info!(
+                "process {} gets probes of its own: there are many groups",
+                traced.process.pid()
+            );
         }
         found
     }
@@ -277,12 +275,16 @@ impl Session {
     /// A process leaves its group; the last one's probes go.
     pub(super) fn part(&mut self, pid: u32, live: &Live) {
         let Some(number) = live.group else { return };
-        let Some(group) = self.groups.get_mut(number) else { return };
+        let Some(group) = self.groups.get_mut(number) else {
+            return;
+        };
         group.members.remove(&pid);
         if !group.members.is_empty() {
             return;
         }
-        let Some(group) = self.groups.all.remove(&number) else { return };
+        let Some(group) = self.groups.all.remove(&number) else {
+            return;
+        };
         if let Some(budget) = &mut self.budget {
             budget.forget_group(number);
         }
@@ -298,7 +300,13 @@ impl Session {
     }
 
     /// Watches a place where modules are loaded, for all processes of a group; false: the process is in none.
-    pub fn watch_shared(&mut self, pid: u32, path: PathBuf, offset: u64, module: Module) -> anyhow::Result<bool> {
+    pub fn watch_shared(
+        &mut self,
+        pid: u32,
+        path: PathBuf,
+        offset: u64,
+        module: Module,
+    ) -> anyhow::Result<bool> {
         let Some(number) = self.live.get(&pid).and_then(|live| live.group) else {
             return Ok(false);
         };
@@ -332,4 +340,3 @@ impl Session {
         Ok(true)
     }
 }
-

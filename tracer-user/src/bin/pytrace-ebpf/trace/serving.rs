@@ -40,6 +40,8 @@ const ORDERS: usize = 256;
 const FIGURES: Duration = Duration::from_secs(1);
 /// Bytes of an order at most.
 const MAX_ORDER: usize = 1 << 20;
+/// After so many processes that were looked over, memory is given back, though more are waiting.
+const MANY: u32 = 32;
 /// Texts that are kept once, at most.
 const MAX_TEXTS: usize = 100_000;
 /// Processes looked over at once: it takes some 10 to 50 ms of a processor each, and the memory of what is found.
@@ -56,8 +58,8 @@ pub struct Serving {
     figures: Interval,
     rules: Rules,
     texts: HashSet<Arc<str>>,
-    /// A process was looked over since memory was given back.
-    looked: bool,
+    /// Processes that were looked over since memory was given back.
+    looked: u32,
 }
 
 /// A process that was looked over.
@@ -111,7 +113,7 @@ impl Serving {
             figures,
             rules,
             texts: HashSet::new(),
-            looked: false,
+            looked: 0,
         }
     }
 
@@ -127,7 +129,11 @@ impl Serving {
                 texts.insert(Arc::clone(text));
             }
         };
-        traced.discovery.types.iter_mut().for_each(|(_, name)| intern(name));
+        traced
+            .discovery
+            .types
+            .iter_mut()
+            .for_each(|(_, name)| intern(name));
         for site in &mut traced.sites {
             intern(&mut site.meta.function);
             // Nobody else has them yet.
@@ -156,7 +162,7 @@ impl Serving {
     /// Looks a process over, beside everything else.
     fn look(&mut self, pid: u32, began: u64, manner: Manner) {
         self.looking_at.push(pid);
-        self.looked = true;
+        self.looked += 1;
         let send = self.found.0.clone();
         tokio::task::spawn_blocking(move || {
             let traced = how(&manner).and_then(|how| {
@@ -164,7 +170,12 @@ impl Serving {
                 traced.forget_functions();
                 Ok((traced, how))
             });
-            let _ = send.blocking_send(Found { pid, began, manner, traced });
+            let _ = send.blocking_send(Found {
+                pid,
+                began,
+                manner,
+                traced,
+            });
         });
     }
 }
@@ -292,7 +303,13 @@ impl Trace<'_> {
 
     /// Traces a process that was looked over.
     fn found(&mut self, found: Found) {
-        let Found { pid, began, manner, mut traced } = found;
+        self.give_memory_back();
+        let Found {
+            pid,
+            began,
+            manner,
+            mut traced,
+        } = found;
         if let Some(serving) = &mut self.serving {
             serving.looking_at.retain(|one| *one != pid);
             if serving.released.remove(&pid) {
@@ -345,12 +362,10 @@ impl Trace<'_> {
     /// Gives memory back that looking processes over needed: the C library keeps it otherwise.
     fn give_memory_back(&mut self) {
         let Some(serving) = &mut self.serving else { return };
-        if serving.looked && serving.looking_at.is_empty() && serving.waiting.is_empty() {
-            serving.looked = false;
-            tokio::task::spawn_blocking(|| {
-                // SAFETY: takes a number; may be called at any time (malloc_trim(3)).
-                unsafe { libc::malloc_trim(0) }
-            });
+        let is_done = serving.looking_at.is_empty() && serving.waiting.is_empty();
+        if serving.looked >= MANY || is_done && serving.looked != 0 {
+            serving.looked = 0;
+            tokio::task::spawn_blocking(process::give_memory_back);
         }
     }
 
@@ -360,7 +375,10 @@ impl Trace<'_> {
             events: self.session.reporter.events(),
             lost: self.session.kernel.dropped()?,
             costs: self.session.costs(),
-            effects: self.serving.as_ref().map_or_else(Vec::new, |serving| serving.rules.take_counts()),
+            effects: self
+                .serving
+                .as_ref()
+                .map_or_else(Vec::new, |serving| serving.rules.take_counts()),
         };
         self.say(&Said::Figures(figures));
         Ok(())
