@@ -10,8 +10,9 @@ use std::{
 
 use flate2::read::GzDecoder;
 use opentelemetry_proto::tonic::{
-    collector::logs::v1::ExportLogsServiceRequest,
+    collector::{logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest},
     common::v1::{AnyValue, KeyValue, any_value::Value},
+    metrics::v1::{metric::Data, number_data_point},
 };
 use prost::Message as _;
 
@@ -21,6 +22,15 @@ pub struct LogRecord {
     pub resource: BTreeMap<String, String>,
     pub attributes: BTreeMap<String, String>,
     pub body: String,
+}
+
+/// Calls of a function, of a metric.
+#[derive(Clone, Debug, Default)]
+pub struct Point {
+    pub resource: BTreeMap<String, String>,
+    pub metric: String,
+    pub attributes: BTreeMap<String, String>,
+    pub count: i64,
 }
 
 impl LogRecord {
@@ -38,6 +48,7 @@ impl LogRecord {
 #[derive(Default)]
 struct State {
     records: Vec<LogRecord>,
+    points: Vec<Point>,
     /// It takes nothing now.
     away: bool,
     refused: usize,
@@ -96,6 +107,11 @@ impl Collector {
         state.records.clone()
     }
 
+    /// What came so far of metrics that are sums.
+    pub fn points(&self) -> Vec<Point> {
+        self.shared.state.lock().expect("whole").points.clone()
+    }
+
     /// What came so far.
     pub fn records(&self) -> Vec<LogRecord> {
         self.until(|_| true)
@@ -106,7 +122,7 @@ fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut writer = stream;
     loop {
-        let (mut len, mut gzip, mut line) = (0, false, String::new());
+        let (mut len, mut gzip, mut metrics, mut line) = (0, false, false, String::new());
         loop {
             line.clear();
             if reader.read_line(&mut line)? == 0 {
@@ -119,6 +135,7 @@ fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
             if let Some(value) = header.strip_prefix("content-length:") {
                 len = value.trim().parse().unwrap_or(0);
             }
+            metrics |= header.starts_with("post /v1/metrics ");
             gzip |= header == "content-encoding: gzip";
         }
         let mut body = vec![0; len];
@@ -136,8 +153,13 @@ fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
             GzDecoder::new(&*body).read_to_end(&mut plain)?;
             body = plain;
         }
-        let request = ExportLogsServiceRequest::decode(&*body).expect("it is OTLP");
-        state.records.extend(records(request));
+        if metrics {
+            let request = ExportMetricsServiceRequest::decode(&*body).expect("it is OTLP");
+            state.points.extend(points(request));
+        } else {
+            let request = ExportLogsServiceRequest::decode(&*body).expect("it is OTLP");
+            state.records.extend(records(request));
+        }
         shared.changed.notify_all();
         drop(state);
         writer.write_all(
@@ -160,6 +182,34 @@ fn records(request: ExportLogsServiceRequest) -> Vec<LogRecord> {
                 attributes: attributes(record.attributes),
                 body: text(record.body),
             });
+        }
+    }
+    all
+}
+
+fn points(request: ExportMetricsServiceRequest) -> Vec<Point> {
+    let mut all = Vec::new();
+    for of_process in request.resource_metrics {
+        let resource = attributes(of_process.resource.unwrap_or_default().attributes);
+        for metric in of_process
+            .scope_metrics
+            .into_iter()
+            .flat_map(|scope| scope.metrics)
+        {
+            let Some(Data::Sum(sum)) = metric.data else {
+                continue;
+            };
+            for point in sum.data_points {
+                all.push(Point {
+                    resource: resource.clone(),
+                    metric: metric.name.clone(),
+                    attributes: attributes(point.attributes),
+                    count: match point.value {
+                        Some(number_data_point::Value::AsInt(count)) => count,
+                        _ => 0,
+                    },
+                });
+            }
         }
     }
     all

@@ -32,7 +32,7 @@ pub use agent::{Agent, config as agent_config};
 pub use attached::Attached;
 pub use breakpoints::{assert_no_breakpoints, breakpoints_go, differences};
 pub use clickhouse::{Chdb, ClickHouse, engines};
-pub use collector::{Collector, LogRecord};
+pub use collector::{Collector, LogRecord, Point};
 pub use compare::{Tally, assert_same, calls, compare, known, without};
 pub use cut::assert_beginning;
 pub use environment::command;

@@ -16,7 +16,7 @@ use nix::{
 };
 use tests::{
     Agent, Collector, Folder, LogRecord, Program, agent_config, assert_no_breakpoints, breakpoints_go,
-    interpreters, packaged, version,
+    interpreters, packaged, tool, version,
 };
 
 /// One after the other: each agent looks at all processes of the machine, and whether those of another test are there decides who
@@ -138,6 +138,20 @@ fn processes_of_all_versions_are_found_and_what_they_do_is_sent() {
     assert_eq!(agent.get("/healthz"), (200, "ok\n".to_owned()));
     assert_eq!(agent.get("/else").0, 404);
     agent.stop();
+    // The same, added up.
+    let mut added: BTreeMap<String, i64> = BTreeMap::new();
+    for point in collector.points() {
+        if point.metric == "pytrace.calls" && point.attributes["pytrace.function"] == "posix.open" {
+            *added.entry(point.resource["process.pid"].clone()).or_default() += point.count;
+        }
+    }
+    let mut came: BTreeMap<String, i64> = BTreeMap::new();
+    for record in collector.records() {
+        if record.get("pytrace.function") == "posix.open" {
+            *came.entry(record.of("process.pid").to_owned()).or_default() += 1;
+        }
+    }
+    assert_eq!(added, came);
     pids.iter()
         .chain(&later)
         .for_each(|pid| assert_no_breakpoints(*pid));
@@ -346,8 +360,27 @@ fn what_comes_while_the_collector_is_away_is_sent_later() {
     work(&mut program, &folder, "away", 20);
     collector.until_refused(1);
     assert!(opened(&collector.records(), &folder).is_empty());
-    // It ends, is started again, and still has it.
+    // It ends, is started again, and still has it; until then it can be asked on this machine.
     agent.stop();
+    let glob = format!("path={}*", folder.text("away"));
+    let asked = tool(&[
+        "query",
+        "who-touched",
+        "--on",
+        &folder.text("state/spool.sqlite"),
+        "--format",
+        "json",
+        "-p",
+        &glob,
+        "--limit",
+        "100",
+    ]);
+    assert_eq!(asked.code, Some(0), "{}", asked.stderr);
+    assert!(
+        (20..=40).contains(&asked.stdout.lines().count()),
+        "{}",
+        asked.stdout
+    );
     let mut agent = Agent::start(&folder, &text);
     agent.until_traced(&[program.pid()]);
     collector.away(false);

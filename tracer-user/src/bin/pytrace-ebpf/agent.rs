@@ -180,7 +180,7 @@ impl Agent {
                     Told::Stop => return,
                     Told::Reload => self.reload().await,
                 },
-                () = due(&mut self.exporter) => self.flush().await,
+                () = due(&mut self.exporter) => self.keep().await,
                 frame = frame(&mut self.tracer) => match frame {
                     Some(frame) => self.frame(frame).await,
                     None => self.tracer_ended().await,
@@ -275,9 +275,9 @@ impl Agent {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).unwell = why;
     }
 
-    async fn flush(&mut self) {
+    async fn keep(&mut self) {
         if let Some(exporter) = &mut self.exporter {
-            exporter.flush().await;
+            exporter.keep().await;
         }
     }
 

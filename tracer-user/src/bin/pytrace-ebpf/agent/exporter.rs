@@ -8,20 +8,26 @@ use std::{
 };
 
 use anyhow::Context as _;
-use opentelemetry_proto::tonic::{common::v1::KeyValue, resource::v1::Resource};
+use opentelemetry_proto::tonic::{
+    common::v1::{KeyValue, any_value::Value},
+    logs::v1::LogRecord,
+    resource::v1::Resource,
+};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
+use prost::Message as _;
 use tokio::{
     sync::watch,
     task::JoinHandle,
     time::{sleep_until, timeout},
 };
 use tracer_user::export::{
-    batch::{Batch, Batcher, Signal},
+    batch::{Batch, Batcher, Signal, unix_ns},
     environment,
+    metrics::{Aggregator, MAX_SERIES, Observed, Outcome},
     redact::Redaction,
     resource,
     sender::{Queue, Sender, Settings, Status},
@@ -38,6 +44,9 @@ const NAMES: u64 = 1 << 20;
 const FEW: u64 = 1 << 12;
 /// How long the sender may still take what waits, once the agent ends.
 const PATIENCE: Duration = Duration::from_secs(8);
+
+/// How often calls that were added up are sent.
+const METRICS: Duration = Duration::from_secs(60);
 
 /// The spool's file, in the state directory.
 pub const SPOOL: &str = "spool.sqlite";
@@ -131,6 +140,9 @@ pub struct Exporter {
     host: Arc<Resource>,
     /// Said of everything: which machine it is, and what `OTEL_RESOURCE_ATTRIBUTES` says.
     everywhere: Vec<KeyValue>,
+    /// Calls by function, since that time.
+    sums: Aggregator,
+    since: Instant,
     redaction: Redaction,
     counts: Counts,
     sending: Sending,
@@ -199,6 +211,8 @@ impl Exporter {
                     .collect(),
             )),
             everywhere,
+            sums: Aggregator::new(MAX_SERIES, unix_ns()),
+            since: Instant::now(),
             redaction: Redaction::new(&config.redact)?,
             counts,
         }))
@@ -255,6 +269,11 @@ impl Exporter {
     /// Takes a record.
     pub async fn record(&mut self, pid: u32, time_ns: u64, record: &[u8]) {
         let resource = self.resources.get(&pid).unwrap_or(&self.host);
+        if let Ok(record) = LogRecord::decode(record)
+            && let Some(call) = observed(&record)
+        {
+            self.sums.observe(resource, &call);
+        }
         if let Some(batch) = self
             .batcher
             .push_encoded(resource, record, time_ns, Instant::now())
@@ -281,11 +300,28 @@ impl Exporter {
         }
     }
 
-    /// Waits until what has come has waited for long enough, and keeps it.
+    /// Waits until what has come has waited for long enough.
     pub async fn due(&mut self) {
-        match self.batcher.due() {
-            Some(due) => sleep_until(due.into()).await,
-            None => std::future::pending().await,
+        let sums = self.since + METRICS;
+        let due = self.batcher.due().map_or(sums, |records| records.min(sums));
+        sleep_until(due.into()).await;
+    }
+
+    /// Keeps what has waited for long enough.
+    pub async fn keep(&mut self) {
+        let now = Instant::now();
+        if self.batcher.due().is_some_and(|due| due <= now) {
+            self.flush().await;
+        }
+        if self.since + METRICS <= now {
+            self.flush_sums().await;
+        }
+    }
+
+    async fn flush_sums(&mut self) {
+        self.since = Instant::now();
+        for batch in self.sums.flush(unix_ns()) {
+            self.append(batch).await;
         }
     }
 
@@ -307,8 +343,37 @@ impl Exporter {
     /// Keeps what is there, and sends it as far as that goes quickly.
     pub async fn end(mut self) {
         self.flush().await;
+        self.flush_sums().await;
         self.sending.end().await;
     }
+}
+
+/// What is added up of a record; `None`: it is of no call.
+fn observed(record: &LogRecord) -> Option<Observed<'_>> {
+    let find = |key: &str| {
+        let found = record.attributes.iter().find(|one| one.key == key)?;
+        found.value.as_ref()?.value.as_ref()
+    };
+    let text = |key| match find(key) {
+        Some(Value::StringValue(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let number = |key| match find(key) {
+        Some(Value::IntValue(number)) => u64::try_from(*number).ok(),
+        _ => None,
+    };
+    Some(Observed {
+        function: text("pytrace.function")?,
+        effect: text("pytrace.effect")?,
+        outcome: match text("pytrace.outcome")? {
+            "return" => Outcome::Return,
+            "yield" => Outcome::Yield,
+            "raise" => Outcome::Raise,
+            _ => Outcome::Unobserved,
+        },
+        duration_ns: number("pytrace.duration_ns"),
+        weight: number("pytrace.weight").unwrap_or(1),
+    })
 }
 
 /// `[otlp]`, and the headers that `OTEL_EXPORTER_OTLP_HEADERS` adds: where a cluster keeps them as a secret. `None`: there is no collector.

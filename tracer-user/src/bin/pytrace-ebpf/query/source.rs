@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use tracer_user::{
+    export::{batch::Signal, spool::Spool},
     query::{
         QueryError,
         lines::Lines,
@@ -97,9 +98,22 @@ fn requests(
     })
 }
 
-/// Takes in the agent's spool.
-fn spool(_: &Path, _: &mut Filling) -> anyhow::Result<()> {
-    bail!("this is a spool, which this version does not read")
+/// Takes in what waits in the agent's spool.
+fn spool(path: &Path, filling: &mut Filling) -> anyhow::Result<()> {
+    let mut damaged = 0;
+    for stored in Spool::read_only(path)? {
+        let stored = stored?;
+        match stored.logs() {
+            Some(request) => requests(std::iter::once(Ok(request)), filling)?,
+            None if stored.signal == Signal::Logs => damaged += stored.records,
+            // Calls that were added up: they are in the logs.
+            None => {}
+        }
+    }
+    if damaged != 0 {
+        say!("{damaged} records are damaged and in no answer");
+    }
+    Ok(())
 }
 
 /// Takes in a recording as `replay --format otlp` prints it.
