@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what tracing costs. Medians of several rounds; what is compared is
 //! measured in turn in the same run, because the machine's speed drifts.
 
+mod agent;
 mod budgeted;
 mod page;
 mod profiled;
@@ -36,13 +37,14 @@ const FUNCTION: &str = "operator.is_";
 /// A part of the bench: what it measured with one interpreter.
 type Part = fn(&PathBuf) -> anyhow::Result<Vec<Figure>>;
 
-const PARTS: [(&str, Part); 11] = [
+const PARTS: [(&str, Part); 12] = [
     ("price", price),
     ("prices", more_prices),
     ("calls", python_calls),
     ("profile", profiled::part),
     ("budget", budgeted::part),
     ("top", top::part),
+    ("agent", agent::part),
     ("start", start),
     ("attach", attach),
     ("first", first_event),

@@ -78,7 +78,7 @@ fn below(pid: u32) -> Vec<u32> {
 }
 
 /// Nanoseconds that all their threads were on a processor.
-fn time_of(pids: &[u32]) -> anyhow::Result<u64> {
+pub fn time_of(pids: &[u32]) -> anyhow::Result<u64> {
     let mut all = 0;
     for pid in pids {
         for task in fs::read_dir(format!("/proc/{pid}/task"))?.flatten() {
