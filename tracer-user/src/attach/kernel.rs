@@ -380,6 +380,11 @@ impl Kernel {
         let _ = self.traced.remove(&pid);
     }
 
+    /// Nothing is recorded of that process any more, from this moment on; its probes may still be there.
+    pub fn stop(&mut self, index: u32) -> Result<(), KernelError> {
+        Ok(self.replaced.set(index, 1, 0)?)
+    }
+
     /// Returns of functions in which Python code may run are not awaited in that process: it switches C stacks.
     pub fn spare(&mut self, index: u32) -> Result<(), KernelError> {
         Ok(self.spared.set(index, 1, 0)?)

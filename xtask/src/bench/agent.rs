@@ -52,6 +52,7 @@ impl Program {
 }
 
 /// Of 1, 10, 100 and 200 processes that do nothing but what one of them is told.
+#[expect(clippy::ptr_arg, reason = "as all parts are called")]
 pub fn part(python: &PathBuf) -> anyhow::Result<Vec<Figure>> {
     let mut figures = Vec::new();
     let mut of_one = None;

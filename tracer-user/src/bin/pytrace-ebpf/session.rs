@@ -119,6 +119,8 @@ pub struct Session {
     live: HashMap<u32, Live>,
     /// Numbers of targets and sites.
     numbers: Numbers,
+    /// Records that came of processes that are traced no more.
+    pub late: u64,
     output: Output,
     /// A recording is made, not text.
     recorder: Option<Recorder>,
@@ -214,6 +216,7 @@ impl Session {
             reporter: Reporter::new(ProcessNames::new(), &args.output, sink, epoch_ns)?.sampled(args.sample),
             live: HashMap::new(),
             numbers,
+            late: 0,
             output,
             recorder,
             adding,
@@ -324,9 +327,13 @@ impl Session {
             verdicts,
             adding,
             profile,
+            numbers,
+            late,
             ..
         } = self;
         ring.drain(|bytes| match Record::parse_any(bytes) {
+            // Its names are forgotten.
+            Ok(record) if numbers.is_gone(record.header.target) => *late += 1,
             Ok(record) if record.header.kind == KIND_CODE => {
                 let target = record.header.target;
                 let Some(frame) = reporter.learn(&record) else {

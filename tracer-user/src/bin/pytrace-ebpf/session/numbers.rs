@@ -1,6 +1,9 @@
 //! The numbers that stand for processes and sites in the kernel half, each for one at a time.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::{
+    collections::HashSet,
+    sync::mpsc::{Receiver, Sender, channel},
+};
 
 use anyhow::bail;
 use tracer_common::limits::{MAX_SITES, MAX_TARGETS};
@@ -18,6 +21,8 @@ pub struct Numbers {
     next_target: u16,
     next_site: u32,
     free_targets: Vec<u16>,
+    /// Those that stand for nobody, though records of them may still come.
+    gone: HashSet<u16>,
     free_sites: Vec<u32>,
     /// Those of processes that have ended serve others, once their probes are out: a trace that goes on for months sees many. Otherwise
     /// a site keeps its number: what was recorded of it refers to that.
@@ -43,14 +48,28 @@ impl Numbers {
     /// For a process.
     pub fn target(&mut self) -> anyhow::Result<u16> {
         self.look();
-        if let Some(index) = self.free_targets.pop() {
-            return Ok(index);
-        }
-        if u32::from(self.next_target) >= MAX_TARGETS {
-            bail!("more than {MAX_TARGETS} processes at once");
-        }
-        self.next_target += 1;
-        Ok(self.next_target - 1)
+        let index = match self.free_targets.pop() {
+            Some(index) => index,
+            None if u32::from(self.next_target) >= MAX_TARGETS => {
+                bail!("more than {MAX_TARGETS} processes at once")
+            }
+            None => {
+                self.next_target += 1;
+                self.next_target - 1
+            }
+        };
+        self.gone.remove(&index);
+        Ok(index)
+    }
+
+    /// It stands for nobody from now on.
+    pub fn forget(&mut self, target: u16) {
+        self.gone.insert(target);
+    }
+
+    /// Whether a record of it is of a process that is traced no more: it was under way.
+    pub fn is_gone(&self, target: u16) -> bool {
+        self.gone.contains(&target)
     }
 
     /// For that many sites.
@@ -106,9 +125,12 @@ mod tests {
                 sites,
             })
             .unwrap();
+        numbers.forget(target);
+        assert!(numbers.is_gone(target));
         let again = numbers.sites(5).unwrap();
         assert_eq!(again, [0, 1, 2, 4, 5]);
         assert_eq!(numbers.target().unwrap(), target);
+        assert!(!numbers.is_gone(target));
         assert!(numbers.sites(0).unwrap().is_empty());
     }
 

@@ -318,12 +318,23 @@ impl Session {
         was_traced
     }
 
-    /// A process is not to be traced any more; false where it was not. Take its records first.
+    /// Nothing more is recorded of a process.
+    pub fn stop(&mut self, pid: u32) -> anyhow::Result<()> {
+        if let Some(live) = self.live.get(&pid) {
+            self.kernel.stop(live.index.into())?;
+        }
+        Ok(())
+    }
+
+    /// A process is not to be traced any more; false where it was not. [`Self::stop`] it and take its records first.
     pub fn released(&mut self, pid: u32) -> bool {
         self.leave(pid, TRACING_ENDED)
     }
 
     fn leave(&mut self, pid: u32, why: &'static str) -> bool {
+        if let Some(live) = self.live.get(&pid) {
+            self.numbers.forget(live.index);
+        }
         let Some(live) = self.live.remove(&pid) else {
             return false;
         };

@@ -293,6 +293,9 @@ impl Trace<'_> {
                 return;
             }
         }
+        if let Err(error) = self.session.stop(pid) {
+            log::warn!("process {pid}: {error:#}");
+        }
         self.session.drain_all(&mut self.ring);
         if self.session.released(pid) {
             self.watching.ended(pid);
@@ -373,7 +376,7 @@ impl Trace<'_> {
         self.give_memory_back();
         let figures = Figures {
             events: self.session.reporter.events(),
-            lost: self.session.kernel.dropped()?,
+            lost: self.session.kernel.dropped()? + self.session.late,
             costs: self.session.costs(),
             effects: self
                 .serving
