@@ -88,10 +88,15 @@ impl Watching {
             guard = Some(Guard::start(&watch)?);
             watch.programs(kernel)?;
         }
-        if !(hold || follow)
-            && let Err(error) = watch.told_programs(kernel, all)
-        {
-            log::warn!("it is not noticed if a process begins another program: {error}");
+        // The kernel tells of processes by the host's ids: elsewhere these would be others.
+        if !(hold || follow) && process::in_initial_pid_namespace()? {
+            if let Err(error) = watch.told_programs(kernel, all) {
+                log::warn!("it is not noticed if a process begins another program: {error}");
+            }
+        } else if all {
+            anyhow::bail!(
+                "the agent needs the host's process ids: start it outside of the container (or with its --pid=host)"
+            );
         }
         if follow || probes {
             match watch.children(kernel, follow) {
