@@ -240,6 +240,10 @@ fn what_waits_can_be_read_besides() {
         "what was sent does not come"
     );
     assert!(reader.next().is_none());
+    assert_eq!(
+        reader.counters(Signal::Logs).unwrap(),
+        spool.counters(Signal::Logs).unwrap()
+    );
     assert!(Spool::read_only(&folder.0.join("none")).is_err());
     fs::write(folder.0.join("text"), "x".repeat(5000)).unwrap();
     let error = Spool::read_only(&folder.0.join("text")).map(drop).unwrap_err();

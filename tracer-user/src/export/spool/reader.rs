@@ -9,8 +9,8 @@ use prost::Message as _;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use super::{
-    Body, Error,
-    rows::{signal_of, unsigned},
+    Body, Counters, Error,
+    rows::{counters, signal_of, unsigned},
 };
 use crate::export::batch::Signal;
 
@@ -103,6 +103,17 @@ impl ReadOnly {
             last: 0,
             failed: false,
         })
+    }
+}
+
+impl ReadOnly {
+    /// What became of the records that came, as far as the agent has written it down.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn counters(&self, signal: Signal) -> Result<Counters, Error> {
+        counters(&self.connection, signal).map_err(|error| Error::of(&self.path, error))
     }
 }
 

@@ -98,20 +98,27 @@ fn requests(
     })
 }
 
-/// Takes in what waits in the agent's spool.
+/// Takes in the agent's spool: what waits in it, and no more.
 fn spool(path: &Path, filling: &mut Filling) -> anyhow::Result<()> {
-    let mut damaged = 0;
-    for stored in Spool::read_only(path)? {
+    let spool = Spool::read_only(path)?;
+    let counters = spool.counters(Signal::Logs)?;
+    let mut unread = 0;
+    for stored in spool {
         let stored = stored?;
         match stored.logs() {
             Some(request) => requests(std::iter::once(Ok(request)), filling)?,
-            None if stored.signal == Signal::Logs => damaged += stored.records,
-            // Calls that were added up: they are in the logs.
+            None if stored.signal == Signal::Logs => unread += stored.records,
             None => {}
         }
     }
-    if damaged != 0 {
-        say!("{damaged} records are damaged and in no answer");
+    if unread != 0 {
+        say!("{unread} records of the spool are damaged, and in no answer");
+    }
+    let (sent, dropped) = (counters.sent, counters.dropped.all());
+    if sent != 0 || dropped != 0 {
+        say!(
+            "a spool has what was not sent yet: {sent} records were sent, {dropped} dropped, and are in no answer"
+        );
     }
     Ok(())
 }
@@ -140,7 +147,55 @@ fn recording(path: &Path, filling: &mut Filling) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use prost::Message as _;
+    use tracer_user::{
+        export::{batch::Batch, spool::Limits},
+        query::store::Counts,
+    };
+
     use super::*;
+
+    /// Records of a small fleet.
+    const FLEET: &str = include_str!("../../../query/testdata/fleet.otlp.jsonl");
+
+    #[test]
+    fn a_spool_has_the_same_rows_as_lines() {
+        let folder = std::env::temp_dir().join(format!("pytrace-query-spool-{}", std::process::id()));
+        let path = folder.join("spool.sqlite");
+        let limits = Limits {
+            max_bytes: 1 << 20,
+            max_age: Duration::from_secs(3600),
+        };
+        let mut spool = Spool::open(&path, limits).unwrap();
+        let batch = |signal, body| Batch {
+            signal,
+            records: 2,
+            first_ns: 1,
+            last_ns: 2,
+            body,
+        };
+        for request in Lines::new(FLEET.as_bytes()) {
+            spool
+                .append(&batch(Signal::Logs, request.unwrap().encode_to_vec()))
+                .unwrap();
+        }
+        spool.append(&batch(Signal::Metrics, Vec::new())).unwrap();
+        spool.append(&batch(Signal::Logs, vec![0xff])).unwrap();
+        let counts = Counts {
+            effects: 17,
+            twice: 1,
+        };
+        // While the agent has it, and after.
+        assert_eq!(read(&path).unwrap().counts(), counts);
+        drop(spool);
+        assert_eq!(read(&path).unwrap().counts(), counts);
+        let lines = folder.join("x.jsonl");
+        std::fs::write(&lines, FLEET).unwrap();
+        assert_eq!(read(&lines).unwrap().counts(), counts);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 
     #[test]
     fn files_are_told_apart_by_how_they_begin() {
