@@ -24,6 +24,10 @@ pub fn set(call: &CallEvent<'_>, values: Values, names: &mut TypeNames<'_>, to: 
             TargetValue::Text(text) if key == "peer" => peer(&text, to),
             // Of a value that was redacted already.
             TargetValue::Text(text) => to.own(attribute(key), text),
+            // A descriptor in place of a path.
+            TargetValue::Value(Value::Int(number) | Value::Long(number)) if key == "path" => {
+                to.number("pytrace.target.path", *number);
+            }
             TargetValue::Value(Value::Int(number) | Value::Long(number)) => {
                 to.number(attribute(key), *number);
             }
@@ -39,7 +43,10 @@ pub fn set(call: &CallEvent<'_>, values: Values, names: &mut TypeNames<'_>, to: 
                 Some(text) if key == "peer" => peer(&text, to),
                 Some(text) => to.own(attribute(key), text),
                 None if values == Values::None => {}
-                None => to.written(attribute(key), |out| json_value::value(value, names, out)),
+                // Several at once, as the programs that are tried: no path, and not named as one.
+                None => to.written(format!("pytrace.target.{key}"), |out| {
+                    json_value::value(value, names, out);
+                }),
             },
         }
     }

@@ -194,14 +194,13 @@ struct ActedOn {
 
 impl ActedOn {
     fn of(attributes: Attributes<'_>, call: &str) -> Self {
-        let first = |keys: &[&str]| keys.iter().find_map(|key| attributes.text(key));
         let mut acted = Self {
-            path: first(&["file.path", "pytrace.target.path"]).unwrap_or_default(),
+            path: attributes.text("file.path").unwrap_or_default(),
             peer: peer(attributes, "network.peer")
                 .or_else(|| attributes.text("pytrace.target.peer"))
                 .or_else(|| peer(attributes, "server"))
                 .unwrap_or_default(),
-            sql: first(&["db.query.text", "pytrace.target.sql"]).unwrap_or_default(),
+            sql: attributes.text("db.query.text").unwrap_or_default(),
         };
         if acted.path.is_empty()
             && acted.peer.is_empty()

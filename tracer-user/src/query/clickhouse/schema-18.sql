@@ -101,7 +101,7 @@ SELECT
     LogAttributes.Value[indexOf(LogAttributes.Key, 'code.file.path')] AS file,
     toUInt32OrZero(LogAttributes.Value[indexOf(LogAttributes.Key, 'code.line.number')]) AS line,
     LogAttributes.Value[indexOf(LogAttributes.Key, 'code.function.name')] AS caller,
-    if(LogAttributes.Value[indexOf(LogAttributes.Key, 'file.path')] <> '', LogAttributes.Value[indexOf(LogAttributes.Key, 'file.path')], LogAttributes.Value[indexOf(LogAttributes.Key, 'pytrace.target.path')]) AS path,
+    LogAttributes.Value[indexOf(LogAttributes.Key, 'file.path')] AS path,
     multiIf(
         LogAttributes.Value[indexOf(LogAttributes.Key, 'network.peer.address')] <> '',
         concat(
@@ -124,7 +124,7 @@ SELECT
         ),
         ''
     ) AS peer,
-    if(LogAttributes.Value[indexOf(LogAttributes.Key, 'db.query.text')] <> '', LogAttributes.Value[indexOf(LogAttributes.Key, 'db.query.text')], LogAttributes.Value[indexOf(LogAttributes.Key, 'pytrace.target.sql')]) AS sql,
+    LogAttributes.Value[indexOf(LogAttributes.Key, 'db.query.text')] AS sql,
     if(LogAttributes.Value[indexOf(LogAttributes.Key, 'pytrace.duration_ns')] <> '', toUInt64OrZero(LogAttributes.Value[indexOf(LogAttributes.Key, 'pytrace.duration_ns')]), NULL) AS duration_ns,
     if(LogAttributes.Value[indexOf(LogAttributes.Key, 'pytrace.weight')] <> '', toUInt64OrZero(LogAttributes.Value[indexOf(LogAttributes.Key, 'pytrace.weight')]), toUInt64(1)) AS weight,
     toUInt8(

@@ -104,7 +104,7 @@ SELECT
     LogAttributes['code.file.path'] AS file,
     toUInt32OrZero(LogAttributes['code.line.number']) AS line,
     LogAttributes['code.function.name'] AS caller,
-    if(LogAttributes['file.path'] <> '', LogAttributes['file.path'], LogAttributes['pytrace.target.path']) AS path,
+    LogAttributes['file.path'] AS path,
     multiIf(
         LogAttributes['network.peer.address'] <> '',
         concat(
@@ -127,7 +127,7 @@ SELECT
         ),
         ''
     ) AS peer,
-    if(LogAttributes['db.query.text'] <> '', LogAttributes['db.query.text'], LogAttributes['pytrace.target.sql']) AS sql,
+    LogAttributes['db.query.text'] AS sql,
     toUInt64OrNull(LogAttributes['pytrace.duration_ns']) AS duration_ns,
     if(LogAttributes['pytrace.weight'] <> '', toUInt64OrZero(LogAttributes['pytrace.weight']), 1) AS weight,
     toUInt8(
