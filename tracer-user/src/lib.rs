@@ -4,6 +4,7 @@
 //! [`decode`] (wire record → values, entry and return paired) → [`event`] → [`sink`].
 //!
 //! A [`profile`] adds up stacks. A [`recording`] keeps what comes out of the kernel, and enters again at [`decode`].
+//! A [`query`] asks what was exported.
 
 pub mod attach;
 pub mod attribution;
