@@ -1,4 +1,4 @@
-//! Questions about effects, of one recording or of a fleet: one table, [`effect`]`s`, from whatever source.
+//! Questions about effects, of one recording or of a fleet: one table, `effects` ([`effect`]), from whatever source.
 //!
 //! Rows are made of OpenTelemetry log records ([`rows`]), so that a recording, the agent's spool, a file of the
 //! Collector and ClickHouse give the same answers. On one machine SQLite holds the table ([`store`]); over a fleet

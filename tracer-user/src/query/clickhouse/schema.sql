@@ -1,4 +1,4 @@
--- ClickHouse from 22.3 on, behind an OpenTelemetry Collector.
+-- ClickHouse of today (tried: 26.9), behind an OpenTelemetry Collector.
 --
 --     pytrace-ebpf query --schema clickhouse | clickhouse-client --multiquery
 --
