@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
-use crate::{Folder, parse, programs, tool};
+use crate::{Folder, parse, programs, server::until_ready, tool};
 
 /// What the server writes down when it takes connections.
 const READY: &str = "Ready for connections";
@@ -81,18 +81,7 @@ impl ClickHouse {
             .stderr(Stdio::piped())
             .spawn()
             .expect("setpriv starts");
-        let mut log = BufReader::new(child.stderr.take().expect("stderr is piped")).lines();
-        let mut said = Vec::new();
-        loop {
-            let line = log
-                .next()
-                .unwrap_or_else(|| panic!("no server: {said:?}"))
-                .expect("text");
-            if line.contains(READY) {
-                break;
-            }
-            said.push(line);
-        }
+        let log = until_ready(&mut child, READY);
         // So that it never waits for its log to be read.
         thread::spawn(move || log.for_each(drop));
         Self {

@@ -23,6 +23,7 @@ mod recording;
 pub mod regrtest;
 mod rotel;
 mod run;
+mod server;
 mod terminal;
 mod tracer;
 mod truth;

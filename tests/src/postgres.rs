@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Lines},
+    io::{BufReader, Lines},
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, ChildStderr, Stdio},
@@ -13,7 +13,7 @@ use nix::{
     unistd::{Gid, Pid, User, chown},
 };
 
-use crate::Folder;
+use crate::{Folder, server::until_ready};
 
 /// Where Debian has the programs, by version.
 const DEBIAN: &str = "/usr/lib/postgresql";
@@ -92,16 +92,7 @@ impl Postgres {
             .stderr(Stdio::piped())
             .spawn()
             .expect("setpriv starts");
-        let mut log = BufReader::new(child.stderr.take().expect("stderr is piped")).lines();
-        let mut said = Vec::new();
-        loop {
-            let line = log.next().unwrap_or_else(|| panic!("no server: {said:?}"));
-            let line = line.expect("text");
-            if line.contains(READY) {
-                break;
-            }
-            said.push(line);
-        }
+        let log = until_ready(&mut child, READY);
         Some(Self {
             child,
             log,

@@ -323,19 +323,34 @@ fn those_that_come_to_switch_stacks_share_no_returns() {
         let mut agent = Agent::start(&folder, &text);
         let pids: Vec<u32> = programs.iter().map(Program::pid).collect();
         agent.until_traced(&pids);
-        // The first one switches; later all do.
-        for round in ["first", "second"] {
-            let some = if round == "first" { 1 } else { MANY };
-            for program in &mut programs[..some] {
+        let shared = links(&agent);
+        // One switches: all get probes of their own. Then all do, and share those that are apart from all return probes.
+        let mut wanted = BTreeMap::new();
+        let mut own = 0;
+        for (round, switching) in [("first", 0..1), ("second", 1..MANY)] {
+            for program in &mut programs[switching] {
                 program.run_with(&format!("switch {}", folder.text(round)));
             }
+            agent.until_traced(&pids);
+            if round == "first" {
+                own = links(&agent);
+            }
+            let after = format!("after-{round}");
             for program in &mut programs {
-                work(program, &folder, &format!("after-{round}"), 20);
+                work(program, &folder, &after, 20);
+                wanted.extend(expected(program.pid(), &after, 20));
             }
         }
-        // What is moved meanwhile may not be seen; what is seen is what was done, and nobody was harmed.
+        let is_after = |((_, name), _): &(&(u32, String), &usize)| name.starts_with("after-");
+        let records = collector.until(|records| {
+            let opened = opened(records, &folder);
+            opened.iter().filter(is_after).eq(&wanted)
+        });
+        let apart = links(&agent);
+        assert!(shared < own && apart < own, "{shared} links, {own}, {apart}");
         agent.stop();
-        for ((_, name), times) in opened(&collector.records(), &folder) {
+        // Of what was done while probes moved some may not have been seen.
+        for ((_, name), times) in opened(&records, &folder) {
             assert_eq!(times, 1, "{name}");
         }
         pids.iter().for_each(|pid| assert_no_breakpoints(*pid));

@@ -23,7 +23,7 @@ use std::{
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    time::{Interval, MissedTickBehavior, interval, sleep_until},
+    time::{Interval, MissedTickBehavior, interval},
 };
 
 use self::{
@@ -36,7 +36,7 @@ use self::{
     processes::{Changes, Processes},
     tracer::Tracer,
 };
-use crate::{cli::AgentArgs, logging::say};
+use crate::{cli::AgentArgs, logging::say, trace::until};
 use tracer_user::process::began;
 
 /// After so long a tracer that has ended is started again, each time after twice as long, up to the second.
@@ -189,7 +189,7 @@ impl Agent {
                     let changes = self.processes.scan();
                     self.changed(changes);
                 }
-                () = until(next) => self.look(),
+                () = until(next.map(Into::into)) => self.look(),
             }
             self.ask();
         }
@@ -465,11 +465,4 @@ fn every(time: Duration) -> Interval {
     let mut interval = interval(time);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
-}
-
-async fn until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment.into()).await,
-        None => std::future::pending().await,
-    }
 }

@@ -25,7 +25,7 @@ use ratatui::{
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
-    time::{Instant, sleep_until},
+    time::Instant,
 };
 
 use self::{
@@ -35,7 +35,7 @@ use self::{
     model::{Model, Wanted},
     tracer::{Said, Tracer},
 };
-use crate::{Usage, cli::TopArgs};
+use crate::{Usage, cli::TopArgs, trace::until};
 
 /// How long an event may wait to be drawn.
 const BREATH: Duration = Duration::from_millis(100);
@@ -211,13 +211,6 @@ impl Top<'_> {
             None => return false,
         }
         true
-    }
-}
-
-async fn until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment).await,
-        None => std::future::pending().await,
     }
 }
 

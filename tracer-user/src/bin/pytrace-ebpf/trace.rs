@@ -407,7 +407,8 @@ impl<'a> Trace<'a> {
     }
 }
 
-async fn until(deadline: Option<Instant>) {
+/// Waits until that moment; without one, for ever.
+pub async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,

@@ -244,9 +244,9 @@ text! {
     /// `256MiB`, `2GiB`.
     Bytes(u64),
     |text| {
-        let (number, shift) = match text.trim_end_matches("iB").split_at(text.trim_end_matches("iB").len().saturating_sub(1)) {
-            (number, "M") if text.ends_with("iB") => (number, 20),
-            (number, "G") if text.ends_with("iB") => (number, 30),
+        let (number, shift) = match (text.strip_suffix("MiB"), text.strip_suffix("GiB")) {
+            (Some(number), _) => (number, 20),
+            (_, Some(number)) => (number, 30),
             _ => (text, 0),
         };
         let bytes = number.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));

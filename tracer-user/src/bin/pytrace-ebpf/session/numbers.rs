@@ -64,7 +64,9 @@ impl Numbers {
 
     /// It stands for nobody from now on.
     pub fn forget(&mut self, target: u16) {
-        self.gone.insert(target);
+        if self.returned.is_some() {
+            self.gone.insert(target);
+        }
     }
 
     /// Whether a record of it is of a process that is traced no more: it was under way.

@@ -318,6 +318,11 @@ impl Session {
         was_traced
     }
 
+    /// Whether a process is known to switch C stacks.
+    pub fn switches(&self, pid: u32) -> bool {
+        self.live.get(&pid).is_some_and(|live| live.switches)
+    }
+
     /// Nothing more is recorded of a process.
     pub fn stop(&mut self, pid: u32) -> anyhow::Result<()> {
         if let Some(live) = self.live.get(&pid) {

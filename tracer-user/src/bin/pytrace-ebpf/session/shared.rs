@@ -2,7 +2,13 @@
 //!
 //! A group has one probe where each of its processes would have its own. Its budget is that of the process which costs most.
 
-use std::{collections::HashMap, os::fd::AsFd as _, path::PathBuf, sync::Arc, thread};
+use std::{
+    collections::HashMap,
+    os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
+    path::PathBuf,
+    sync::Arc,
+    thread,
+};
 
 use anyhow::Context as _;
 use tracer_common::{
@@ -17,7 +23,7 @@ use super::{
     numbers::Returned,
 };
 use crate::{
-    agent::orders::{Cost, Said, Sharing, push_said},
+    agent::orders::{Cost, Sharing},
     harm,
     probes::{At, Attached},
     report::monotonic_ns,
@@ -54,8 +60,8 @@ pub struct Group {
     numbers: HashMap<Place, u32>,
     parts: Vec<Arc<Traced>>,
     attached: Vec<Attached>,
-    /// Probes that tell of modules, by file and offset.
-    loads: HashMap<(PathBuf, u64), Link>,
+    /// Probes that tell of modules, by device, inode and offset.
+    loads: HashMap<(u64, u64, u64), Link>,
     members: HashMap<u32, Member>,
     paid: Paid,
 }
@@ -201,16 +207,11 @@ impl Session {
         let key = Key::of(traced, how)?;
         let policy = harm::Policy::of(&traced.process).ok()?;
         let switches = how.sharing == Sharing::SharedApart;
-        // No return probe may be where a process switches C stacks, and only session programs leave other processes alone.
-        let may =
-            has_sessions() && policy.switches_stacks() == switches && policy.no_return(!switches).is_none();
+        // Only session programs leave other processes alone. A process that must not have a return probe even where no Python code runs
+        // (`harm`) has probes of its own.
+        let may = has_sessions() && policy.switches_stacks() == switches && policy.no_return(true).is_none();
         if !may {
-            let pid = traced.process.pid();
-            log::info!("process {pid} gets probes of its own");
-            if policy.switches_stacks() && !switches {
-                // It has come to since it was looked at.
-                push_said(&Said::Switches { pid }, &mut self.buffer);
-            }
+            log::info!("process {} gets probes of its own", traced.process.pid());
             return None;
         }
         let found = self.groups.find(&key);
@@ -279,9 +280,20 @@ impl Session {
             return;
         };
         group.members.remove(&pid);
-        if !group.members.is_empty() {
-            return;
+        if group.members.is_empty() {
+            self.close_group(number);
         }
+    }
+
+    /// Takes the probes of groups out that no process has come into, as it could not be traced.
+    pub fn close_empty_groups(&mut self) {
+        let all = self.groups.all.iter();
+        let empty = all.filter(|(_, group)| group.members.is_empty());
+        let empty: Vec<u32> = empty.map(|(number, _)| *number).collect();
+        empty.into_iter().for_each(|number| self.close_group(number));
+    }
+
+    fn close_group(&mut self, number: u32) {
         let Some(group) = self.groups.all.remove(&number) else {
             return;
         };
@@ -315,12 +327,8 @@ impl Session {
         };
         let group = self.groups.get_mut(number).context("the group has gone")?;
         let file = std::fs::File::open(&path).context("cannot open it")?;
-        let (dev, inode) = {
-            use std::os::unix::fs::MetadataExt as _;
-            let metadata = file.metadata()?;
-            (metadata.dev(), metadata.ino())
-        };
-        let key = (PathBuf::from(format!("{dev}:{inode}")), offset);
+        let metadata = file.metadata()?;
+        let key = (metadata.dev(), metadata.ino(), offset);
         if group.loads.contains_key(&key) {
             return Ok(true);
         }
@@ -333,8 +341,7 @@ impl Session {
             offset,
             cookie: cookie.pack(),
         };
-        use std::os::fd::AsRawFd as _;
-        let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()));
+        let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
         let link = Link::attach(program, Probe::Session, &path, &[point], 0).context("cannot watch it")?;
         group.loads.insert(key, link);
         Ok(true)

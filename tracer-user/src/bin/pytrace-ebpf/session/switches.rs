@@ -31,11 +31,18 @@ impl Session {
         live.switches = true;
         self.pairing.switches(live.index, true);
         self.kernel.spare(u32::from(live.index))?;
-        if live.group.is_some() {
-            // The kernel half leaves its returns alone from here on. Whether others' probes could do it harm is for the agent to know.
+        let shares = live.group.is_some();
+        if self.numbers.way_back().is_some() {
+            // Who may share probes with whom is for the agent to say.
             push_said(&Said::Switches { pid }, &mut self.buffer);
+        }
+        if shares {
+            // The kernel half leaves its returns alone from here on.
             return Ok(());
         }
+        let Some(live) = self.live.get_mut(&pid) else {
+            return Ok(());
+        };
         // Those at the end of imports are return probes as well.
         let loads = std::mem::take(&mut live.loads);
         let before = Instant::now();

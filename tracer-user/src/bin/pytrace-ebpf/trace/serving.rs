@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
     signal::unix::{SignalKind, signal},
     sync::mpsc,
     time::{Interval, MissedTickBehavior, interval},
@@ -39,7 +39,7 @@ const ORDERS: usize = 256;
 /// How often figures are sent.
 const FIGURES: Duration = Duration::from_secs(1);
 /// Bytes of an order at most.
-const MAX_ORDER: usize = 1 << 20;
+const MAX_ORDER: u64 = 1 << 20;
 /// After so many processes that were looked over, memory is given back, though more are waiting.
 const MANY: u32 = 32;
 /// Texts that are kept once, at most.
@@ -87,9 +87,8 @@ impl Serving {
             let mut line = String::new();
             loop {
                 line.clear();
-                match lines.read_line(&mut line).await {
+                match (&mut lines).take(MAX_ORDER).read_line(&mut line).await {
                     Ok(0) | Err(_) => return,
-                    Ok(len) if len > MAX_ORDER => continue,
                     Ok(_) => {}
                 }
                 match serde_json::from_str(&line) {
@@ -360,6 +359,10 @@ impl Trace<'_> {
             },
         };
         self.say(&said);
+        if self.session.switches(pid) {
+            // It may have come to since the agent looked at it.
+            self.say(&Said::Switches { pid });
+        }
     }
 
     /// Gives memory back that looking processes over needed: the C library keeps it otherwise.
@@ -374,6 +377,7 @@ impl Trace<'_> {
 
     fn tell_figures(&mut self) -> anyhow::Result<()> {
         self.give_memory_back();
+        self.session.close_empty_groups();
         let figures = Figures {
             events: self.session.reporter.events(),
             lost: self.session.kernel.dropped()? + self.session.late,
