@@ -42,7 +42,10 @@ impl Agent {
     pub fn start(folder: &Folder, text: &str) -> Self {
         let config = folder.file("agent.toml");
         fs::write(&config, text).expect("it can be written");
-        let mut child = command(binary())
+        // The kernel ends it with the test, however that ends.
+        let mut child = command("setpriv")
+            .args(["--pdeathsig", "TERM"])
+            .arg(binary())
             .arg("agent")
             .arg("--config")
             .arg(&config)

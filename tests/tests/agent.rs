@@ -312,13 +312,29 @@ fn processes_that_have_one_interpreter_share_their_probes() {
     programs.into_iter().for_each(|program| assert!(program.end()));
 }
 
+/// Has a program take a copy of the library that the interpreter is in: no other process of this machine has that file, so none of those decides
+/// whether probes are shared.
+fn own_library(python: &Path, folder: &Folder) -> String {
+    let find = "print([line.split()[-1] for line in open('/proc/self/maps') if 'libpython' in line][0])";
+    let output = tests::command(python)
+        .args(["-c", find])
+        .output()
+        .expect("it starts");
+    let library = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    let name = library.file_name().expect("the interpreter is in a library");
+    folder.copy_of(&library, &name.to_string_lossy());
+    folder.text("")
+}
+
 #[test]
 fn those_that_come_to_switch_stacks_share_no_returns() {
     let _alone = alone();
     const MANY: usize = 6;
     for python in packaged() {
         let (folder, collector) = (Folder::new("agent"), Collector::start());
-        let mut programs: Vec<Program> = (0..MANY).map(|_| worker(&python, &folder, &[])).collect();
+        let library = own_library(&python, &folder);
+        let own = [("LD_LIBRARY_PATH", library.as_str())];
+        let mut programs: Vec<Program> = (0..MANY).map(|_| worker(&python, &folder, &own)).collect();
         let text = agent_config(&folder, &(otlp(&collector) + &policy(&folder, "")));
         let mut agent = Agent::start(&folder, &text);
         let pids: Vec<u32> = programs.iter().map(Program::pid).collect();
